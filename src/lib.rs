@@ -1,0 +1,30 @@
+//! rebeam: locks, builds and packs Erlang and Elixir projects into small, reproducible images.
+//!
+//! The order of the `pub mod` lines below is the law of this house: a room imports only from rooms
+//! above it (`tests/house.rs` reads this file and fails on a breach). Data runs down the list: each
+//! stage takes the nouns of the stages before it and makes the next.
+
+// -- ground: nouns and doors to the world --
+pub mod limits;
+pub mod explain;
+pub mod digest;
+pub mod event;
+pub mod disk;
+pub mod tree;
+pub mod archive;
+pub mod http;
+pub mod terms;
+// -- the flow --
+pub mod manifest;
+pub mod lock;
+pub mod store;
+pub mod fetch;
+pub mod sandbox;
+pub mod toolchain;
+pub mod compile;
+pub mod release;
+pub mod image;
+// -- the face --
+pub mod pipeline;
+pub mod terminal;
+pub mod cli;

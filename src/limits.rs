@@ -1,0 +1,40 @@
+//! Limits: one table for everything that is bounded; reaching a bound is an error that names it.
+
+/// Bytes of a manifest, lock or configuration file that a person or tool wrote.
+pub const TEXT_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Bytes of one file inside a source, package or release tree.
+pub const FILE_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of all files of one source tree after unpacking.
+pub const SOURCE_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of all files of one Debian package after unpacking.
+pub const PACKAGE_BYTES_MAX: u64 = 4 << 30;
+/// Entries of one tree.
+pub const TREE_ENTRIES_MAX: usize = 1_000_000;
+/// Directories on the way down to an entry.
+pub const TREE_DEPTH_MAX: usize = 128;
+/// Bytes of one path inside a tree.
+pub const PATH_BYTES_MAX: usize = 4096;
+/// Bytes of a hex package's tarball (the registry's own limit is 16 MiB; some mirrors allow more).
+pub const HEX_TARBALL_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of a hex package's contents after unpacking (the registry's own limit).
+pub const HEX_CONTENTS_BYTES_MAX: u64 = 128 << 20;
+/// Bytes of a registry's index document, before and after inflating.
+pub const INDEX_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one Debian package file.
+pub const DEB_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of one downloaded source tarball.
+pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a git fetch.
+pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
+/// Times a request is made before its error counts.
+pub const REQUEST_ATTEMPTS_MAX: u32 = 5;
+/// Downloads under way at once.
+pub const DOWNLOADS_MAX: usize = 8;
+/// Bytes of a step's log that are kept; later output replaces the middle.
+pub const STEP_LOG_BYTES_MAX: u64 = 8 << 20;
+/// Lines of a failed step's log that are shown.
+pub const STEP_LOG_TAIL_LINES: usize = 40;
+/// Sources in one lock.
+pub const LOCK_SOURCES_MAX: usize = 10_000;
+/// Terms nested in one another in an Erlang term file.
+pub const TERM_DEPTH_MAX: usize = 128;

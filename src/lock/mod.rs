@@ -1,0 +1,169 @@
+//! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
+
+use std::collections::BTreeSet;
+
+use crate::digest::Digest;
+use crate::manifest::Tool;
+
+/// The file's name in the project's root.
+pub const FILE_NAME: &str = "rebeam.lock";
+/// The version of the lock's own format.
+pub const VERSION: u32 = 1;
+/// The version of everything that decides an image's bytes; a change of it changes every digest.
+pub const IMAGE_FORMAT: u32 = 1;
+
+/// What a project is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The project's name.
+    pub project: String,
+    /// Seconds since 1970 that date the image: the project's newest commit when the lock was made.
+    pub epoch: i64,
+    /// The image format that this lock was made for.
+    pub image_format: u32,
+    /// The toolchain.
+    pub toolchain: ToolchainLock,
+    /// Dependencies, plugins and tools, sorted by kind and application name.
+    pub sources: Vec<Source>,
+}
+
+/// The toolchain's Debian packages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolchainLock {
+    /// OTP's major version, as wished.
+    pub otp: String,
+    /// Packages beside the preset's, as wished, sorted.
+    pub wished: Vec<String>,
+    /// The Debian suite.
+    pub suite: String,
+    /// Every package of the closure, sorted by name and architecture.
+    pub debs: Vec<Deb>,
+}
+
+/// One Debian package file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deb {
+    /// Package name.
+    pub package: String,
+    /// Debian version, with epoch and revision.
+    pub version: String,
+    /// `amd64`, `arm64` or `all`.
+    pub architecture: String,
+    /// SHA-256 of the `.deb`.
+    pub sha256: Digest,
+    /// Bytes of the `.deb`.
+    pub size: u64,
+    /// Path below the archive's root: `pool/main/…`.
+    pub path: String,
+    /// The suite whose index named it: `bookworm`, `bookworm-security`.
+    pub suite: String,
+}
+
+/// Why a source is in the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// An application of the closure.
+    Dep,
+    /// A plugin of the build tool, or one of its dependencies.
+    Plugin,
+    /// A tool that a step runs.
+    Tool,
+}
+
+impl Role {
+    /// Returns the role as the lock spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dep => "dep",
+            Self::Plugin => "plugin",
+            Self::Tool => "tool",
+        }
+    }
+
+    /// Reads a role.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Dep, Self::Plugin, Self::Tool]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
+}
+
+/// One locked source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The OTP application's name: the BEAM's one namespace.
+    pub app: String,
+    /// Why it is here.
+    pub role: Role,
+    /// What exactly it is.
+    pub pin: Pin,
+    /// What was asked for, in the words of the winning request: `tag 2.12.1`, `branch main`, `~> 2.0`.
+    pub wanted: String,
+    /// The version that `{vsn, git}` means here.
+    pub describe: Option<String>,
+    /// The tool that builds it.
+    pub tool: Tool,
+    /// 0 for what the project itself names.
+    pub level: u32,
+    /// Who asks for it, by application name; the project by its own.
+    pub parents: BTreeSet<String>,
+    /// The locked applications that it asks for.
+    pub deps: BTreeSet<String>,
+    /// The profiles that ask for it; empty for the default one.
+    pub profiles: BTreeSet<String>,
+    /// Other requests for the same application that lost: `url wanted (by parent)`.
+    pub lost: Vec<String>,
+}
+
+/// What exactly a source is. `tree` is always the content hash: SHA-256 of the tree's NAR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// A commit of a git repository.
+    Git {
+        /// Normalised address, before mirrors.
+        url: String,
+        /// 40 hex digits.
+        commit: String,
+        /// The directory inside the repository that is the source, for `git_subdir`.
+        subdir: Option<String>,
+        /// Content hash of the commit's tree (of the subdirectory, where there is one).
+        tree: Digest,
+    },
+    /// A release of a hex package.
+    Hex {
+        /// Repository: `hexpm`.
+        repository: String,
+        /// Package name; may differ from the application's.
+        package: String,
+        /// Version.
+        version: String,
+        /// SHA-256 of the tarball.
+        outer: Digest,
+        /// Content hash of its contents.
+        tree: Digest,
+    },
+    /// A tarball.
+    Url {
+        /// Address, before mirrors.
+        url: String,
+        /// SHA-256 of the file.
+        sha256: Digest,
+        /// Content hash of what it unpacks to.
+        tree: Digest,
+    },
+    /// A directory of the project; its content is the project's and not pinned.
+    Path {
+        /// Relative to the manifest.
+        path: String,
+    },
+}
+
+impl Pin {
+    /// Returns the content hash, where the source is pinned.
+    pub fn tree(&self) -> Option<Digest> {
+        match self {
+            Self::Git { tree, .. } | Self::Hex { tree, .. } | Self::Url { tree, .. } => Some(*tree),
+            Self::Path { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Manifest: what a project wishes for, as `rebeam.toml` says it.
+
+pub mod rebar;
+
+use std::collections::BTreeMap;
+
+use crate::digest::Digest;
+
+/// The file's name in the project's root.
+pub const FILE_NAME: &str = "rebeam.toml";
+
+/// A project's wishes. Read from `rebeam.toml`; every field has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Name and version.
+    pub project: Project,
+    /// Which OTP, with which Debian packages beside it.
+    pub toolchain: ToolchainWish,
+    /// How the project is built.
+    pub build: Build,
+    /// Per dependency, by application name: what is done otherwise.
+    pub deps: BTreeMap<String, DepOverride>,
+    /// What of the release matters.
+    pub release: ReleaseWish,
+    /// What the image says of itself.
+    pub image: ImageWish,
+    /// Prefixes of addresses and what stands in their place; the longest match wins.
+    pub mirrors: BTreeMap<String, String>,
+}
+
+/// `[project]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// The release's and image's name by default.
+    pub name: String,
+    /// The release's version, and the image's tag.
+    pub version: String,
+}
+
+/// `[toolchain]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolchainWish {
+    /// OTP's major version, `25`; it names a preset.
+    pub otp: String,
+    /// Debian packages beside the preset's.
+    pub packages: Vec<String>,
+}
+
+/// A build tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tool {
+    /// rebar3.
+    Rebar3,
+}
+
+impl Tool {
+    /// Returns the tool's name as files spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rebar3 => "rebar3",
+        }
+    }
+
+    /// Reads a tool's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Rebar3].into_iter().find(|tool| tool.name() == name)
+    }
+}
+
+/// `[build]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// The project's own tool.
+    pub tool: Tool,
+    /// The profile its release is made with (`prod`).
+    pub profile: String,
+    /// Variables that every step sees.
+    pub env: BTreeMap<String, String>,
+}
+
+/// `[deps.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DepOverride {
+    /// Which source decides where the closure asks for several: a parent's name, or a url with `#ref`.
+    pub use_source: Option<String>,
+    /// Variables that this step sees.
+    pub env: BTreeMap<String, String>,
+    /// Patches, applied in order.
+    pub patches: Vec<Patch>,
+    /// Plugins that are left out.
+    pub ignore_plugins: Vec<String>,
+    /// The tool that builds it, where the guess is wrong.
+    pub tool: Option<Tool>,
+}
+
+/// A patch file of the project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// Its path, relative to the manifest.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// `[release]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReleaseWish {
+    /// relx's release name, where the project has several or it differs from the project's name.
+    pub name: Option<String>,
+    /// Whether beams keep their debug information and documentation.
+    pub keep_debug_info: bool,
+    /// Seconds that the release may take to start in the boot check.
+    pub boot_timeout_s: Option<u64>,
+}
+
+/// Which shell the image holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shell {
+    /// None: the entry point starts the emulator directly.
+    #[default]
+    None,
+    /// busybox, for `remote_console` and the release's own script.
+    Busybox,
+}
+
+/// `[image]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageWish {
+    /// Repository name, without a tag.
+    pub name: String,
+    /// `8080/tcp`, sorted.
+    pub ports: Vec<String>,
+    /// Variables of the container.
+    pub env: BTreeMap<String, String>,
+    /// Numeric user and group; 65532 by default.
+    pub user: (u32, u32),
+    /// Directories that are volumes; the user may write to them.
+    pub volumes: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// A health check.
+    pub health: Option<HealthCheck>,
+    /// An entry point of the project's own in place of the emulator's.
+    pub entrypoint: Option<Vec<String>>,
+    /// Arguments behind the entry point.
+    pub cmd: Vec<String>,
+    /// Which shell the image holds.
+    pub shell: Shell,
+    /// Whether time zone data is put in.
+    pub tzdata: bool,
+    /// Whether the CA bundle is put in; by default where the release holds `ssl`.
+    pub ca_certificates: Option<bool>,
+}
+
+/// `[image.health]`: a command that the container runtime runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Command and arguments.
+    pub command: Vec<String>,
+    /// Seconds between two checks.
+    pub interval_s: u64,
+    /// Seconds a check may take.
+    pub timeout_s: u64,
+    /// Failures in a row that count.
+    pub retries: u32,
+}

@@ -1,0 +1,120 @@
+//! House: reads the floor plan in `src/lib.rs` and fails on an import against its order.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn rooms() -> Vec<String> {
+    let plan = fs::read_to_string("src/lib.rs").unwrap();
+    let room = |line: &str| Some(line.strip_prefix("pub mod ")?.strip_suffix(';')?.to_owned());
+    plan.lines().filter_map(room).collect()
+}
+
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The room that a file of `src` belongs to.
+fn room_of(file: &Path) -> String {
+    let inside = file.strip_prefix("src").unwrap();
+    let first = inside
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// Cuts the tests off: they may look anywhere.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests").next().unwrap()
+}
+
+#[test]
+fn every_room_imports_only_from_rooms_above_it() {
+    let rooms = rooms();
+    let place = |name: &str| rooms.iter().position(|room| room == name);
+    let mut breaches = Vec::new();
+    for file in sources(Path::new("src")) {
+        let Some(own) = place(&room_of(&file)) else {
+            continue;
+        };
+        let text = fs::read_to_string(&file).unwrap();
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            for piece in line.split("crate::").skip(1) {
+                let name: String = piece
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                if place(&name).is_some_and(|other| other > own) {
+                    breaches.push(format!("{}:{}: {name}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(
+        breaches.is_empty(),
+        "imports against the floor plan:\n{}",
+        breaches.join("\n")
+    );
+}
+
+#[test]
+fn no_room_reaches_over_its_own_wall() {
+    for file in sources(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(
+            !without_tests(&text).contains("super::super"),
+            "{}",
+            file.display()
+        );
+        assert!(
+            !without_tests(&text).contains("use super::*"),
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn only_the_disk_room_opens_files() {
+    for file in sources(Path::new("src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let allowed = ["disk", "sandbox"].contains(&room_of(&file).as_str());
+        let opens = without_tests(&text).lines().any(|line| {
+            (line.contains("std::fs::") || line.contains("use std::fs"))
+                && !line.contains("std::fs::File")
+        });
+        assert!(
+            allowed || !opens,
+            "{} opens files past `disk`",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn nothing_is_left_to_fix_me() {
+    let mark = ["FIX", "ME"].concat();
+    for file in sources(Path::new("src"))
+        .into_iter()
+        .chain(sources(Path::new("tests")))
+    {
+        assert!(
+            !fs::read_to_string(&file).unwrap().contains(&mark),
+            "{}",
+            file.display()
+        );
+    }
+}
