@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
@@ -76,6 +76,11 @@ pub(super) fn step(action: impl Into<String>) -> impl FnOnce(io::Error) -> Fault
     at(Stage::Room, action)
 }
 
+/// The same for a step that this system may forbid altogether.
+pub(super) fn forbidden(action: impl Into<String>) -> impl FnOnce(io::Error) -> Fault {
+    at(Stage::Namespaces, action)
+}
+
 fn at(stage: Stage, action: impl Into<String>) -> impl FnOnce(io::Error) -> Fault {
     let action = action.into();
     move |source| Fault {
@@ -103,7 +108,15 @@ impl Line {
         let _ = File::from(socket).write_all(&line);
     }
 
-    fn say_fault(&self, fault: &Fault) {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(super) fn outer(&self) -> (u32, u32) {
+        self.outer
+    }
+
+    pub(super) fn say_fault(&self, fault: &Fault) {
         self.say(&Report::Failed {
             action: fault.action.clone(),
             errno: fault.source.raw_os_error().unwrap_or(libc::EIO),
@@ -147,19 +160,27 @@ fn read_plan(line: &Line) -> Result<Plan, Fault> {
 
 /// The keeper's life.
 fn keep(line: &Line) -> Result<(), Fault> {
-    kernel::die_with_parent().map_err(step("bind its life to the caller's"))?;
     kernel::block_signals().map_err(step("block signals"))?;
     let plan = read_plan(line)?;
     if !plan.namespaces.rest {
+        // This keeper outlives the caller, because nobody else would clear up.
         return chroot::keep(line, &plan);
     }
+    kernel::die_with_parent().map_err(step("bind its life to the caller's"))?;
     let flags = flags(plan.namespaces);
-    let side = kernel::clone(flags).map_err(at(Stage::Namespaces, "make namespaces"))?;
+    let side = kernel::clone(flags).map_err(forbidden("make namespaces"))?;
     let first = match side {
         Side::Child => first_process(line, &plan),
         Side::Parent(pid) => pid,
     };
-    guard(line, first)
+    let guarded = guard(line, first);
+    for action in &plan.actions {
+        if let Action::Own { at, .. } = action {
+            chroot::own(Path::new(at), line.outer.0, line.outer.1)
+                .map_err(step(format!("take `{at}` back")))?;
+        }
+    }
+    guarded
 }
 
 fn flags(namespaces: Namespaces) -> libc::c_int {
@@ -260,13 +281,12 @@ pub(super) fn perform(line: &Line, action: &Action) -> Result<(), Fault> {
         Action::MapIds { user, group } => map_ids((*user, *group), line.outer),
         Action::PrivateMounts => {
             kernel::mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")
-                .map_err(at(Stage::Namespaces, "make mounts private"))
+                .map_err(forbidden("make mounts private"))
         }
         Action::Memory { at, mode, bytes } => {
             let flags = libc::MS_NOSUID | libc::MS_NODEV;
             let data = format!("mode={mode:o},size={bytes}");
-            kernel::mount("tmpfs", at, "tmpfs", flags, &data)
-                .map_err(self::at(Stage::Namespaces, "mount memory"))
+            kernel::mount("tmpfs", at, "tmpfs", flags, &data).map_err(forbidden("mount memory"))
         }
         Action::Directory { at } => make_directory(Path::new(at)),
         Action::File { at } => make_file(Path::new(at)),
@@ -297,7 +317,7 @@ pub(super) fn perform(line: &Line, action: &Action) -> Result<(), Fault> {
                 kernel::change_root(at)?;
                 std::env::set_current_dir("/")
             };
-            change().map_err(step("change the root"))
+            change().map_err(forbidden("change the root"))
         }
         _ => perform_on_itself(action),
     }
@@ -334,7 +354,7 @@ fn map_ids(inner: (u32, u32), outer: (u32, u32)) -> Result<(), Fault> {
     ];
     for (file, text) in maps {
         fs::write(format!("/proc/self/{file}"), text)
-            .map_err(at(Stage::Namespaces, format!("write `{file}`")))?;
+            .map_err(forbidden(format!("write `{file}`")))?;
     }
     Ok(())
 }

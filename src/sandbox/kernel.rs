@@ -61,6 +61,14 @@ pub(super) fn leave(code: c_int) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Ends the process by a signal, as its child was.
+pub(super) fn die_of(signal: c_int) -> ! {
+    let _ = reset_signals();
+    // SAFETY: the arguments are numbers.
+    unsafe { libc::kill(libc::getpid(), signal) };
+    leave(128 + signal)
+}
+
 /// Has this process killed when its parent ends.
 pub(super) fn die_with_parent() -> io::Result<()> {
     // SAFETY: the arguments are numbers.
@@ -92,11 +100,6 @@ pub(super) fn no_new_privileges() -> io::Result<()> {
 pub(super) fn process_id() -> pid_t {
     // SAFETY: the call has no arguments and cannot fail.
     unsafe { libc::getpid() }
-}
-
-pub(super) fn parent_id() -> pid_t {
-    // SAFETY: the call has no arguments and cannot fail.
-    unsafe { libc::getppid() }
 }
 
 /// The effective user and group.

@@ -20,7 +20,15 @@ const SHM_BYTES_MAX: u64 = 1 << 30;
 const LINKS_MAX: usize = 40;
 /// Places that hide nothing of ours when the new root is put together on top of them.
 const BASES: [&str; 6] = ["/sys", "/mnt", "/media", "/srv", "/boot", "/tmp"];
-const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
+/// The devices of a room, with the kernel's numbers for them.
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("full", 1, 7),
+    ("null", 1, 3),
+    ("random", 1, 8),
+    ("tty", 5, 0),
+    ("urandom", 1, 9),
+    ("zero", 1, 5),
+];
 
 /// One step on the way into the room. Paths named `at` are on the host, below the base.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +65,14 @@ pub(super) enum Action {
     Own { at: String, user: u32, group: u32 },
     /// Makes the base the root and forgets the old one.
     ChangeRoot { at: String },
+    /// Makes a directory in which everyone may write.
+    Shared { at: String },
+    /// Shows a file or tree of the host by links that `user` cannot change.
+    Farm { from: String, at: String, user: u32 },
+    /// Moves a file or tree of the host in, until the end.
+    MoveIn { from: String, at: String },
+    /// Makes a device node.
+    MakeDevice { at: String, major: u32, minor: u32 },
     /// Makes the base the root, without a mount namespace.
     Chroot { at: String },
     /// Sets the host name.
@@ -146,7 +162,14 @@ pub(super) enum Talk {
 }
 
 /// Makes the plan of a room.
-pub(super) fn plan(room: &Room, talk: Talk, eye: Eye<'_>) -> Result<Plan, SandboxError> {
+///
+/// `spare` names a directory that does not exist yet; a room without mounts is put together there.
+pub(super) fn plan(
+    room: &Room,
+    talk: Talk,
+    spare: &str,
+    eye: Eye<'_>,
+) -> Result<Plan, SandboxError> {
     check(room)?;
     let namespaces = Namespaces {
         user: room.level == Level::Userns,
@@ -155,7 +178,7 @@ pub(super) fn plan(room: &Room, talk: Talk, eye: Eye<'_>) -> Result<Plan, Sandbo
     };
     let actions = match room.level {
         Level::Userns | Level::Root => namespaced(room, eye)?,
-        Level::Chroot => Vec::new(),
+        Level::Chroot => farmed(room, spare, eye)?,
     };
     Ok(Plan {
         namespaces,
@@ -280,14 +303,88 @@ fn namespaced(room: &Room, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
     Ok(actions)
 }
 
+/// The room of the weakest level, put together out of links.
+fn farmed(room: &Room, base: &str, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
+    let (user, group) = room.user;
+    let mounts = placed(room, eye)?;
+    let mut actions = vec![directory(base)];
+    let Look::Directory(names) = eye(&room.root)? else {
+        let reason = format!("`{}` is not a directory", room.root.display());
+        return Err(SandboxError::BadRoom { reason });
+    };
+    let own = |inside: &str| mounts.iter().any(|mount| mount.inside == inside);
+    for name in names {
+        let made_here = ["dev", "proc", "tmp"].contains(&name.as_str());
+        if !made_here && !own(&format!("/{name}")) {
+            actions.push(Action::Farm {
+                from: format!("{}/{name}", text(&room.root)?),
+                at: format!("{base}/{name}"),
+                user,
+            });
+        }
+    }
+    actions.push(directory(&format!("{base}/dev")));
+    for (name, major, minor) in DEVICES {
+        actions.push(Action::MakeDevice {
+            at: format!("{base}/dev/{name}"),
+            major,
+            minor,
+        });
+    }
+    for shared in ["/dev/shm", "/tmp"] {
+        actions.push(Action::Shared {
+            at: format!("{base}{shared}"),
+        });
+    }
+    for mount in &mounts {
+        let (from, at) = (mount.host.clone(), format!("{base}{}", mount.inside));
+        if mount.access == Access::ReadOnly {
+            actions.push(Action::Farm { from, at, user });
+            continue;
+        }
+        if mounts
+            .iter()
+            .any(|outer| within(&mount.inside, &outer.inside))
+        {
+            let reason = format!(
+                "at this level `{}` cannot be writable in another mount",
+                mount.inside
+            );
+            return Err(SandboxError::BadRoom { reason });
+        }
+        let at_home = from.clone();
+        actions.push(Action::Own {
+            at: at_home,
+            user,
+            group,
+        });
+        actions.push(Action::MoveIn { from, at });
+    }
+    actions.push(Action::Chroot { at: base.into() });
+    close(room, &mut actions);
+    Ok(actions)
+}
+
+/// Tells whether a path lies below another.
+fn within(path: &str, outer: &str) -> bool {
+    let rest = path.strip_prefix(outer);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn directory(at: &str) -> Action {
+    Action::Directory { at: at.to_owned() }
+}
+
 /// What follows once the root is changed: nothing of it is undone later.
 fn close(room: &Room, actions: &mut Vec<Action>) {
     let (user, group) = room.user;
-    actions.push(Action::HostName {
-        name: "rebeam".into(),
-    });
-    if room.reach == Reach::Closed {
-        actions.push(Action::Loopback);
+    if room.level != Level::Chroot {
+        actions.push(Action::HostName {
+            name: "rebeam".into(),
+        });
+        if room.reach == Reach::Closed {
+            actions.push(Action::Loopback);
+        }
     }
     actions.push(Action::Cores {
         count: room.bounds.cores.max(1),
@@ -297,8 +394,13 @@ fn close(room: &Room, actions: &mut Vec<Action>) {
         actions.push(Action::Become { user, group });
     }
     actions.push(Action::DropCapabilities);
+    let alone = room.level == Level::Chroot && room.reach == Reach::Closed;
     actions.push(Action::Filter {
-        outgoing: Outgoing::Free,
+        outgoing: if alone {
+            Outgoing::Refused
+        } else {
+            Outgoing::Free
+        },
     });
 }
 
@@ -334,7 +436,7 @@ fn memory(at: &str, mode: u32, bytes: u64) -> Action {
 
 /// `/dev` is a directory of the base, which becomes read-only: only what stands here is ever in it.
 fn devices(base: &str, actions: &mut Vec<Action>) {
-    for name in DEVICES {
+    for (name, ..) in DEVICES {
         let at = format!("{base}/dev/{name}");
         actions.push(Action::File { at: at.clone() });
         actions.push(Action::Device {
@@ -537,14 +639,11 @@ impl Skeleton<'_> {
     /// Tells whether a mount below the directory has no place to be mounted on.
     fn lacks_a_place(&self, directory: &str) -> Result<bool, SandboxError> {
         for mount in self.mounts {
-            let below = mount.inside.strip_prefix(directory);
-            if !below.is_some_and(|rest| rest.starts_with('/')) {
+            if !within(&mount.inside, directory) {
                 continue;
             }
-            let inside_another = self.mounts.iter().any(|outer| {
-                let rest = mount.inside.strip_prefix(outer.inside.as_str());
-                rest.is_some_and(|rest| rest.starts_with('/'))
-            });
+            let outers = self.mounts.iter().map(|outer| &outer.inside);
+            let inside_another = outers.into_iter().any(|outer| within(&mount.inside, outer));
             if !inside_another && self.look(&mount.inside)? == Look::Missing {
                 return Ok(true);
             }

@@ -8,12 +8,13 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::init::{KILL, Report, Stage, TERMINATE};
 use super::output::{Lines, Log};
 use super::plan::{self, Look, Plan, Talk};
-use super::{Level, Room, SandboxError, kernel, probe};
+use super::{Access, Level, Room, SandboxError, kernel, probe};
 use crate::disk::{self, Kind};
 
 /// Bytes of everything that a room may report.
@@ -153,7 +154,29 @@ fn plan_of(room: &Room, talk: Talk) -> Result<Plan, SandboxError> {
     for mount in &mut room.mounts {
         mount.host = disk::canonical(&mount.host)?;
     }
-    plan::plan(&room, talk, &look)
+    let spare = spare(&room)?;
+    plan::plan(&room, talk, &spare, &look)
+}
+
+/// A directory that does not exist yet, where what may be written can be moved to by renaming.
+fn spare(room: &Room) -> Result<String, SandboxError> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let writable = room
+        .mounts
+        .iter()
+        .find(|mount| mount.access == Access::ReadWrite);
+    let beside = writable.map_or(&room.root, |mount| &mount.host);
+    let parent = beside.parent().unwrap_or(beside);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = parent.join(format!(".room-{}-{count}", std::process::id()));
+        if !disk::exists(&path) {
+            let text = path.to_str().map(str::to_owned);
+            return text.ok_or_else(|| SandboxError::BadRoom {
+                reason: format!("`{}` is not UTF-8", path.display()),
+            });
+        }
+    }
 }
 
 /// Looks at the host for the plan.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rebeam::sandbox::{
     self, Access, Bounds, Level, Mount, Outcome, Reach, Reply, Room, SandboxError, Status,
@@ -17,6 +18,9 @@ const APPLETS: &[&str] = &[
     "sleep", "stat", "tail", "timeout", "touch", "true", "umount", "uname", "unshare", "wc",
     "wget", "yes",
 ];
+
+/// Names another `rebeam` than the one that was built with the tests.
+pub(crate) const EXECUTABLE: &str = "REBEAM_TEST_EXECUTABLE";
 
 pub(crate) struct World {
     home: TempDir,
@@ -62,7 +66,9 @@ fn busybox() -> PathBuf {
 
 impl World {
     pub(crate) fn new() -> Self {
-        sandbox::set_executable(Path::new(env!("CARGO_BIN_EXE_rebeam")));
+        let other = std::env::var(EXECUTABLE);
+        let executable = other.unwrap_or_else(|_| env!("CARGO_BIN_EXE_rebeam").to_owned());
+        sandbox::set_executable(Path::new(&executable));
         let home = tempfile::tempdir().unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let root = home.path().join("root");
@@ -117,13 +123,73 @@ impl World {
     pub(crate) fn sh_until(&self, script: &str, on_line: &mut dyn FnMut(&str) -> Reply) -> Seen {
         let mut room = self.room.clone();
         room.argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+        self.run_room(&room, on_line)
+    }
+
+    /// Runs the room's own command.
+    pub(crate) fn run(&self) -> Seen {
+        self.run_room(&self.room, &mut |_| Reply::Continue)
+    }
+
+    fn run_room(&self, room: &Room, on_line: &mut dyn FnMut(&str) -> Reply) -> Seen {
         let mut lines = Vec::new();
-        let result = sandbox::run(&room, &self.path("log"), &mut |line| {
+        let result = sandbox::run(room, &self.path("log"), &mut |line| {
             lines.push(line.to_owned());
             on_line(line)
         });
         Seen { result, lines }
     }
+
+    /// Runs one of the ignored tests of this program in a room that has the host's libraries.
+    pub(crate) fn inside(&mut self, test: &str) -> Seen {
+        self.room.root = "/".into();
+        let tests = std::env::current_exe().unwrap();
+        self.mount(&tests, "/opt/tests", Access::ReadOnly);
+        let rebeam = std::env::var(EXECUTABLE);
+        let rebeam = rebeam.unwrap_or_else(|_| env!("CARGO_BIN_EXE_rebeam").to_owned());
+        self.mount(Path::new(&rebeam), "/opt/rebeam", Access::ReadOnly);
+        self.room
+            .env
+            .insert(EXECUTABLE.into(), "/opt/rebeam".into());
+        let argv = ["/opt/tests", "--ignored", "--exact", "--nocapture", test];
+        self.room.argv = argv.map(str::to_owned).to_vec();
+        self.run()
+    }
+
+    /// A word that no other process of this machine has in its arguments.
+    pub(crate) fn mark(&self) -> String {
+        let name = self.home.path().file_name().unwrap();
+        format!("mark{}", name.to_str().unwrap().trim_start_matches('.'))
+    }
+}
+
+/// The processes of the machine that have a word in their arguments.
+pub(crate) fn processes_with(word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let own = entry.file_name().to_string_lossy() == std::process::id().to_string();
+        let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+        if !own && arguments.contains(word) {
+            found.push(arguments);
+        }
+    }
+    found
+}
+
+/// Waits for something to become so.
+pub(crate) fn until(so: impl Fn() -> bool) -> bool {
+    for _ in 0..100 {
+        if so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+pub(crate) fn am_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 pub(crate) fn mount(host: &Path, inside: &str, access: Access) -> Mount {
