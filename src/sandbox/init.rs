@@ -3,12 +3,12 @@
 //! The keeper reads the plan, clones the first process of the room and waits for it and for the
 //! caller's word. The first process carries out the plan, starts the command and reaps.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -245,11 +245,7 @@ fn first_process(line: &Line, plan: &Plan) -> ! {
         kernel::leave(0);
     };
     let report = match start(line, command) {
-        Ok(child) => {
-            // The kernel's own bound on processes does not count for the host's root.
-            let bound = (line.outer.0 == 0).then_some(command.processes_max);
-            reap_all(child, bound)
-        }
+        Ok(child) => reap_all(child, command.processes_max),
         Err(fault) => {
             line.say_fault(&fault);
             kernel::leave(1);
@@ -462,6 +458,10 @@ fn become_command(command: &Command) -> Result<(), Fault> {
     kernel::reset_signals().map_err(step("reset signals"))?;
     kernel::fix_addresses().map_err(step("fix addresses"))?;
     let unbounded = u64::MAX;
+    // The first process counts and ends the room at the bound; this holds what is faster than it.
+    let processes = command
+        .processes_max
+        .saturating_add(command.processes_max / 2);
     let limits = [
         (Limit::Core, 0, 0),
         (Limit::OpenFiles, OPEN_FILES_MAX, OPEN_FILES_MAX),
@@ -471,11 +471,7 @@ fn become_command(command: &Command) -> Result<(), Fault> {
             command.file_bytes_max,
             command.file_bytes_max,
         ),
-        (
-            Limit::Processes,
-            command.processes_max,
-            command.processes_max,
-        ),
+        (Limit::Processes, processes, processes),
     ];
     let memory = command.memory_bytes_max;
     let memory = memory.map(|bytes| (Limit::AddressSpace, bytes, bytes));
@@ -511,12 +507,13 @@ fn execute(command: &Command, argv: &Words, env: &Words) -> Fault {
     at(Stage::Command, name.clone())(worst)
 }
 
-/// Reaps until the command has ended, passes SIGTERM on to it, and where it is told a bound ends the
-/// room when there are more processes.
-fn reap_all(child: libc::pid_t, bound: Option<u64>) -> Report {
-    let patience = bound.map_or(Duration::from_secs(3600), |_| COUNT_EVERY);
+/// Reaps until the command has ended, passes SIGTERM on to it, and ends the room when it holds more
+/// processes and threads than it may. The kernel's own bound alone would let a fork bomb go on at the
+/// bound until the wall time is over, and does not count for the host's root.
+fn reap_all(child: libc::pid_t, most: u64) -> Report {
+    let counts = fs::read_link("/proc/self").is_ok_and(|own| own == Path::new("1"));
     loop {
-        match kernel::wait_signal(patience) {
+        match kernel::wait_signal(COUNT_EVERY) {
             Ok(kernel::Woken::AskedToEnd) => {
                 let _ = kernel::send(child, Signal::Terminate);
             }
@@ -528,7 +525,7 @@ fn reap_all(child: libc::pid_t, bound: Option<u64>) -> Report {
             }
         }
         // This process is one of those counted.
-        if let Some(most) = bound.filter(|most| processes_now() > most.saturating_add(1)) {
+        if counts && threads_now() > most.saturating_add(1) {
             let line = format!("rebeam: more than {most} processes, the bound of this room\n");
             let _ = io::stderr().write_all(line.as_bytes());
             return Report::Killed(libc::SIGKILL);
@@ -543,12 +540,17 @@ pub(super) fn report(ended: Ended) -> Report {
     }
 }
 
-/// Counts the processes of the room, this one included.
-fn processes_now() -> u64 {
+/// Counts the threads of the room's processes, this one's included.
+fn threads_now() -> u64 {
     let Ok(entries) = fs::read_dir("/proc") else {
         return 0;
     };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let numbers = names.filter(|name| name.as_bytes().first().is_some_and(u8::is_ascii_digit));
-    numbers.count() as u64
+    let number = |name: &OsStr| name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    let processes = entries.flatten().filter(|entry| number(&entry.file_name()));
+    // Each thread is a directory, and so a link, in `task`.
+    let threads = |entry: fs::DirEntry| match fs::metadata(entry.path().join("task")) {
+        Ok(tasks) => tasks.nlink().saturating_sub(2).max(1),
+        Err(_) => 0,
+    };
+    processes.map(threads).sum()
 }

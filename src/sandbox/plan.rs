@@ -137,12 +137,16 @@ pub(super) enum Look {
     Missing,
     File,
     Link(String),
-    /// With its names, sorted.
-    Directory(Vec<String>),
+    Directory,
 }
 
-/// Looks at the host.
-pub(super) type Eye<'a> = &'a dyn Fn(&Path) -> Result<Look, SandboxError>;
+/// What the plan asks of the host; tests answer with a host of their own.
+pub(super) trait Host {
+    /// Looks at a path.
+    fn look(&self, path: &Path) -> Result<Look, SandboxError>;
+    /// Lists the names in a directory.
+    fn names(&self, path: &Path) -> Result<Vec<String>, SandboxError>;
+}
 
 /// A mount whose place has been found.
 struct Placed {
@@ -168,7 +172,7 @@ pub(super) fn plan(
     room: &Room,
     talk: Talk,
     spare: &str,
-    eye: Eye<'_>,
+    host: &dyn Host,
 ) -> Result<Plan, SandboxError> {
     check(room)?;
     let namespaces = Namespaces {
@@ -177,8 +181,8 @@ pub(super) fn plan(
         rest: room.level != Level::Chroot,
     };
     let actions = match room.level {
-        Level::Userns | Level::Root => namespaced(room, eye)?,
-        Level::Chroot => farmed(room, spare, eye)?,
+        Level::Userns | Level::Root => namespaced(room, host)?,
+        Level::Chroot => farmed(room, spare, host)?,
     };
     Ok(Plan {
         namespaces,
@@ -264,9 +268,9 @@ fn check(room: &Room) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn namespaced(room: &Room, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
-    let mounts = placed(room, eye)?;
-    let base = base(room, &mounts, eye)?;
+fn namespaced(room: &Room, host: &dyn Host) -> Result<Vec<Action>, SandboxError> {
+    let mounts = placed(room, host)?;
+    let base = base(room, &mounts, host)?;
     let (user, group) = room.user;
     let mut actions = Vec::new();
     if room.level == Level::Userns {
@@ -278,7 +282,7 @@ fn namespaced(room: &Room, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
         root: text(&room.root)?,
         base: &base,
         mounts: &mounts,
-        eye,
+        host,
     };
     skeleton.expand("", &mut actions)?;
     let own = |inside: &str| !mounts.iter().any(|mount| mount.inside == inside);
@@ -304,16 +308,16 @@ fn namespaced(room: &Room, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
 }
 
 /// The room of the weakest level, put together out of links.
-fn farmed(room: &Room, base: &str, eye: Eye<'_>) -> Result<Vec<Action>, SandboxError> {
+fn farmed(room: &Room, base: &str, host: &dyn Host) -> Result<Vec<Action>, SandboxError> {
     let (user, group) = room.user;
-    let mounts = placed(room, eye)?;
+    let mounts = placed(room, host)?;
     let mut actions = vec![directory(base)];
-    let Look::Directory(names) = eye(&room.root)? else {
+    let Look::Directory = host.look(&room.root)? else {
         let reason = format!("`{}` is not a directory", room.root.display());
         return Err(SandboxError::BadRoom { reason });
     };
     let own = |inside: &str| mounts.iter().any(|mount| mount.inside == inside);
-    for name in names {
+    for name in host.names(&room.root)? {
         let made_here = ["dev", "proc", "tmp"].contains(&name.as_str());
         if !made_here && !own(&format!("/{name}")) {
             actions.push(Action::Farm {
@@ -469,11 +473,11 @@ fn devices(base: &str, actions: &mut Vec<Action>) {
 }
 
 /// Finds the place of each mount, outer ones first.
-fn placed(room: &Room, eye: Eye<'_>) -> Result<Vec<Placed>, SandboxError> {
+fn placed(room: &Room, host: &dyn Host) -> Result<Vec<Placed>, SandboxError> {
     let mut placed = Vec::new();
     for mount in &room.mounts {
-        let directory = match eye(&mount.host)? {
-            Look::Directory(_) => true,
+        let directory = match host.look(&mount.host)? {
+            Look::Directory => true,
             Look::File => false,
             Look::Link(_) | Look::Missing => {
                 let reason = format!("`{}` is not there to be mounted", mount.host.display());
@@ -482,16 +486,16 @@ fn placed(room: &Room, eye: Eye<'_>) -> Result<Vec<Placed>, SandboxError> {
         };
         placed.push(Placed {
             host: text(&mount.host)?.to_owned(),
-            inside: resolve(&room.root, &mount.inside, eye)?,
+            inside: resolve(&room.root, &mount.inside, host)?,
             directory,
             access: mount.access,
         });
     }
     let resolver = Path::new("/etc/resolv.conf");
-    if room.reach == Reach::Host && eye(resolver)? == Look::File {
+    if room.reach == Reach::Host && host.look(resolver)? == Look::File {
         placed.push(Placed {
             host: "/etc/resolv.conf".into(),
-            inside: resolve(&room.root, "/etc/resolv.conf", eye)?,
+            inside: resolve(&room.root, "/etc/resolv.conf", host)?,
             directory: false,
             access: Access::ReadOnly,
         });
@@ -508,7 +512,7 @@ fn placed(room: &Room, eye: Eye<'_>) -> Result<Vec<Placed>, SandboxError> {
 }
 
 /// Follows the links of the root on the way to a place, without ever leaving the root.
-fn resolve(root: &Path, inside: &str, eye: Eye<'_>) -> Result<String, SandboxError> {
+fn resolve(root: &Path, inside: &str, host: &dyn Host) -> Result<String, SandboxError> {
     let mut rest: Vec<String> = parts(inside).rev().collect();
     let mut done: Vec<String> = Vec::new();
     let mut links = 0;
@@ -518,7 +522,7 @@ fn resolve(root: &Path, inside: &str, eye: Eye<'_>) -> Result<String, SandboxErr
             continue;
         }
         done.push(part);
-        if let Look::Link(target) = eye(&root.join(done.join("/")))? {
+        if let Look::Link(target) = host.look(&root.join(done.join("/")))? {
             links += 1;
             if links > LINKS_MAX {
                 let reason = format!("`{inside}` passes more than {LINKS_MAX} links");
@@ -547,11 +551,11 @@ fn text(path: &Path) -> Result<&str, SandboxError> {
 }
 
 /// Finds a directory of the host under which nothing lies that the room needs.
-fn base(room: &Room, mounts: &[Placed], eye: Eye<'_>) -> Result<String, SandboxError> {
+fn base(room: &Room, mounts: &[Placed], host: &dyn Host) -> Result<String, SandboxError> {
     for base in BASES {
         let hides = |host: &Path| host.starts_with(base);
         let needed = hides(&room.root) || mounts.iter().any(|mount| hides(Path::new(&mount.host)));
-        if !needed && matches!(eye(Path::new(base))?, Look::Directory(_)) {
+        if !needed && matches!(host.look(Path::new(base))?, Look::Directory) {
             return Ok(base.to_owned());
         }
     }
@@ -569,17 +573,20 @@ struct Skeleton<'a> {
     root: &'a str,
     base: &'a str,
     mounts: &'a [Placed],
-    eye: Eye<'a>,
+    host: &'a dyn Host,
 }
 
 impl Skeleton<'_> {
     fn look(&self, inside: &str) -> Result<Look, SandboxError> {
-        (self.eye)(Path::new(&format!("{}{inside}", self.root)))
+        self.host.look(Path::new(&format!("{}{inside}", self.root)))
     }
 
     fn expand(&self, directory: &str, actions: &mut Vec<Action>) -> Result<(), SandboxError> {
         let mut names = match self.look(directory)? {
-            Look::Directory(names) => names,
+            Look::Directory => {
+                let path = format!("{}{directory}", self.root);
+                self.host.names(Path::new(&path))?
+            }
             _ if directory.is_empty() => {
                 let reason = format!("`{}` is not a directory", self.root);
                 return Err(SandboxError::BadRoom { reason });
@@ -625,10 +632,10 @@ impl Skeleton<'_> {
         match self.look(inside)? {
             Look::Link(target) => actions.push(Action::Link { at, target }),
             Look::File => actions.extend([Action::File { at }, shown]),
-            Look::Directory(_) if !self.lacks_a_place(inside)? => {
+            Look::Directory if !self.lacks_a_place(inside)? => {
                 actions.extend([Action::Directory { at }, shown]);
             }
-            Look::Directory(_) | Look::Missing => {
+            Look::Directory | Look::Missing => {
                 actions.push(Action::Directory { at });
                 self.expand(inside, actions)?;
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::init::{KILL, Report, Stage, TERMINATE};
 use super::output::{Lines, Log};
-use super::plan::{self, Look, Plan, Talk};
+use super::plan::{self, Host, Look, Plan, Talk};
 use super::{Access, Level, Room, SandboxError, kernel, probe};
 use crate::disk::{self, Kind};
 
@@ -93,15 +93,15 @@ pub fn run(
     let deadline = started.checked_add(Duration::from_secs(room.bounds.wall_s));
     let timed_out = caller.follow(output, deadline, &mut |line, socket| {
         log.line(line)?;
-        Ok(match on_line(line) {
-            Reply::Terminate => socket.terminate(),
-            Reply::Continue => {}
-        })
+        if on_line(line) == Reply::Terminate {
+            socket.terminate();
+        }
+        Ok(())
     })?;
     let (ended, notes) = caller.finish(room)?;
-    let killed = timed_out.then_some(Status::TimedOut);
+    let timed_out = timed_out.then_some(Status::TimedOut);
     Ok(Outcome {
-        status: ended.or(killed).ok_or_else(|| lost(room))?,
+        status: timed_out.or(ended).ok_or_else(|| lost(room))?,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         log_tail: log.finish()?,
         notes,
@@ -155,7 +155,7 @@ fn plan_of(room: &Room, talk: Talk) -> Result<Plan, SandboxError> {
         mount.host = disk::canonical(&mount.host)?;
     }
     let spare = spare(&room)?;
-    plan::plan(&room, talk, &spare, &look)
+    plan::plan(&room, talk, &spare, &Disk)
 }
 
 /// A directory that does not exist yet, where what may be written can be moved to by renaming.
@@ -179,24 +179,30 @@ fn spare(room: &Room) -> Result<String, SandboxError> {
     }
 }
 
-/// Looks at the host for the plan.
-fn look(path: &Path) -> Result<Look, SandboxError> {
-    let text = |bytes: Vec<u8>| {
-        String::from_utf8(bytes).map_err(|_| SandboxError::BadRoom {
-            reason: format!("`{}` holds a name that is not UTF-8", path.display()),
+/// The host that there is.
+struct Disk;
+
+impl Host for Disk {
+    fn look(&self, path: &Path) -> Result<Look, SandboxError> {
+        let kind = disk::status(path)?.map(|status| status.kind);
+        Ok(match kind {
+            None => Look::Missing,
+            Some(Kind::File { .. } | Kind::Special) => Look::File,
+            Some(Kind::Symlink) => Look::Link(utf8(path, disk::read_link(path)?)?),
+            Some(Kind::Directory) => Look::Directory,
         })
-    };
-    let Some(status) = disk::status(path)? else {
-        return Ok(Look::Missing);
-    };
-    match status.kind {
-        Kind::File { .. } | Kind::Special => Ok(Look::File),
-        Kind::Symlink => Ok(Look::Link(text(disk::read_link(path)?)?)),
-        Kind::Directory => {
-            let names = disk::list(path)?.into_iter().map(text);
-            Ok(Look::Directory(names.collect::<Result<_, _>>()?))
-        }
     }
+
+    fn names(&self, path: &Path) -> Result<Vec<String>, SandboxError> {
+        let names = disk::list(path)?.into_iter();
+        names.map(|name| utf8(path, name)).collect()
+    }
+}
+
+fn utf8(path: &Path, name: Vec<u8>) -> Result<String, SandboxError> {
+    String::from_utf8(name).map_err(|_| SandboxError::BadRoom {
+        reason: format!("`{}` holds a name that is not UTF-8", path.display()),
+    })
 }
 
 /// The caller's hold of a keeper. Dropping it before its end kills the room.

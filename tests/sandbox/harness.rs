@@ -14,9 +14,9 @@ use tempfile::TempDir;
 /// The programs that the tests use; all are busybox.
 const APPLETS: &[&str] = &[
     "cat", "chmod", "cp", "dd", "env", "false", "hostname", "id", "ifconfig", "kill", "ls",
-    "mkdir", "mknod", "mount", "nc", "nproc", "ps", "pwd", "rm", "sed", "seq", "setsid", "sh",
-    "sleep", "stat", "tail", "timeout", "touch", "true", "umount", "uname", "unshare", "wc",
-    "wget", "yes",
+    "mkdir", "mknod", "mount", "nc", "nproc", "ps", "pwd", "readlink", "rm", "sed", "seq",
+    "setsid", "sh", "sleep", "stat", "tail", "timeout", "touch", "true", "umount", "uname",
+    "unshare", "wc", "wget", "yes",
 ];
 
 /// Names another `rebeam` than the one that was built with the tests.

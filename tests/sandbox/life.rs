@@ -11,8 +11,8 @@ use crate::harness::{World, processes_with, until};
 #[test]
 fn a_reply_asks_the_command_once_to_end() {
     let world = World::new();
-    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.1; echo tick; \
-                  done & trap 'echo asked; exit 5' TERM; wait";
+    let script = "trap 'echo asked; sleep 0.5; exit 5' TERM; \
+                  (while :; do sleep 0.1; echo tick; done) & echo ready; wait; wait";
     let seen = world.sh_until(script, &mut |line| match line {
         "ready" | "tick" => Reply::Terminate,
         _ => Reply::Continue,
@@ -29,7 +29,7 @@ fn a_caller_that_waits_for_long() {
     let world = World::new();
     let mark = std::env::var(MARK).unwrap();
     let script = format!(
-        "trap '' INT TERM HUP; setsid sh -c 'trap \"\" INT TERM; : {mark}; sleep 1000' & : {mark}; echo begun; sleep 1000"
+        "trap '' INT TERM HUP; setsid sh -c 'trap \"\" INT TERM; : {mark}; sleep 1000' & : {mark}; echo begun; sleep 1000; : end"
     );
     world.sh_until(&script, &mut |line| {
         println!("{line}");
