@@ -1,5 +1,12 @@
 //! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
 
+mod error;
+mod format;
+pub mod git_url;
+mod reader;
+
+pub use error::{LockError, Place};
+
 use std::collections::BTreeSet;
 
 use crate::digest::Digest;
