@@ -2,6 +2,7 @@
 
 mod parse;
 mod print;
+mod scan;
 
 use std::str::FromStr;
 

@@ -200,7 +200,7 @@ fn errors_name_line_column_and_what_was_expected() {
         ),
         (
             "<<\"€\">>.",
-            "line 1, column 3: a binary may hold strings and bytes, and `€` is no byte",
+            "line 1, column 3: a binary may hold strings and bytes, and `\"€\"` is no byte",
         ),
         (
             "<<1:16>>.",
