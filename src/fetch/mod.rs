@@ -1,1 +1,3 @@
 //! fetch.
+
+pub mod debian;

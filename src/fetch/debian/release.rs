@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::Signature;
+use pgp::packet::{Signature, SignatureType};
 use pgp::types::{KeyDetails, VerifyingKey};
 
 use crate::digest::Digest;
@@ -80,7 +80,12 @@ fn holds(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool {
         signature.hash_alg(),
         Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
     );
-    strong && signature.verify(key, text).is_ok()
+    // A certification of a name is a signature too, but not one of a document.
+    let of_document = matches!(
+        signature.typ(),
+        Some(SignatureType::Text | SignatureType::Binary)
+    );
+    strong && of_document && signature.verify(key, text).is_ok()
 }
 
 /// What a suite's index files are, as its `InRelease` says.

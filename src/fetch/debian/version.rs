@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// Compares two versions as dpkg does.
 ///
 /// Text that is no proper version has its place in the order too: nothing is refused here.
-pub fn compare(left: &str, right: &str) -> Ordering {
+pub(super) fn compare(left: &str, right: &str) -> Ordering {
     let (left_epoch, left) = split_epoch(left);
     let (right_epoch, right) = split_epoch(right);
     let (left_upstream, left_revision) = left.rsplit_once('-').unwrap_or((left, ""));
