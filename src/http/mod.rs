@@ -12,6 +12,8 @@ mod error;
 mod local;
 #[cfg(test)]
 pub(crate) mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Read;
