@@ -3,7 +3,7 @@
 //! One line a file, sorted: path, package, version, between tabs. The image needs it to name the package
 //! of a shared object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::disk;
 use crate::limits::INDEX_BYTES_MAX;
@@ -36,6 +36,18 @@ impl Owners {
     pub fn of(&self, path: &str) -> Option<&Owner> {
         let path = RelPath::new(path.trim_start_matches('/')).ok()?;
         self.files.get(&place(path)?)
+    }
+
+    /// Returns the packages that hold a file of this name: a library's, for one.
+    pub fn holding(&self, name: &str) -> Vec<String> {
+        let named = |(path, _): &(&RelPath, &Owner)| path.name() == name.as_bytes();
+        let packages: BTreeSet<&str> = self
+            .files
+            .iter()
+            .filter(named)
+            .map(|(_, owner)| owner.package.as_str())
+            .collect();
+        packages.into_iter().map(str::to_owned).collect()
     }
 
     /// Returns every file with its package, sorted by path.

@@ -16,11 +16,16 @@ use super::ToolchainError;
 const VERSION: u32 = 1;
 
 /// The presets, by OTP and machine.
-const PRESETS: [(&str, Architecture, &str); 4] = [
+const PRESETS: [(&str, Architecture, &str); 8] = [
     (
         "23",
         Architecture::Amd64,
         include_str!("../../lockfiles/bullseye-amd64.lock"),
+    ),
+    (
+        "23",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/bullseye-arm64.lock"),
     ),
     (
         "25",
@@ -28,14 +33,29 @@ const PRESETS: [(&str, Architecture, &str); 4] = [
         include_str!("../../lockfiles/bookworm-amd64.lock"),
     ),
     (
+        "25",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/bookworm-arm64.lock"),
+    ),
+    (
         "27",
         Architecture::Amd64,
         include_str!("../../lockfiles/trixie-amd64.lock"),
     ),
     (
+        "27",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/trixie-arm64.lock"),
+    ),
+    (
         "29",
         Architecture::Amd64,
         include_str!("../../lockfiles/forky-amd64.lock"),
+    ),
+    (
+        "29",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/forky-arm64.lock"),
     ),
 ];
 

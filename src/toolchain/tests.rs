@@ -15,13 +15,24 @@ use crate::http::{Mirrors, Network};
 fn write_the_presets() {
     let http = Http::new(Network::Open, Mirrors::default());
     for otp in ["23", "25", "27", "29"] {
-        for architecture in [Architecture::Amd64] {
-            let lock = resolve(otp, &[], architecture, Expiry::Ignored, (&http, &Silent)).unwrap();
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            let web = (&http, &Spoken as &dyn Observer);
+            let lock = resolve(otp, &[], architecture, Expiry::Ignored, web).unwrap();
             let name = format!("{}-{}.lock", lock.suite, architecture.name());
             let path = Path::new("lockfiles").join(name);
             crate::disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
             println!("{}: {} packages, {bytes} bytes", path.display(), lock.debs.len());
+        }
+    }
+}
+
+struct Spoken;
+
+impl Observer for Spoken {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::Warned { message } = event {
+            println!("{message}");
         }
     }
 }
@@ -62,7 +73,16 @@ fn try_out(made: &Toolchain, otp: &str) {
     assert!(status.unwrap().success());
     let root = copy.path().join("root");
     std::fs::write(root.join("build/try.sh"), TRY_OUT).unwrap();
-    let output = std::process::Command::new("chroot")
+    // Without these the emulator spins for ever instead of saying what it misses.
+    for (name, minor) in [("null", "3"), ("zero", "5"), ("urandom", "9")] {
+        let node = std::process::Command::new("mknod")
+            .arg(root.join("dev").join(name))
+            .args(["c", "1", minor])
+            .status();
+        assert!(node.unwrap().success());
+    }
+    let output = std::process::Command::new("timeout")
+        .args(["120", "chroot"])
         .arg(&root)
         .args(["/bin/sh", "-e", "/build/try.sh"])
         .env_clear()

@@ -1,8 +1,5 @@
 //! Unpack: each locked package as a tree of its own in the store.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crate::disk;
 use crate::event::{Event, Observer};
 use crate::fetch::debian;
@@ -52,15 +49,15 @@ pub(super) fn packages<'a>(
         .collect();
     // The longest first, so that no core waits for one that began late.
     missing.sort_by_key(|(_, deb)| std::cmp::Reverse(deb.size));
-    let files = each(&missing, DOWNLOADS_MAX, |(_, deb)| {
-        Ok(debian::fetch(deb, store, http, observer)?)
+    let files = debian::each(&missing, DOWNLOADS_MAX, |(_, deb)| {
+        debian::fetch(deb, store, http, observer)
     })?;
     let missing: Vec<_> = missing.into_iter().zip(files).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let unpacked = each(&missing, cores, |((_, deb), file)| {
+    let unpacked = debian::each(&missing, cores, |((_, deb), file)| {
         let tree = unpack(deb, file, store)?;
         observer.observe(&Event::PackageUnpacked { name: &deb.package });
-        Ok(tree)
+        Ok::<_, ToolchainError>(tree)
     })?;
     for (((place, _), _), tree) in missing.iter().zip(unpacked) {
         trees[*place] = Some(tree);
@@ -71,48 +68,6 @@ pub(super) fn packages<'a>(
     });
     Ok(whole.collect())
 }
-
-/// Does the work on every item by some threads, and returns the results in the items' order.
-///
-/// The first error ends it: nothing new is begun.
-fn each<I: Sync, T: Send>(
-    items: &[I],
-    threads: usize,
-    work: impl Fn(&I) -> Result<T, ToolchainError> + Sync,
-) -> Result<Vec<T>, ToolchainError> {
-    let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<T>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let failed = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(place) else {
-                        return;
-                    };
-                    match work(item) {
-                        Ok(result) => *results[place].lock().expect(UNSHARED) = Some(result),
-                        Err(error) => {
-                            next.store(items.len(), Ordering::Relaxed);
-                            failed.lock().expect(UNSHARED).get_or_insert(error);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some(error) = failed.into_inner().expect(UNSHARED) {
-        return Err(error);
-    }
-    let done = |result: Mutex<Option<T>>| {
-        let result = result.into_inner().expect(UNSHARED);
-        result.expect("without an error every item was done")
-    };
-    Ok(results.into_iter().map(done).collect())
-}
-
-const UNSHARED: &str = "no holder of this lock panics";
 
 fn key(deb: &Deb) -> (BuildKey, String) {
     let inputs = format!("package recipe {RECIPE}\ndeb {}\n", deb.sha256);

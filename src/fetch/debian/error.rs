@@ -128,6 +128,9 @@ pub enum DebianError {
         /// Whom.
         other: String,
     },
+    /// The pool keeps lacking what the indices name.
+    #[error("the archive's indices and its pool do not fit together")]
+    Shifting,
     /// The pool has dropped a locked version.
     #[error("`{package}` {version} has left Debian's pool")]
     Left {
@@ -193,7 +196,7 @@ impl Explain for DebianError {
             Self::Expired { .. } => {
                 "the mirror is behind, or the clock is wrong; for a frozen copy: `rebeam update toolchain --expired`"
             }
-            Self::Mismatch { .. } | Self::Damaged { .. } | Self::NotADeb { .. } => {
+            Self::Shifting | Self::Mismatch { .. } | Self::Damaged { .. } | Self::NotADeb { .. } => {
                 "the mirror may be in the middle of an update: run again, or name another under `[mirrors]`"
             }
             Self::NoSuchPackage { .. } | Self::Conflict { .. } => {

@@ -1,7 +1,7 @@
 //! Index: a suite's packages, by way of its signed table of contents.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use crate::digest::Digest;
@@ -122,6 +122,20 @@ pub(super) struct Candidate<'a> {
     pub(super) paragraph: Paragraph<'a>,
 }
 
+impl Candidate<'_> {
+    /// Returns the source that it is built from and that source's version: what is uploaded and leaves at once.
+    pub(super) fn source(&self) -> (String, String) {
+        let field = self.paragraph.field("Source").unwrap_or(self.name);
+        match Relation::parse(&field.replace('(', "(= ")) {
+            Some(Relation {
+                name,
+                bound: Some((_, version)),
+            }) => (name, version),
+            _ => (field.to_owned(), self.version.to_owned()),
+        }
+    }
+}
+
 /// Every package of some suites, by name and by what it provides.
 #[derive(Debug, Default)]
 pub(super) struct Universe<'a> {
@@ -138,11 +152,13 @@ struct Provider<'a> {
 
 impl<'a> Universe<'a> {
     /// Takes the newest version of each package; of equal ones the first index's.
-    pub(super) fn new(indices: &'a [Index]) -> Self {
+    ///
+    /// Versions of sources in `left` are passed over.
+    pub(super) fn new(indices: &'a [Index], left: &BTreeSet<(String, String)>) -> Self {
         let mut universe = Self::default();
         for index in indices {
             for paragraph in paragraphs(&index.text) {
-                universe.add(&index.suite, paragraph);
+                universe.add(&index.suite, paragraph, left);
             }
         }
         for candidate in universe.newest.values() {
@@ -162,7 +178,12 @@ impl<'a> Universe<'a> {
         universe
     }
 
-    fn add(&mut self, suite: &'a str, paragraph: Paragraph<'a>) {
+    fn add(
+        &mut self,
+        suite: &'a str,
+        paragraph: Paragraph<'a>,
+        left: &BTreeSet<(String, String)>,
+    ) {
         let (Some(name), Some(version)) = (paragraph.field("Package"), paragraph.field("Version"))
         else {
             return;
@@ -171,13 +192,13 @@ impl<'a> Universe<'a> {
             .newest
             .get(name)
             .is_none_or(|known| version::compare(known.version, version) == Ordering::Less);
-        if is_newer {
-            let candidate = Candidate {
-                name,
-                version,
-                suite,
-                paragraph,
-            };
+        let candidate = Candidate {
+            name,
+            version,
+            suite,
+            paragraph,
+        };
+        if is_newer && (left.is_empty() || !left.contains(&candidate.source())) {
             self.newest.insert(name, candidate);
         }
     }

@@ -6,9 +6,11 @@
 mod compression;
 mod control;
 mod deb;
+mod each;
 mod error;
 mod index;
 mod mirror;
+mod pool;
 mod release;
 mod resolve;
 mod suite;
@@ -16,19 +18,23 @@ mod version;
 
 use std::collections::BTreeSet;
 
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::http::{Http, HttpError, Request};
 use crate::limits::DEB_BYTES_MAX;
 use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
 pub use deb::unpack;
+pub(crate) use each::each;
 pub use error::DebianError;
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};
 
 use index::Universe;
 use mirror::Mirror;
 use suite::Suite;
+
+/// Times that the closure is sought again because the pool lacks what an index names.
+const ROUNDS_MAX: usize = 8;
 
 /// What an index that is past its `Valid-Until` is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,14 +91,13 @@ pub fn resolve(
     for name in suite.parts() {
         indices.push(index::fetch(&name, architecture.name(), expiry, web)?);
     }
-    let universe = Universe::new(&indices);
     let mut seeds: BTreeSet<&str> = suite.packages().collect();
     seeds.extend(wished.iter().map(String::as_str));
     let wishes = resolve::Wishes {
         seeds,
         is_dropped: &suite::is_dropped,
     };
-    let debs = resolve::closure(&universe, &wishes)?;
+    let debs = available(&indices, &wishes, web)?;
     let wished: BTreeSet<String> = wished.iter().cloned().collect();
     Ok(ToolchainLock {
         otp: otp.into(),
@@ -100,6 +105,41 @@ pub fn resolve(
         suite: suite.name.into(),
         debs,
     })
+}
+
+/// Resolves, and again without those versions that an index names and the pool does not have.
+///
+/// That happens where a mirror is behind its own index, or where a suite's updates are being put
+/// away. A lock of such versions could not be built.
+fn available(
+    indices: &[index::Index],
+    wishes: &resolve::Wishes<'_>,
+    web: (&Http, &dyn Observer),
+) -> Result<Vec<Deb>, DebianError> {
+    let mut left = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let universe = Universe::new(indices, &left);
+        let debs = resolve::closure(&universe, wishes)?;
+        let lacking = pool::lacking(&debs, web)?;
+        let known = left.len();
+        for deb in lacking {
+            let message = format!(
+                "`{}` {} is in the index of {} and not in its pool: an older version is taken",
+                deb.package, deb.version, deb.suite
+            );
+            web.1.observe(&Event::Warned { message: &message });
+            left.extend(universe.get(&deb.package).map(|package| package.source()));
+        }
+        if left.len() == known {
+            return Ok(debs);
+        }
+    }
+    Err(DebianError::Shifting)
+}
+
+/// Returns the address of Debian's archive for this machine, as the mirrors and the host's apt sources say.
+pub fn base_address(http: &Http) -> Result<String, DebianError> {
+    Mirror::Main.base(http)
 }
 
 /// Returns a package file out of the store, or fetches it: from a mirror, else from the pool.
@@ -113,12 +153,12 @@ pub fn fetch(
         return Ok(held);
     }
     let name = format!("{} {}", deb.package, deb.version);
-    let base = Mirror::of_suite(&deb.suite).base(http)?;
+    let url = pool::address(deb, http)?;
     let scratch = store.scratch()?;
     let file = scratch.path().join("deb");
     let request = Request {
         name: &name,
-        url: &format!("{base}/{}", deb.path),
+        url: &url,
         limit: deb.size.min(DEB_BYTES_MAX),
         headers: &[],
     };

@@ -97,8 +97,9 @@ const ERLANG: [&str; 20] = [
 const ERLANG_TOOLS: [&str; 3] = ["erlang-syntax-tools", "erlang-tools", "erlang-xmerl"];
 
 /// Packages that nothing in a build needs and that would bring hundreds with them: graphics, init
-/// systems, log-in, package management. A dependency on one counts as met; a wish by name is obeyed.
-const DROPPED: [&str; 22] = [
+/// systems, log-in, package management, headers of NIS. A dependency on one counts as met; a wish by
+/// name is obeyed.
+const DROPPED: [&str; 21] = [
     "adduser",
     "debconf",
     "dpkg",
@@ -109,18 +110,28 @@ const DROPPED: [&str; 22] = [
     "erlang-reltool",
     "erlang-wx",
     "init-system-helpers",
-    "libasan",
-    "libhwasan",
-    "liblsan",
-    "libpam",
-    "libtsan",
-    "libubsan",
+    "libdpkg-perl",
+    "libgprofng0",
+    "libnsl-dev",
+    "libtirpc-dev",
     "login",
     "openssl",
     "passwd",
     "procps",
+    "rpcsvc-proto",
     "systemd",
     "sysvinit-utils",
+];
+
+/// The same for packages with a number or a part in their names: sanitizers, PAM, scripts of web pages.
+const DROPPED_SERIES: [&str; 7] = [
+    "libasan",
+    "libhwasan",
+    "libjs-",
+    "liblsan",
+    "libpam",
+    "libtsan",
+    "libubsan",
 ];
 
 impl Suite {
@@ -156,7 +167,6 @@ pub(super) fn known_otps() -> String {
 
 /// Tells whether a dependency on this package counts as met without it.
 pub(super) fn is_dropped(package: &str) -> bool {
-    // Sanitizers and PAM have their interface's number in their names.
-    let is_series = |start: &str| start.starts_with("lib") && package.starts_with(start);
-    DROPPED.iter().any(|name| *name == package || is_series(name))
+    let begins = |start: &&str| package.starts_with(*start);
+    DROPPED.contains(&package) || DROPPED_SERIES.iter().any(begins)
 }
