@@ -1,1 +1,3 @@
-//! fetch.
+//! Fetch: makes every source of a lock present, by content.
+
+pub mod git;
