@@ -34,10 +34,6 @@ impl Fixture {
         Self { repository, path }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn url(&self) -> String {
         format!("file://{}", self.path.display())
     }

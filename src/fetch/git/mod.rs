@@ -383,6 +383,13 @@ impl Git<'_> {
     /// Finds the commit that a request means today, and fetches its history.
     pub fn resolve(&self, request: &GitRequest) -> Result<GitFound, GitError> {
         let origin = Origin::open(*self, &request.app, &request.url)?;
+        if origin.address().changed_protocol() {
+            let written = &origin.address().written;
+            self.warn(
+                &origin,
+                &format!("is written `{written}`; that protocol is not used"),
+            );
+        }
         let commit = self.choose(&origin, request)?;
         origin.ensure(commit, Depth::History)?;
         let found = origin.commit(commit)?;

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 
 use crate::disk::{self, FileLock, LockMode};
-use crate::event::Event;
 use crate::http::{HttpError, Network};
 
 use super::wire::{Depth, Server};
@@ -45,13 +44,6 @@ impl<'a> Origin<'a> {
             url: url.to_owned(),
         };
         let address = Address::new(url).ok_or_else(bad)?;
-        if address.changed_protocol() {
-            let message = format!(
-                "`{}`, the source of `{app}`, is fetched from `{}`",
-                address.written, address.url
-            );
-            git.observer.observe(&Event::Warned { message: &message });
-        }
         Self::at(git, app, address)
     }
 

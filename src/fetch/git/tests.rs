@@ -481,7 +481,7 @@ fn dead_protocols_are_fetched_from_https_with_a_warning() {
         assert_eq!(found.url, "https://github.com/wooga/eredis");
         assert_eq!(found.commit, id.to_string());
         assert!(
-            world.warnings()[0].contains("is fetched from"),
+            world.warnings()[0].contains("that protocol is not used"),
             "{:?}",
             world.warnings()
         );
@@ -797,4 +797,33 @@ fn a_server_that_babbles_is_an_error_and_no_panic() {
         let world = World::new();
         assert!(world.resolve(&server.url("/a"), GitRef::Default).is_err());
     }
+}
+
+#[test]
+fn one_repository_is_fetched_once_by_many_at_once() {
+    let world = World::new();
+    let fixture = world.fixture("served/a");
+    let first = fixture.simple("one", &[], 0);
+    fixture.branch("main", first);
+    let Some(server) = serve(&world.path().join("served"), Speaks::Two, None) else {
+        return;
+    };
+    let url = server.url("/a");
+    std::thread::scope(|scope| {
+        let world = &world;
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| world.checkout(&url, first, None).unwrap().digest()))
+            .collect();
+        let digests: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
+        assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
+    });
+    let packs = server
+        .asked()
+        .iter()
+        .filter(|asked| asked.method == "POST")
+        .count();
+    assert_eq!(packs, 1);
 }

@@ -3,7 +3,7 @@
 mod registry;
 mod tarball;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod version;
 
 use thiserror::Error;
