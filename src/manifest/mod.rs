@@ -1,6 +1,7 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
 mod check;
+pub mod detect;
 mod error;
 mod form;
 mod format;
