@@ -70,6 +70,12 @@ pub enum DetectError {
         /// Files of other build tools.
         others: Vec<&'static str>,
     },
+    /// A manifest is there already.
+    #[error("`{}` exists and is not overwritten", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
     /// Its configuration cannot be read.
     #[error(transparent)]
     Rebar(#[from] RebarError),
@@ -88,7 +94,7 @@ fn beside(others: &[&str]) -> String {
 impl Explain for DetectError {
     fn blame(&self) -> Blame {
         match self {
-            Self::NoProject { .. } => Blame::User,
+            Self::NoProject { .. } | Self::Exists { .. } => Blame::User,
             Self::Rebar(error) => error.blame(),
             Self::Disk(error) => error.blame(),
         }
@@ -99,6 +105,7 @@ impl Explain for DetectError {
             Self::NoProject { .. } => {
                 Some("run it in the directory that holds `rebar.config`".to_owned())
             }
+            Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
             Self::Rebar(error) => error.hint(),
             Self::Disk(error) => error.hint(),
         }
@@ -340,7 +347,18 @@ impl Detected {
         lines
     }
 
-    /// Writes a short manifest for the project, which [`super::Manifest::parse`] accepts.
+    /// Writes the manifest into `dir`, where there is none yet, and returns its path.
+    pub fn write_manifest(&self, dir: &Path) -> Result<PathBuf, DetectError> {
+        let path = dir.join(FILE_NAME);
+        if disk::exists(&path) {
+            return Err(DetectError::Exists { path });
+        }
+        let mut file = disk::create_new(&path, false)?;
+        disk::write_all(&mut file, &path, self.to_manifest_text().as_bytes())?;
+        Ok(path)
+    }
+
+    /// Returns a short manifest for the project, which [`super::Manifest::parse`] accepts.
     pub fn to_manifest_text(&self) -> String {
         let mut text =
             String::from("# What rebeam builds, and with what. `rebeam lock` comes next.\n\n");

@@ -157,3 +157,14 @@ fn releases_in_a_profile_or_a_file_of_relx_are_found() {
     assert_eq!(names, ["a", "c"]);
     assert!(detected.has_manifest);
 }
+
+#[test]
+fn a_manifest_is_written_once_and_never_over_another() {
+    let dir = project(&[("rebar.config", "{deps, []}.")]);
+    let detected = detect(dir.path()).unwrap();
+    let path = detected.write_manifest(dir.path()).unwrap();
+    assert!(Manifest::read(dir.path()).is_ok());
+    let error = detected.write_manifest(dir.path()).unwrap_err();
+    let message = format!("`{}` exists and is not overwritten", path.display());
+    assert_eq!(error.to_string(), message);
+}
