@@ -326,16 +326,22 @@ impl<'a> Resolver<'a> {
     ///
     /// Empty when the closure is complete, or when `finish` has an error to tell.
     pub fn next_level(&mut self) -> Vec<Request> {
-        let Ok(walk) = self.walk() else {
-            return Vec::new();
-        };
-        let missing = walk.missing.iter();
-        let requests = missing.map(|(role, wish)| self.request(&walk, *role, wish));
-        let requests: Vec<Request> = requests.collect();
-        let asked = walk.asked.clone();
-        walk::remember(&mut self.candidates, asked);
-        self.outstanding = requests;
-        self.outstanding.clone()
+        loop {
+            let Ok(walk) = self.walk() else {
+                return Vec::new();
+            };
+            let missing = walk.missing.iter();
+            let requests = missing.map(|(role, wish)| self.request(&walk, *role, wish));
+            let requests: Vec<Request> = requests.collect();
+            let asked = walk.asked.clone();
+            let is_news = walk::remember(&mut self.candidates, asked);
+            // What was just heard of may be what the manifest chose, so it is walked once more.
+            if requests.is_empty() && is_news {
+                continue;
+            }
+            self.outstanding = requests;
+            return self.outstanding.clone();
+        }
     }
 
     /// Takes answers to the requests of the last level.
