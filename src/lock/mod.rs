@@ -6,6 +6,8 @@ pub mod git_url;
 mod import;
 mod reader;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 

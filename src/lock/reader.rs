@@ -193,10 +193,10 @@ fn read_source(mut fields: Fields<'_>) -> Result<(Fields<'_>, Source)> {
         tool: Tool::from_name(&tool).ok_or_else(|| fields.unfit("tool", "a build tool's name"))?,
         level: u32::try_from(level).map_err(|_| fields.unfit("level", "a small number"))?,
         parents: fields
-            .texts("parents", NAME, is_name)?
+            .texts("parents", TEXT, is_text)?
             .into_iter()
             .collect(),
-        deps: fields.texts("deps", NAME, is_name)?.into_iter().collect(),
+        deps: fields.texts("deps", TEXT, is_text)?.into_iter().collect(),
         profiles: fields.optional_texts("profiles")?.into_iter().collect(),
         lost: fields.optional_texts("lost")?,
     };

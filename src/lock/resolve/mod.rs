@@ -232,17 +232,22 @@ impl Explain for ResolveError {
 
 /// Says a request in the words of the lock: `tag 2.12.1`, `branch main`, `~> 2.0`.
 pub fn wanted(source: &WishSource) -> String {
-    match source {
+    plain(&match source {
         WishSource::Git { reference, .. } => reference.to_string(),
         WishSource::Hex { requirement, .. } => {
             requirement.clone().unwrap_or_else(|| "newest".into())
         }
-    }
+    })
+}
+
+/// Puts a stranger's words on one line: a requirement may end in a newline.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
 }
 
 /// Says where a request points to: a git url, or `hexpm/cowlib`.
 fn address(source: &WishSource) -> String {
-    match source {
+    plain(&match source {
         WishSource::Git { url, subdir, .. } => match subdir {
             Some(subdir) => format!("{} in {subdir}", git_url::normalise(url)),
             None => git_url::normalise(url),
@@ -252,7 +257,7 @@ fn address(source: &WishSource) -> String {
             repository,
             ..
         } => format!("{}/{package}", repository.as_deref().unwrap_or("hexpm")),
-    }
+    })
 }
 
 /// Tells whether a pin came from this address, whatever its version.
