@@ -15,7 +15,9 @@ use crate::digest::Digest;
 use crate::manifest::Tool;
 
 pub use error::{LockError, Place};
-pub use import::{RebarEntry, RebarLock, RebarPin};
+pub use import::{
+    Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
+};
 pub use resolve::{
     Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
 };
