@@ -16,6 +16,8 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use walk::is_chosen;
+
 use thiserror::Error;
 
 use crate::explain::{Blame, Explain};
@@ -246,7 +248,7 @@ fn plain(text: &str) -> String {
 }
 
 /// Says where a request points to: a git url, or `hexpm/cowlib`.
-fn address(source: &WishSource) -> String {
+pub(super) fn address(source: &WishSource) -> String {
     plain(&match source {
         WishSource::Git { url, subdir, .. } => match subdir {
             Some(subdir) => format!("{} in {subdir}", git_url::normalise(url)),

@@ -117,7 +117,7 @@ pub(super) fn check_choices(
 }
 
 /// Tells whether `use = choice` means this source: by a parent's name, or as `url#ref`.
-fn is_chosen(choice: &str, asked: &Asked) -> bool {
+pub(in crate::lock) fn is_chosen(choice: &str, asked: &Asked) -> bool {
     if asked.parents.contains(choice) {
         return true;
     }
