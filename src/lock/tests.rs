@@ -4,9 +4,11 @@ use std::path::Path;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::*;
+use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, Role, Source, ToolchainLock};
+use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
+use crate::manifest::Tool;
 
 const FILE: &str = "rebeam.lock";
 

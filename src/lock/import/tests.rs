@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::lock::{IMAGE_FORMAT, ToolchainLock};
+use super::{ImportError, RebarEntry, RebarLock, RebarPin, rebar_lock_text};
+use crate::digest::Digest;
+use crate::explain::Explain as _;
+use crate::lock::{IMAGE_FORMAT, Lock, Pin, Role, Source, ToolchainLock};
 use crate::manifest::Tool;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

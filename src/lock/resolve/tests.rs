@@ -1,9 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::*;
+use super::{ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled};
 use crate::digest::Digest;
-use crate::lock::{IMAGE_FORMAT, RebarEntry, ToolchainLock};
-use crate::manifest::rebar::GitRef;
+use crate::explain::{Blame, Explain as _};
+use crate::lock::{
+    IMAGE_FORMAT, Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, ToolchainLock, git_url,
+};
+use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
+use crate::manifest::{DepOverride, Tool};
 
 /// Spells dependencies: `c@1 d@2` is `{c, {git, …, {tag, "1"}}}` and `{d, …}`.
 fn list(names: &str) -> String {
