@@ -103,7 +103,12 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
         if tag == elf::DT_NEEDED {
             list.push(value);
         } else {
-            list.extend(value.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+            list.extend(
+                value
+                    .split(':')
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned),
+            );
         }
     }
     // The loader ignores the older of the two where both are there.
@@ -161,7 +166,11 @@ mod tests {
         assert!(elf.machine.triplet().is_some());
         if elf.interpreter.is_some() {
             assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")));
-            assert!(elf.wants.iter().any(|(_, version)| version.starts_with("GLIBC_2")));
+            assert!(
+                elf.wants
+                    .iter()
+                    .any(|(_, version)| version.starts_with("GLIBC_2"))
+            );
         }
         assert!(elf.defines.is_empty());
     }
