@@ -288,7 +288,11 @@ pub(super) fn merged(path: &RelPath) -> RelPath {
 
 /// Follows the links of `path` below `root`; `None` where nothing stands. Links never lead out of the root.
 pub(super) fn resolve(root: &Path, path: &RelPath) -> Result<Option<RelPath>, ReleaseError> {
-    let mut ahead: Vec<Vec<u8>> = path.as_bytes().rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
+    let mut ahead: Vec<Vec<u8>> = path
+        .as_bytes()
+        .rsplit(|byte| *byte == b'/')
+        .map(<[u8]>::to_vec)
+        .collect();
     let mut done: Vec<Vec<u8>> = Vec::new();
     let mut links = 0;
     while let Some(part) = ahead.pop() {
