@@ -84,9 +84,9 @@ impl Search<'_> {
             return Ok(());
         }
         let bytes = disk::read(on_disk, FILE_BYTES_MAX)?;
-        let elf = elf::parse(&bytes).map_err(|error| ReleaseError::DamagedElf {
+        let elf = elf::parse(&bytes).map_err(|reason| ReleaseError::DamagedElf {
             file: path.to_string(),
-            reason: error.to_string(),
+            reason,
         })?;
         if self.seen.is_empty() {
             self.found.machine = elf.machine;
