@@ -1,9 +1,22 @@
 //! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
 
+mod error;
+mod format;
+pub mod git_url;
+mod import;
+mod reader;
+mod resolve;
+
 use std::collections::BTreeSet;
 
 use crate::digest::Digest;
 use crate::manifest::Tool;
+
+pub use error::{LockError, Place};
+pub use import::{RebarEntry, RebarLock, RebarPin};
+pub use resolve::{
+    Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
+};
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.lock";

@@ -1,0 +1,470 @@
+//! Reader: a lock's text read strictly; every error names the file, the line and the entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::digest::Digest;
+use crate::limits::LOCK_SOURCES_MAX;
+use crate::lock::error::{LockError, Place};
+use crate::lock::{Deb, Lock, Pin, Role, Source, ToolchainLock, VERSION};
+use crate::manifest::Tool;
+
+const TEXT: &str = "a text that is not empty and has no control characters";
+const NAME: &str = "an application's name: letters, digits, `_`, `-`, `.` and `@`";
+const INSIDE: &str = "a relative path without `..`";
+const RELATIVE: &str = "a relative path";
+const HEX_DIGEST: &str = "a SHA-256 in 64 hex digits";
+const SRI_DIGEST: &str = "a SHA-256 as `sha256-` and base64";
+const COMMIT: &str = "a commit in 40 lower-case hex digits";
+const KIND: &str = "`git`, `hex`, `url` or `path`";
+
+const PIN_KEYS: [(&str, &[&str]); 4] = [
+    ("git", &["url", "commit", "subdir", "hash"]),
+    (
+        "hex",
+        &["repository", "package", "version", "outer", "hash"],
+    ),
+    ("url", &["url", "sha256", "hash"]),
+    ("path", &["path"]),
+];
+const SOURCE_KEYS: [&str; 11] = [
+    "app", "role", "kind", "wanted", "describe", "tool", "level", "parents", "deps", "profiles",
+    "lost",
+];
+const DEB_KEYS: [&str; 7] = [
+    "package",
+    "version",
+    "architecture",
+    "sha256",
+    "size",
+    "path",
+    "suite",
+];
+
+type Result<T> = std::result::Result<T, LockError>;
+
+/// Reads a lock, whatever image format it was made for.
+pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
+    refuse_merge_markers(text, file)?;
+    let reader = Reader { file, text };
+    let document = DeTable::parse(text).map_err(|error| LockError::Syntax {
+        file: file.to_owned(),
+        line: reader.line(error.span().map_or(0, |span| span.start)),
+        message: error.message().replace('\n', ", "),
+    })?;
+    let all = Fields::new(&reader, "the lock", &document);
+    refuse_newer(&all, file)?;
+    all.refuse_unknown(&["version", "image_format", "project", "toolchain", "source"])?;
+    let image_format = all.integer("image_format")?;
+    let project = all.table("project", "`[project]`", &["name", "epoch"])?;
+    let lock = Lock {
+        project: project.text("name")?,
+        epoch: project.integer("epoch")?,
+        image_format: u32::try_from(image_format)
+            .map_err(|_| all.unfit("image_format", "a small number"))?,
+        toolchain: read_toolchain(&all)?,
+        sources: read_sources(&all)?,
+    };
+    Ok(lock)
+}
+
+fn refuse_merge_markers(text: &str, file: &Path) -> Result<()> {
+    const MARKERS: [&str; 4] = ["<<<<<<<", "=======", ">>>>>>>", "|||||||"];
+    let is_marker = |line: &str| {
+        let rest = MARKERS.iter().find_map(|marker| line.strip_prefix(marker));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\r']))
+    };
+    match text.lines().position(is_marker) {
+        Some(index) => Err(LockError::MergeMarkers {
+            file: file.to_owned(),
+            line: index + 1,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// A newer version may have other keys, so this is looked at before them.
+fn refuse_newer(all: &Fields<'_>, file: &Path) -> Result<()> {
+    let version = all.integer("version")?;
+    if version > i64::from(VERSION) {
+        return Err(LockError::Newer {
+            file: file.to_owned(),
+            version,
+        });
+    }
+    if version < 1 {
+        return Err(all.unfit("version", "at least 1"));
+    }
+    Ok(())
+}
+
+fn read_toolchain(all: &Fields<'_>) -> Result<ToolchainLock> {
+    let keys = ["otp", "suite", "packages", "debs"];
+    let toolchain = all.table("toolchain", "`[toolchain]`", &keys)?;
+    let mut debs = Vec::new();
+    for deb in toolchain.tables("debs")? {
+        debs.push(read_deb(&toolchain, deb)?);
+    }
+    debs.sort();
+    Ok(ToolchainLock {
+        otp: toolchain.text("otp")?,
+        wished: toolchain.texts("packages", TEXT, is_text)?,
+        suite: toolchain.text("suite")?,
+        debs,
+    })
+}
+
+fn read_deb(toolchain: &Fields<'_>, deb: &Spanned<DeValue<'_>>) -> Result<Deb> {
+    let mut fields = toolchain.entry_of("debs", deb, "a package".into())?;
+    fields.refuse_unknown(&DEB_KEYS)?;
+    fields.entry = format!("package `{}`", fields.text("package")?);
+    let size = fields.integer("size")?;
+    Ok(Deb {
+        package: fields.text("package")?,
+        version: fields.text("version")?,
+        architecture: fields.text("architecture")?,
+        sha256: fields.hex_digest("sha256")?,
+        size: u64::try_from(size).map_err(|_| fields.unfit("size", "a number of bytes"))?,
+        path: fields.fitting("path", INSIDE, is_inside)?,
+        suite: fields.text("suite")?,
+    })
+}
+
+fn read_sources(all: &Fields<'_>) -> Result<Vec<Source>> {
+    let project = all
+        .table("project", "`[project]`", &["name", "epoch"])?
+        .text("name")?;
+    let tables = match all.value("source") {
+        Some(_) => all.tables("source")?,
+        None => &[],
+    };
+    if tables.len() > LOCK_SOURCES_MAX {
+        return Err(LockError::TooManySources {
+            file: all.reader.file.to_owned(),
+        });
+    }
+    let mut read = Vec::with_capacity(tables.len());
+    let mut lines: BTreeMap<(Role, String), usize> = BTreeMap::new();
+    for table in tables {
+        let fields = all.entry_of("source", table, "a source".into())?;
+        let (fields, source) = read_source(fields)?;
+        let name = (source.role, source.app.clone());
+        if let Some(first_line) = lines.insert(name, fields.line()) {
+            let place = fields.place(fields.offset);
+            return Err(LockError::Duplicate { place, first_line });
+        }
+        read.push((fields, source));
+    }
+    let apps: BTreeSet<&str> = lines.keys().map(|(_, app)| app.as_str()).collect();
+    for (fields, source) in &read {
+        let is_known = |app: &str| app == project || apps.contains(app);
+        fields.refuse_unknown_apps("parents", is_known)?;
+        let role = source.role;
+        fields.refuse_unknown_apps("deps", |app| lines.contains_key(&(role, app.to_owned())))?;
+    }
+    let mut sources: Vec<Source> = read.into_iter().map(|(_, source)| source).collect();
+    sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
+    Ok(sources)
+}
+
+fn read_source(mut fields: Fields<'_>) -> Result<(Fields<'_>, Source)> {
+    let app = fields.fitting("app", NAME, is_name)?;
+    let role = fields.text("role")?;
+    let role =
+        Role::from_name(&role).ok_or_else(|| fields.unfit("role", "`dep`, `plugin` or `tool`"))?;
+    fields.entry = format!("{} `{app}`", role.name());
+    let kind = fields.text("kind")?;
+    let (_, pin_keys) = PIN_KEYS
+        .iter()
+        .find(|(name, _)| *name == kind)
+        .ok_or_else(|| fields.unfit("kind", KIND))?;
+    fields.refuse_unknown(&[&SOURCE_KEYS, *pin_keys].concat())?;
+    let tool = fields.text("tool")?;
+    let level = fields.integer("level")?;
+    let source = Source {
+        app,
+        role,
+        pin: read_pin(&fields, &kind)?,
+        wanted: fields.text("wanted")?,
+        describe: fields.optional_text("describe")?,
+        tool: Tool::from_name(&tool).ok_or_else(|| fields.unfit("tool", "a build tool's name"))?,
+        level: u32::try_from(level).map_err(|_| fields.unfit("level", "a small number"))?,
+        parents: fields
+            .texts("parents", NAME, is_name)?
+            .into_iter()
+            .collect(),
+        deps: fields.texts("deps", NAME, is_name)?.into_iter().collect(),
+        profiles: fields.optional_texts("profiles")?.into_iter().collect(),
+        lost: fields.optional_texts("lost")?,
+    };
+    Ok((fields, source))
+}
+
+fn read_pin(fields: &Fields<'_>, kind: &str) -> Result<Pin> {
+    Ok(match kind {
+        "git" => Pin::Git {
+            url: fields.text("url")?,
+            commit: fields.fitting("commit", COMMIT, is_commit)?,
+            subdir: match fields.value("subdir") {
+                Some(_) => Some(fields.fitting("subdir", INSIDE, is_inside)?),
+                None => None,
+            },
+            tree: fields.sri_digest("hash")?,
+        },
+        "hex" => Pin::Hex {
+            repository: fields.text("repository")?,
+            package: fields.text("package")?,
+            version: fields.text("version")?,
+            outer: fields.hex_digest("outer")?,
+            tree: fields.sri_digest("hash")?,
+        },
+        "url" => Pin::Url {
+            url: fields.text("url")?,
+            sha256: fields.hex_digest("sha256")?,
+            tree: fields.sri_digest("hash")?,
+        },
+        _ => Pin::Path {
+            path: fields.fitting("path", RELATIVE, |path| {
+                is_text(path) && !path.starts_with('/')
+            })?,
+        },
+    })
+}
+
+fn is_text(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(char::is_control)
+}
+
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+    text.len() <= 255
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && text.chars().all(fits)
+}
+
+fn is_inside(text: &str) -> bool {
+    is_text(text) && !text.starts_with('/') && text.split('/').all(|part| part != "..")
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The text and its name, for places.
+struct Reader<'a> {
+    file: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn line(&self, offset: usize) -> usize {
+        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
+        before.iter().filter(|byte| **byte == b'\n').count() + 1
+    }
+}
+
+/// One table of the lock.
+struct Fields<'a> {
+    reader: &'a Reader<'a>,
+    /// What messages call it.
+    entry: String,
+    /// Where it begins.
+    offset: usize,
+    table: &'a DeTable<'a>,
+}
+
+impl<'a> Fields<'a> {
+    fn new(reader: &'a Reader<'a>, entry: &str, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self {
+            reader,
+            entry: entry.to_owned(),
+            offset: table.span().start,
+            table: table.get_ref(),
+        }
+    }
+
+    fn line(&self) -> usize {
+        self.reader.line(self.offset)
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        Place {
+            file: self.reader.file.to_owned(),
+            line: self.reader.line(offset),
+            entry: self.entry.clone(),
+        }
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.table.get(key)
+    }
+
+    fn unfit(&self, key: &'static str, expected: &'static str) -> LockError {
+        let offset = self
+            .value(key)
+            .map_or(self.offset, |value| value.span().start);
+        LockError::Unfit {
+            place: self.place(offset),
+            key,
+            expected,
+        }
+    }
+
+    fn required(&self, key: &'static str) -> Result<&'a Spanned<DeValue<'a>>> {
+        self.value(key).ok_or_else(|| LockError::MissingKey {
+            place: self.place(self.offset),
+            key,
+        })
+    }
+
+    fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
+        for key in self.table.keys() {
+            let name: &str = key.get_ref();
+            if known.contains(&name) {
+                continue;
+            }
+            let similar = |other: &&&str| strsim::damerau_levenshtein(name, other);
+            let nearest = known.iter().min_by_key(similar);
+            let nearest = nearest.filter(|other| similar(other) <= 2);
+            return Err(LockError::UnknownKey {
+                place: self.place(key.span().start),
+                key: name.chars().take(80).collect(),
+                nearest: nearest.map(|other| (*other).to_owned()),
+            });
+        }
+        Ok(())
+    }
+
+    fn refuse_unknown_apps(
+        &self,
+        key: &'static str,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let value = self.required(key)?;
+        let items = value
+            .get_ref()
+            .as_array()
+            .into_iter()
+            .flat_map(|array| array.iter());
+        for item in items {
+            let app = item.get_ref().as_str().unwrap_or_default();
+            if !is_known(app) {
+                return Err(LockError::UnknownApp {
+                    place: self.place(item.span().start),
+                    key,
+                    app: app.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn integer(&self, key: &'static str) -> Result<i64> {
+        let integer = self.required(key)?.get_ref().as_integer();
+        let number = integer.filter(|integer| integer.radix() == 10);
+        number
+            .and_then(|integer| integer.as_str().parse().ok())
+            .ok_or_else(|| self.unfit(key, "a whole number"))
+    }
+
+    fn fitting(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        let text = self
+            .required(key)?
+            .get_ref()
+            .as_str()
+            .filter(|text| fits(text));
+        text.map(str::to_owned)
+            .ok_or_else(|| self.unfit(key, expected))
+    }
+
+    fn text(&self, key: &'static str) -> Result<String> {
+        self.fitting(key, TEXT, is_text)
+    }
+
+    fn optional_text(&self, key: &'static str) -> Result<Option<String>> {
+        match self.value(key) {
+            Some(_) => self.text(key).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn hex_digest(&self, key: &'static str) -> Result<Digest> {
+        let text = self.required(key)?.get_ref().as_str();
+        text.and_then(|text| Digest::from_hex(text).ok())
+            .ok_or_else(|| self.unfit(key, HEX_DIGEST))
+    }
+
+    fn sri_digest(&self, key: &'static str) -> Result<Digest> {
+        let text = self.required(key)?.get_ref().as_str();
+        let text = text.filter(|text| text.starts_with("sha256-"));
+        text.and_then(|text| text.parse().ok())
+            .ok_or_else(|| self.unfit(key, SRI_DIGEST))
+    }
+
+    fn texts(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let array = self.required(key)?.get_ref().as_array();
+        let array = array.ok_or_else(|| self.unfit(key, "a list"))?;
+        let texts = array.iter().map(|item| {
+            let text = item.get_ref().as_str().filter(|text| fits(text));
+            text.map(str::to_owned).ok_or_else(|| LockError::Unfit {
+                place: self.place(item.span().start),
+                key,
+                expected,
+            })
+        });
+        texts.collect()
+    }
+
+    fn optional_texts(&self, key: &'static str) -> Result<Vec<String>> {
+        match self.value(key) {
+            Some(_) => self.texts(key, TEXT, is_text),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn table(&self, key: &'static str, entry: &str, known: &[&str]) -> Result<Self> {
+        let fields = self.entry_of(key, self.required(key)?, entry.to_owned())?;
+        fields.refuse_unknown(known)?;
+        Ok(fields)
+    }
+
+    fn tables(&self, key: &'static str) -> Result<&'a [Spanned<DeValue<'a>>]> {
+        let array = self.required(key)?.get_ref().as_array();
+        array
+            .map(|array| &array[..])
+            .ok_or_else(|| self.unfit(key, "a list of tables"))
+    }
+
+    fn entry_of(
+        &self,
+        key: &'static str,
+        value: &'a Spanned<DeValue<'a>>,
+        entry: String,
+    ) -> Result<Self> {
+        let offset = value.span().start;
+        let table = value.get_ref().as_table().ok_or_else(|| LockError::Unfit {
+            place: self.place(offset),
+            key,
+            expected: "a table",
+        })?;
+        Ok(Self {
+            reader: self.reader,
+            entry,
+            offset,
+            table,
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Elf: what a program or library asks of the system that loads it.
+
+use std::collections::BTreeSet;
+
+use object::LittleEndian;
+use object::elf::{self, FileHeader64};
+use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _};
+
+/// What the loader reads in one ELF file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Elf {
+    /// Kind of machine, as `e_machine` and class say it.
+    pub(super) machine: Machine,
+    /// The loader that a program asks for.
+    pub(super) interpreter: Option<String>,
+    /// Libraries that must be there, in order.
+    pub(super) needed: Vec<String>,
+    /// Where it wants them looked for first.
+    pub(super) search: Vec<String>,
+    /// Symbol versions that it wants, with the library that has to define them.
+    pub(super) wants: Vec<(String, String)>,
+    /// Symbol versions that it defines.
+    pub(super) defines: BTreeSet<String>,
+}
+
+/// The machines that rebeam makes images for, and all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Machine {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit ARM.
+    Aarch64,
+    /// Any other, by class and `e_machine`.
+    #[default]
+    Other,
+}
+
+impl Machine {
+    /// Returns the name that Debian's library directories bear.
+    pub fn triplet(self) -> Option<&'static str> {
+        match self {
+            Self::X86_64 => Some("x86_64-linux-gnu"),
+            Self::Aarch64 => Some("aarch64-linux-gnu"),
+            Self::Other => None,
+        }
+    }
+
+    /// Returns the name that images bear.
+    pub fn image_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+            Self::Other => "unknown",
+        }
+    }
+}
+
+/// Tells whether a file's first bytes are those of an ELF file.
+pub(super) fn is_elf(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF")
+}
+
+/// Reads an ELF file. One of another class than 64-bit little-endian is of an `Other` machine and says no more.
+pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
+    let is_64_little = bytes.get(4..6) == Some(&[2, 1]);
+    if !is_64_little {
+        return Ok(Elf::default());
+    }
+    let file = ElfFile64::<LittleEndian>::parse(bytes)?;
+    let mut read = Elf {
+        machine: match file.elf_header().e_machine(LittleEndian) {
+            elf::EM_X86_64 => Machine::X86_64,
+            elf::EM_AARCH64 => Machine::Aarch64,
+            _ => Machine::Other,
+        },
+        ..Elf::default()
+    };
+    for segment in file.elf_program_headers() {
+        if let Some(path) = segment.interpreter(LittleEndian, bytes)? {
+            read.interpreter = Some(text(path));
+        }
+    }
+    read_dynamic(&file, &mut read)?;
+    read_versions(&file, bytes, &mut read)?;
+    Ok(read)
+}
+
+fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::read::Result<()> {
+    let (mut rpath, mut runpath) = (Vec::new(), Vec::new());
+    let table = file.elf_dynamic_table()?;
+    for entry in table.dynamics() {
+        let tag = entry.tag(LittleEndian);
+        if tag == elf::DT_NULL {
+            break;
+        }
+        let list = match tag {
+            elf::DT_NEEDED => &mut read.needed,
+            elf::DT_RPATH => &mut rpath,
+            elf::DT_RUNPATH => &mut runpath,
+            _ => continue,
+        };
+        let value = text(entry.string(LittleEndian, *table.strings())?);
+        if tag == elf::DT_NEEDED {
+            list.push(value);
+        } else {
+            list.extend(value.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+        }
+    }
+    // The loader ignores the older of the two where both are there.
+    read.search = if runpath.is_empty() { rpath } else { runpath };
+    Ok(())
+}
+
+fn read_versions(
+    file: &ElfFile64<'_, LittleEndian>,
+    bytes: &[u8],
+    read: &mut Elf,
+) -> object::read::Result<()> {
+    let sections = file.elf_section_table();
+    if let Some((mut needs, link)) = sections.gnu_verneed(LittleEndian, bytes)? {
+        let strings = sections.strings(LittleEndian, bytes, link)?;
+        while let Some((need, mut versions)) = needs.next()? {
+            let library = text(need.file(LittleEndian, strings)?);
+            while let Some(version) = versions.next()? {
+                let weak = version.vna_flags.get(LittleEndian).0 & elf::VER_FLG_WEAK.0 != 0;
+                if !weak {
+                    let name = text(version.name(LittleEndian, strings)?);
+                    read.wants.push((library.clone(), name));
+                }
+            }
+        }
+    }
+    if let Some((mut defines, link)) = sections.gnu_verdef(LittleEndian, bytes)? {
+        let strings = sections.strings(LittleEndian, bytes, link)?;
+        while let Some((_, mut names)) = defines.next()? {
+            if let Some(name) = names.next()? {
+                read.defines.insert(text(name.name(LittleEndian, strings)?));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Bytes of an ELF file's head, to see whether a file is one.
+pub(super) const HEAD_BYTES: usize = size_of::<FileHeader64<LittleEndian>>();
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn our_own_test_program_asks_for_what_it_was_linked_to() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let elf = parse(&own).unwrap();
+        assert!(elf.machine.triplet().is_some());
+        if elf.interpreter.is_some() {
+            assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")));
+            assert!(elf.wants.iter().any(|(_, version)| version.starts_with("GLIBC_2")));
+        }
+        assert!(elf.defines.is_empty());
+    }
+
+    #[test]
+    fn another_class_of_machine_is_seen_as_such() {
+        let mut head = b"\x7fELF\x01\x01\x01".to_vec();
+        head.resize(52, 0);
+        assert_eq!(parse(&head).unwrap().machine, Machine::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0", bytes.as_slice()].concat());
+        }
+
+        #[test]
+        fn no_flipped_byte_makes_it_panic(place in 0_usize..4096, byte: u8) {
+            let mut own = std::fs::read("/proc/self/exe").map(|mut own| { own.truncate(1 << 20); own }).unwrap_or_default();
+            if let Some(old) = own.get_mut(place) {
+                *old = byte;
+            }
+            let _ = parse(&own);
+        }
+    }
+}
