@@ -71,6 +71,12 @@ impl Explain for DiskError {
 }
 
 impl DiskError {
+    /// Tells whether there was no room left.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Refused { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Tells whether the path was simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::NotFound)

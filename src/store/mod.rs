@@ -23,6 +23,8 @@
 //! Locks are the kernel's (`flock`) and end with their process. The store must be on a local file
 //! system: neither SQLite's log nor these locks hold across machines.
 //!
+//! **A full disk.** A small reserve is given back when the index finds no room, so that `gc` can work.
+//!
 //! **A damaged index** is given another name and a new one begun: the objects are read again as they are
 //! needed, roots are taken over, and only what steps made must be made again.
 
@@ -31,6 +33,7 @@ mod find;
 mod index;
 mod insert;
 mod listing;
+mod reserve;
 mod schema;
 mod scratch;
 mod sweep;
@@ -175,6 +178,8 @@ pub struct Store {
     session: Mutex<Option<Arc<Session>>>,
     /// The shared lock of a user; given up for a moment to be alone.
     user: Mutex<Option<FileLock>>,
+    /// Whether the reserve was given back so that the store could be opened at all.
+    lends: bool,
 }
 
 impl Store {
@@ -185,6 +190,21 @@ impl Store {
 
     /// Opens the store at `root` as [`Store::open`] does, and says what had to be mended.
     pub fn open_observed(root: &Path, observer: &dyn Observer) -> Result<Self> {
+        match Self::open_once(root, observer) {
+            Err(error) if reserve::helps(&error) && reserve::release(root) => {
+                let mut opened = Self::open_once(root, observer);
+                match &mut opened {
+                    Ok(store) => store.lends = true,
+                    Err(_) => reserve::keep(root),
+                }
+                opened
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_once(root: &Path, observer: &dyn Observer) -> Result<Self> {
+        let is_new = !disk::exists(&root.join(schema::FILE_NAME));
         for directory in ["blobs", "trees", "scratch", "steps"] {
             disk::create_dir_all(&root.join(directory))?;
         }
@@ -207,6 +227,9 @@ impl Store {
             opened => opened?,
         };
         scratch::sweep(&root)?;
+        if is_new {
+            reserve::keep(&root);
+        }
         let store = Self {
             root,
             index: Mutex::new(index),
@@ -214,6 +237,7 @@ impl Store {
             used: Mutex::default(),
             session: Mutex::default(),
             user: Mutex::new(Some(user)),
+            lends: false,
         };
         if let Some(aside) = aside {
             store.restore_roots(&aside, observer)?;
@@ -322,6 +346,9 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Only when things were used last decides what is swept first; a loss of it does no harm.
         let _ = self.flush_used();
+        if self.lends {
+            reserve::keep(&self.root);
+        }
     }
 }
 

@@ -11,9 +11,12 @@ use crate::digest::Digest;
 use crate::disk::{self, LockMode};
 
 use super::error::{Result, StoreError};
-use super::{Kind, Store, now};
+use super::{Kind, Store, now, reserve};
 
 const DAY_S: i64 = 24 * 60 * 60;
+
+/// Objects that are removed at once.
+const BATCH_LEN: usize = 256;
 
 /// What [`Store::gc`] is to remove of what no project needs: all of it, unless one of the bounds is set.
 #[derive(Debug, Clone, Copy, Default)]
@@ -70,12 +73,17 @@ impl Store {
             return Ok(self.choose(options)?.0);
         }
         self.alone(|| {
+            reserve::release(&self.root);
             let (report, doomed) = self.choose(options)?;
             let gone = self.dead_roots()?;
             if !gone.is_empty() {
                 self.index().drop_roots(&gone)?;
             }
-            self.discard(&doomed)?;
+            // A few at a time: on a full disk each gives the room that noting the next needs.
+            for batch in doomed.chunks(BATCH_LEN) {
+                self.discard(&batch.iter().copied().collect())?;
+            }
+            reserve::keep(&self.root);
             Ok(report)
         })
     }
@@ -105,7 +113,7 @@ impl Store {
     }
 
     /// Decides what goes.
-    fn choose(&self, options: GcOptions) -> Result<(GcReport, BTreeSet<(Kind, Digest)>)> {
+    fn choose(&self, options: GcOptions) -> Result<(GcReport, Vec<(Kind, Digest)>)> {
         let needed = self.needed()?;
         let things = self.things()?;
         let mut report = GcReport {
@@ -121,7 +129,7 @@ impl Store {
         let oldest = options
             .older_than_days
             .map(|count| now().saturating_sub(days(count)));
-        let mut doomed = BTreeSet::new();
+        let mut doomed = Vec::new();
         for thing in things {
             let too_old = oldest.is_some_and(|oldest| thing.used_at < oldest);
             let too_much = options.bytes_max.is_some_and(|max| report.bytes_kept > max);
@@ -133,7 +141,7 @@ impl Store {
             report.bytes_freed += thing.bytes;
             report.kept -= 1;
             report.bytes_kept -= thing.bytes;
-            doomed.insert((thing.kind, thing.digest));
+            doomed.push((thing.kind, thing.digest));
         }
         Ok((report, doomed))
     }

@@ -185,3 +185,53 @@ fn a_store_whose_users_are_killed_at_any_instant_stays_whole() {
         "the children were killed before they could insert: {seen}"
     );
 }
+
+const FULL: &str = "REBEAM_TEST_STORE_FULL";
+
+/// Not a test of its own: runs on a small file system that is there for it alone.
+#[test]
+fn a_child_fills_its_disk() {
+    let Ok(root) = std::env::var(FULL) else {
+        return;
+    };
+    let root = Path::new(&root);
+    let store = Store::open(&root.join("store")).unwrap();
+    let full = (0_u32..).find_map(|n| blob(&store, &n.to_le_bytes().repeat(20_000)).err());
+    let full = full.unwrap();
+    assert!(full.hint().unwrap().contains("rebeam store gc"), "{full:?}");
+    drop(store);
+    let fill = root.join("fill");
+    let mut file = disk::create_new(&fill, false).unwrap();
+    for size in [1 << 16, 1 << 12, 1] {
+        while disk::write_all(&mut file, &fill, &vec![0; size]).is_ok() {}
+    }
+    // A command that only looks must not use up what gc will need.
+    for _ in 0..3 {
+        verifies_clean(&Store::open(&root.join("store")).unwrap());
+    }
+    let store = Store::open(&root.join("store")).unwrap();
+    assert!(store.gc(GcOptions::default()).unwrap().removed > 3);
+    verifies_clean(&store);
+    blob(&store, b"room again").unwrap();
+}
+
+#[test]
+fn a_full_disk_is_said_and_gc_still_works_on_it() {
+    let root = tempfile::tempdir().unwrap();
+    let mut child = Command::new("unshare");
+    let script =
+        "mount -t tmpfs -o size=4m none \"$1\" || exit 77; exec \"$2\" --exact \"$3\" --nocapture";
+    child.args(["-Urm", "sh", "-c", script, "sh"]);
+    child.arg(root.path()).arg(std::env::current_exe().unwrap());
+    child.arg("store::tests::faults::a_child_fills_its_disk");
+    let Ok(output) = child.env(FULL, root.path()).output() else {
+        println!("skipped: no `unshare` here");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && !said.contains("running 1 test") {
+        println!("skipped: no small file system can be made here: {said}");
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+}
