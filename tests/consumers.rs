@@ -3,6 +3,12 @@
 //! Each that is installed is tried; with `REBEAM_CONSUMERS=all` a missing one fails. A loader skips what its
 //! store already holds, so nothing is shared between them. All need root except skopeo and umoci.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test from end to end"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -346,15 +346,15 @@ impl<'a> Doors<'a> {
             outer: release.outer.or(outer),
             inner: Some(release.inner),
         };
-        if let (Some(locked), Some(fetched)) = (outer, release.outer) {
-            if locked != fetched {
-                let name = package.to_owned();
-                return Err(FetchError::Mismatch {
-                    name,
-                    locked,
-                    fetched,
-                });
-            }
+        if let (Some(locked), Some(fetched)) = (outer, release.outer)
+            && locked != fetched
+        {
+            let name = package.to_owned();
+            return Err(FetchError::Mismatch {
+                name,
+                locked,
+                fetched,
+            });
         }
         let (tree, outer) = self.hex().checkout(&chosen, None)?;
         let pin = Pin::Hex {

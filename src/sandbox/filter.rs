@@ -200,9 +200,7 @@ fn refused(outgoing: Outgoing) -> Result<Rules, seccompiler::BackendError> {
     let other = kept.map(|value| (0, Ne, value));
     rules.insert(libc::SYS_personality, vec![rule(&other)?]);
     let terminal = [libc::TIOCSTI, libc::TIOCLINUX];
-    let terminal = terminal
-        .iter()
-        .map(|request| rule(&[(1, Eq, *request as u64)]));
+    let terminal = terminal.iter().map(|request| rule(&[(1, Eq, (*request))]));
     rules.insert(libc::SYS_ioctl, terminal.collect::<Result<_, _>>()?);
     if outgoing == Outgoing::Refused {
         keep_in(&mut rules)?;

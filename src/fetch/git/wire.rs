@@ -148,10 +148,10 @@ impl<'a> Server<'a> {
         let mut packets = Packets(answer.body);
         let mut lines = Vec::new();
         while let Some(packet) = packets.next()? {
-            if let Packet::Data(line) = packet {
-                if !line.starts_with(b"# service=") {
-                    lines.push(self.text(&line)?);
-                }
+            if let Packet::Data(line) = packet
+                && !line.starts_with(b"# service=")
+            {
+                lines.push(self.text(&line)?);
             }
         }
         if lines.first().is_some_and(|line| line == "version 2") {
