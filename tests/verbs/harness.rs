@@ -66,6 +66,12 @@ impl World {
         self
     }
 
+    /// Uses a store that holds nothing at all, not even the toolchain.
+    pub(crate) fn with_empty_store(mut self) -> Self {
+        self.store = self.path("store");
+        self
+    }
+
     /// A store that is made once, and never opened afterwards.
     fn seed(&self) -> PathBuf {
         static MADE: OnceLock<()> = OnceLock::new();
