@@ -41,8 +41,12 @@ mod number {
 mod own {
     use libc::c_long;
 
-    pub(super) const FORBIDDEN: &[c_long] =
-        &[libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt];
+    pub(super) const FORBIDDEN: &[c_long] = &[
+        libc::SYS_ioperm,
+        libc::SYS_iopl,
+        libc::SYS_kexec_file_load,
+        libc::SYS_modify_ldt,
+    ];
     /// Call and the place of the mode, where a mode is always given.
     pub(super) const MODES: &[(c_long, u8)] = &[
         (libc::SYS_chmod, 1),
@@ -58,7 +62,8 @@ mod own {
 mod own {
     use libc::c_long;
 
-    pub(super) const FORBIDDEN: &[c_long] = &[];
+    /// `kexec_file_load`.
+    pub(super) const FORBIDDEN: &[c_long] = &[294];
     pub(super) const MODES: &[(c_long, u8)] = &[];
     pub(super) const OPENS: &[(c_long, u8)] = &[];
 }
@@ -74,7 +79,6 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_finit_module,
     libc::SYS_init_module,
     libc::SYS_kcmp,
-    libc::SYS_kexec_file_load,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_mount,

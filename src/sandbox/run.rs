@@ -112,6 +112,7 @@ pub fn run(
 pub fn interactive(room: &Room) -> Result<Status, SandboxError> {
     let plan = plan_of(room, Talk::Terminal)?;
     let _keyboard = kernel::ignore_keyboard();
+    let _terminal = kernel::keep_terminal();
     let mut caller = Caller::start(&plan, |command, socket| {
         kernel::keep_open(socket.as_fd())?;
         command.arg(socket.as_raw_fd().to_string());

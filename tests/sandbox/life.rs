@@ -1,10 +1,11 @@
 //! How rooms end, and what ends with them.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use rebeam::sandbox::{Reply, Status};
+use rebeam::sandbox::{self, Reply, Status};
 
 use crate::harness::{World, processes_with, until};
 
@@ -74,6 +75,47 @@ fn nothing_outlives_a_caller_that_was_killed() {
 #[test]
 fn nothing_outlives_a_caller_that_was_interrupted() {
     nothing_outlives("-INT");
+}
+
+#[test]
+#[ignore = "is started by the next test, on a terminal"]
+fn a_shell_on_the_terminal() {
+    let mut world = World::new();
+    world.room.argv = vec!["sh".into(), "-i".into()];
+    let status = sandbox::interactive(&world.room).unwrap();
+    println!("ended: {status:?}");
+    let child = Command::new("cat").stdin(Stdio::inherit()).status();
+    println!("read after: {:?}", child.unwrap().success());
+}
+
+#[test]
+fn a_shell_has_the_terminal_and_gives_it_back() {
+    let tests = std::env::current_exe().unwrap();
+    let test = "--ignored --exact --nocapture life::a_shell_on_the_terminal";
+    let mut script = Command::new("script")
+        .args(["-qec", &format!("{} {test}", tests.display()), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    // An interrupt ends the command in front, not the room; then the shell ends, then `cat`.
+    for typed in [
+        "sleep 1000\n",
+        "\x03",
+        "id -u; test -t 0 && echo term-$((6*7))\n",
+        "exit 4\n",
+        "\x04",
+    ] {
+        thread::sleep(Duration::from_millis(700));
+        keys.write_all(typed.as_bytes()).unwrap();
+    }
+    let output = script.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("term-42"), "{text}");
+    assert!(!text.contains("job control turned off"), "{text}");
+    assert!(text.contains("ended: Exited(4)"), "{text}");
+    assert!(text.contains("read after: true"), "{text}");
 }
 
 #[test]
