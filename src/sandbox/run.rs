@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::init::{KILL, Report, Stage, TERMINATE};
+use super::line::{KILL, Report, Stage, TERMINATE};
 use super::output::{Lines, Log};
-use super::plan::{self, Host, Look, Plan, Talk};
+use super::place::{Host, Look};
+use super::plan::{self, Plan, Talk};
 use super::{Access, Level, Room, SandboxError, kernel, probe};
 use crate::disk::{self, Kind};
 

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rebeam::sandbox::{self, Reply, Status};
+use rebeam::sandbox::{self, Level, Reply, Status};
 
-use crate::harness::{World, processes_with, until};
+use crate::harness::{World, am_root, processes_with, until};
 
 #[test]
 fn a_reply_asks_the_command_once_to_end() {
@@ -23,12 +23,18 @@ fn a_reply_asks_the_command_once_to_end() {
 }
 
 const MARK: &str = "REBEAM_TEST_MARK";
+const LEVEL: &str = "REBEAM_TEST_LEVEL";
 
 #[test]
 #[ignore = "is started by the next tests and killed"]
 fn a_caller_that_waits_for_long() {
-    let world = World::new();
+    let mut world = World::new();
     let mark = std::env::var(MARK).unwrap();
+    world.room.level = match std::env::var(LEVEL).unwrap().as_str() {
+        "userns" => Level::Userns,
+        "root" => Level::Root,
+        _ => Level::Chroot,
+    };
     let script = format!(
         "trap '' INT TERM HUP; setsid sh -c 'trap \"\" INT TERM; : {mark}; sleep 1000' & : {mark}; echo begun; sleep 1000; : end"
     );
@@ -39,7 +45,7 @@ fn a_caller_that_waits_for_long() {
 }
 
 /// Starts a caller, ends it by a signal, and looks whether its room is gone.
-fn nothing_outlives(signal: &str) {
+fn nothing_outlives(signal: &str, level: Level) {
     let mark = World::new().mark();
     let mut caller = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -49,6 +55,7 @@ fn nothing_outlives(signal: &str) {
             "life::a_caller_that_waits_for_long",
         ])
         .env(MARK, &mark)
+        .env(LEVEL, level.name())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -69,12 +76,16 @@ fn nothing_outlives(signal: &str) {
 
 #[test]
 fn nothing_outlives_a_caller_that_was_killed() {
-    nothing_outlives("-KILL");
+    nothing_outlives("-KILL", Level::Userns);
+    if am_root() {
+        nothing_outlives("-KILL", Level::Root);
+        nothing_outlives("-KILL", Level::Chroot);
+    }
 }
 
 #[test]
 fn nothing_outlives_a_caller_that_was_interrupted() {
-    nothing_outlives("-INT");
+    nothing_outlives("-INT", Level::Userns);
 }
 
 #[test]
