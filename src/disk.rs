@@ -71,6 +71,12 @@ impl Explain for DiskError {
 }
 
 impl DiskError {
+    /// Tells whether there was no room left.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Refused { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Tells whether the path was simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -97,6 +103,11 @@ fn step(action: &'static str, path: &Path) -> Result<()> {
     faults::pass().map_err(refused(action, path))?;
     let _ = (action, path);
     Ok(())
+}
+
+/// Announces a change that another's hand makes (SQLite's), so that a test can make it fail too.
+pub fn change(action: &'static str, path: &Path) -> Result<()> {
+    step(action, path)
 }
 
 /// Reads a whole file that may have at most `limit` bytes.
@@ -433,6 +444,52 @@ fn operations(mode: LockMode) -> (FlockOperation, FlockOperation) {
             FlockOperation::NonBlockingLockExclusive,
         ),
     }
+}
+
+/// A lock on a name: its file is there only while somebody holds the lock or waits for it.
+#[derive(Debug)]
+pub struct NameLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for NameLock {
+    fn drop(&mut self) {
+        // Removed while still held: whoever waits for this very file sees that it lost its name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Takes the lock on the name `path` alone, waiting for who holds it.
+pub fn lock_name(path: &Path) -> Result<NameLock> {
+    loop {
+        let file = lock_file(path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| refused("lock", path)(errno.into()))?;
+        if let Some(lock) = named(file, path)? {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Takes the lock on the name `path` if nobody holds it; `None` otherwise.
+pub fn try_lock_name(path: &Path) -> Result<Option<NameLock>> {
+    let file = lock_file(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => named(file, path),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(refused("lock", path)(errno.into())),
+    }
+}
+
+/// Accepts a locked file if it still bears its name: the holder before us may have removed it.
+fn named(file: File, path: &Path) -> Result<Option<NameLock>> {
+    let metadata = file.metadata().map_err(refused("look at", path))?;
+    let same = |status: Status| status.identity == status_of(&metadata).identity;
+    Ok(status(path)?.is_some_and(same).then(|| NameLock {
+        path: path.to_owned(),
+        _file: file,
+    }))
 }
 
 fn lock_file(path: &Path) -> Result<File> {
