@@ -27,6 +27,37 @@ fn write_the_presets() {
     }
 }
 
+/// Tells when the parts of the work were done.
+struct Clock {
+    start: std::time::Instant,
+    last: std::sync::Mutex<std::collections::BTreeMap<&'static str, (usize, u64, u128)>>,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+            last: std::sync::Mutex::default(),
+        }
+    }
+}
+
+impl Observer for Clock {
+    fn observe(&self, event: &Event<'_>) {
+        let (what, bytes) = match event {
+            Event::Fetched { bytes, .. } => ("fetched", *bytes),
+            Event::PackageUnpacked { .. } => ("unpacked", 0),
+            Event::ToolchainReady { .. } => ("ready", 0),
+            _ => return,
+        };
+        let mut last = self.last.lock().unwrap();
+        let (count, sum, at_ms) = last.entry(what).or_default();
+        *count += 1;
+        *sum += bytes;
+        *at_ms = self.start.elapsed().as_millis();
+    }
+}
+
 struct Spoken;
 
 impl Observer for Spoken {
@@ -48,9 +79,9 @@ fn every_preset_runs_erlang_and_compiles_nifs() {
     let http = Http::new(Network::Open, Mirrors::default());
     for otp in ["25", "27", "29", "23"] {
         let lock = preset(otp, Architecture::own()).unwrap();
-        let start = std::time::Instant::now();
-        let made = toolchain(&lock, &store, &http, &Silent).unwrap();
-        println!("{}: {:?}", lock.suite, start.elapsed());
+        let clock = Clock::new();
+        let made = toolchain(&lock, &store, &http, &clock).unwrap();
+        println!("{}: {:?}", lock.suite, clock.last.lock().unwrap());
         let start = std::time::Instant::now();
         let again = toolchain(&lock, &store, &http, &Silent).unwrap();
         println!("{}: again {:?}", lock.suite, start.elapsed());
