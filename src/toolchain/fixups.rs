@@ -28,8 +28,8 @@ const ALTERNATIVES: [(&str, &[&str]); 11] = [
 
 /// Directories that a running system expects.
 const DIRECTORIES: [&str; 14] = [
-    "build", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin", "usr/lib",
-    "var/lib", "var/tmp",
+    "build", "dev", "etc", "home", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin",
+    "usr/lib", "var/lib", "var/tmp",
 ];
 
 /// Files of a system's configuration.
@@ -83,10 +83,7 @@ pub(super) fn apply(root: &Path) -> Result<(), ToolchainError> {
     }
     if disk::exists(&root.join("usr/share/zoneinfo/Etc/UTC")) {
         disk::remove_file(&root.join("etc/localtime"))?;
-        disk::symlink(
-            b"/usr/share/zoneinfo/Etc/UTC",
-            &root.join("etc/localtime"),
-        )?;
+        disk::symlink(b"/usr/share/zoneinfo/Etc/UTC", &root.join("etc/localtime"))?;
     }
     certificates(root)
 }

@@ -22,7 +22,11 @@ fn write_the_presets() {
             let path = Path::new("lockfiles").join(name);
             crate::disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
-            println!("{}: {} packages, {bytes} bytes", path.display(), lock.debs.len());
+            println!(
+                "{}: {} packages, {bytes} bytes",
+                path.display(),
+                lock.debs.len()
+            );
         }
     }
 }

@@ -97,7 +97,9 @@ pub enum DebianError {
         limit: u64,
     },
     /// An index is not what the release file promised.
-    #[error("`{name}` is not what the release file says\n  promised: {promised}\n  fetched:  {received}")]
+    #[error(
+        "`{name}` is not what the release file says\n  promised: {promised}\n  fetched:  {received}"
+    )]
     Mismatch {
         /// Which file.
         name: String,
@@ -121,7 +123,9 @@ pub enum DebianError {
         needs: String,
     },
     /// Two packages cannot stand beside each other.
-    #[error("`{package}` and `{other}` cannot both be in one toolchain: the first refuses the second")]
+    #[error(
+        "`{package}` and `{other}` cannot both be in one toolchain: the first refuses the second"
+    )]
     Conflict {
         /// Who refuses.
         package: String,
@@ -186,7 +190,9 @@ impl Explain for DebianError {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
-            Self::NoSuchOtp { .. } => "name one of them as `otp` under `[toolchain]` in rebeam.toml",
+            Self::NoSuchOtp { .. } => {
+                "name one of them as `otp` under `[toolchain]` in rebeam.toml"
+            }
             Self::NotSigned { .. } | Self::BadSignature { .. } | Self::WrongSuite { .. } => {
                 "something between here and Debian answers in its place; name another address under `[mirrors]`"
             }
@@ -196,7 +202,10 @@ impl Explain for DebianError {
             Self::Expired { .. } => {
                 "the mirror is behind, or the clock is wrong; for a frozen copy: `rebeam update toolchain --expired`"
             }
-            Self::Shifting | Self::Mismatch { .. } | Self::Damaged { .. } | Self::NotADeb { .. } => {
+            Self::Shifting
+            | Self::Mismatch { .. }
+            | Self::Damaged { .. }
+            | Self::NotADeb { .. } => {
                 "the mirror may be in the middle of an update: run again, or name another under `[mirrors]`"
             }
             Self::NoSuchPackage { .. } | Self::Conflict { .. } => {

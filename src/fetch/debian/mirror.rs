@@ -134,7 +134,10 @@ mod tests {
                        Types: deb\nEnabled: no\nURIs: http://off.example/debian\n";
         assert_eq!(
             deb822_uris(sources),
-            ["http://b.example/debian", "http://c.example/debian-security"]
+            [
+                "http://b.example/debian",
+                "http://c.example/debian-security"
+            ]
         );
     }
 

@@ -42,6 +42,9 @@ pub(super) fn lacking<'a>(
         let answer = http.exchange(&call, observer)?;
         Ok::<_, DebianError>(matches!(answer.status, 404 | 410))
     })?;
-    let lacking = debs.iter().zip(is_lacking).filter(|(_, is_lacking)| *is_lacking);
+    let lacking = debs
+        .iter()
+        .zip(is_lacking)
+        .filter(|(_, is_lacking)| *is_lacking);
     Ok(lacking.map(|(deb, _)| deb).collect())
 }
