@@ -1,0 +1,279 @@
+//! The agents that speak HTTP, and whom they trust.
+//!
+//! Trust is the system's roots (`SSL_CERT_FILE` counts) and, for machines without any, the roots that
+//! rebeam carries. One verifier knows only one of the two, so there are two agents: where the first does
+//! not trust a server, the second is asked. Both are made at their first use: reading the system's
+//! certificates takes 10 ms, which a build with nothing to fetch must not pay.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use ureq::config::{Config, RedirectAuthHeaders};
+use ureq::http::{self, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body, ResponseExt as _};
+
+use super::error::shown;
+use super::{Answer, Failed, Http, HttpError, Method, Network, Pace, Request, local};
+
+/// Redirects that are followed.
+const REDIRECTS_MAX: u32 = 8;
+/// Seconds that one body may take in all, so that a dripping server does not hold a build for ever.
+const BODY_S_MAX: u64 = 3600;
+
+pub(super) struct Agents {
+    pace: Pace,
+    names: Names,
+    system: OnceLock<Agent>,
+    bundled: OnceLock<Agent>,
+    prefer_bundled: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Roots {
+    System,
+    Bundled,
+}
+
+impl Agents {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            names: Names::default(),
+            system: OnceLock::new(),
+            bundled: OnceLock::new(),
+            prefer_bundled: AtomicBool::new(false),
+        }
+    }
+
+    fn agent(&self, roots: Roots) -> &Agent {
+        let (cell, certificates) = match roots {
+            Roots::System => (&self.system, RootCerts::PlatformVerifier),
+            Roots::Bundled => (&self.bundled, RootCerts::WebPki),
+        };
+        cell.get_or_init(|| {
+            let config = self.config(certificates);
+            Agent::with_parts(config, DefaultConnector::default(), self.names.clone())
+        })
+    }
+
+    fn config(&self, certificates: RootCerts) -> Config {
+        let connect = Duration::from_millis(self.pace.connect_ms_max);
+        let silence = Duration::from_millis(self.pace.silence_ms_max);
+        Config::builder()
+            .tls_config(TlsConfig::builder().root_certs(certificates).build())
+            .http_status_as_error(false)
+            .max_redirects(REDIRECTS_MAX)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .timeout_resolve(Some(connect))
+            .timeout_connect(Some(connect))
+            .timeout_per_read(Some(silence))
+            .timeout_per_write(Some(silence))
+            .timeout_recv_body(Some(Duration::from_secs(BODY_S_MAX)))
+            .user_agent(concat!("rebeam/", env!("CARGO_PKG_VERSION")))
+            // Bodies arrive as they are stored: lengths, ranges and digests speak of those bytes.
+            .accept_encoding("identity")
+            .build()
+    }
+
+    fn run(&self, request: &http::Request<&[u8]>) -> Result<http::Response<Body>, ureq::Error> {
+        let prefer_bundled = self.prefer_bundled.load(Ordering::Relaxed);
+        let (first, second) = match prefer_bundled {
+            false => (Roots::System, Roots::Bundled),
+            true => (Roots::Bundled, Roots::System),
+        };
+        let error = match self.run_once(first, request) {
+            Err(error) if is_untrusted(&error) => error,
+            other => return other,
+        };
+        match self.run_once(second, request) {
+            // The system's own words are the better ones: that is where a person can mend it.
+            Err(second_error) if is_untrusted(&second_error) => {
+                Err(if prefer_bundled { second_error } else { error })
+            }
+            other => {
+                self.prefer_bundled
+                    .store(second == Roots::Bundled, Ordering::Relaxed);
+                other
+            }
+        }
+    }
+
+    fn run_once(
+        &self,
+        roots: Roots,
+        request: &http::Request<&[u8]>,
+    ) -> Result<http::Response<Body>, ureq::Error> {
+        let agent = self.agent(roots);
+        if request.body().is_empty() && !takes_body(request.method()) {
+            let (parts, _) = request.clone().into_parts();
+            return agent.run(http::Request::from_parts(parts, ()));
+        }
+        agent.run(request.clone())
+    }
+}
+
+fn takes_body(method: &http::Method) -> bool {
+    !matches!(*method, http::Method::GET | http::Method::HEAD)
+}
+
+/// Tells whether a handshake failed over trust. rustls wraps its refusal as invalid data.
+fn is_untrusted(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => true,
+        _ => false,
+    }
+}
+
+impl Http {
+    /// Makes one attempt at a call.
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        request: &Request<'_>,
+        extra: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<Answer, Failed> {
+        let url = self.inner.mirrors.rewrite(request.url);
+        if self.inner.network == Network::Offline || local::path(&url).is_some() {
+            return Err(Failed::Final(HttpError::Offline {
+                name: request.name.to_owned(),
+                url: shown(request.url),
+            }));
+        }
+        let mut builder = http::Request::builder()
+            .method(method_name(method))
+            .uri(&url);
+        let moved = host(&url) != host(request.url);
+        for (name, value) in request.headers.iter().chain(extra) {
+            if !(moved && name.eq_ignore_ascii_case("authorization")) {
+                builder = builder.header(*name, value);
+            }
+        }
+        let bad_address = |_| HttpError::BadAddress {
+            name: request.name.to_owned(),
+            url: shown(&url),
+        };
+        let built = builder.body(body).map_err(bad_address)?;
+        match self.inner.agents.run(&built) {
+            Ok(response) => Ok(answer(request, response)),
+            Err(error) => Err(explain(request, &url, error)),
+        }
+    }
+}
+
+fn method_name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+    }
+}
+
+/// Returns scheme, host and port, where a secret belongs.
+fn host(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?).to_ascii_lowercase())
+}
+
+fn answer(request: &Request<'_>, response: http::Response<Body>) -> Answer {
+    let url = response.get_uri().to_string();
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+        .collect();
+    let status = response.status().as_u16();
+    let body = response
+        .into_body()
+        .into_with_config()
+        .limit(request.limit.saturating_add(1))
+        .reader();
+    Answer {
+        status,
+        url,
+        headers,
+        body: Box::new(body),
+    }
+}
+
+fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
+    let name = request.name.to_owned();
+    let url = shown(url);
+    if is_untrusted(&error) {
+        let source = error.into_io();
+        return Failed::Final(HttpError::Untrusted { name, url, source });
+    }
+    match error {
+        ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
+            Failed::Final(HttpError::Redirects { name, url })
+        }
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Failed::Final(HttpError::BadAddress { name, url })
+        }
+        error => {
+            let source = error.into_io();
+            let passes = may_pass(&source);
+            let error = HttpError::Unreachable { name, url, source };
+            if passes {
+                Failed::Passing {
+                    error,
+                    after_ms: None,
+                }
+            } else {
+                Failed::Final(error)
+            }
+        }
+    }
+}
+
+/// Tells whether asking again makes sense. A name that does not exist will not exist in a second,
+/// but a name server that is busy (EAI_AGAIN; each C library has its own words) is worth waiting for.
+fn may_pass(error: &io::Error) -> bool {
+    let text = error.to_string();
+    let unknown_name = [
+        "not known",
+        "does not resolve",
+        "No address",
+        "host not found",
+    ];
+    !unknown_name.iter().any(|words| text.contains(words))
+        && error.kind() != io::ErrorKind::PermissionDenied
+}
+
+/// Looks each host up once, and one host at a time: small name servers answer a burst with EAI_AGAIN.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    known: Arc<Mutex<BTreeMap<String, ResolvedSocketAddrs>>>,
+}
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let key = format!(
+            "{}://{}",
+            uri.scheme_str().unwrap_or_default(),
+            uri.authority().map_or("", |authority| authority.as_str())
+        );
+        let mut known = self.known.lock().expect("no holder of the names panics");
+        if let Some(addresses) = known.get(&key) {
+            return Ok(addresses.clone());
+        }
+        let addresses = DefaultResolver::default().resolve(uri, config, timeout)?;
+        known.insert(key, addresses.clone());
+        Ok(addresses)
+    }
+}
