@@ -421,6 +421,26 @@ fn another_spelling_of_the_same_source_is_no_conflict() {
 }
 
 #[test]
+fn requirements_that_the_taken_version_meets_are_no_conflict() {
+    let hex = |requirement: &str| format!("{{deps, [{{c, \"{requirement}\"}}]}}.");
+    let world = world(
+        &deps("a@1 b@1 x@1"),
+        &[
+            ("a@1", &hex("1.0.0")),
+            ("b@1", &hex("~> 1.0")),
+            ("x@1", &hex("~> 2.0")),
+        ],
+    );
+    let conflicts = world.run().result.unwrap().conflicts;
+    assert_eq!(
+        conflicts[0].to_string(),
+        "dep `c` is asked for in 2 versions\
+         \n  taken: hexpm/c 1.0.0 (by a, b)\
+         \n  lost:  hexpm/c ~> 2.0 (by x)"
+    );
+}
+
+#[test]
 fn use_decides_by_the_parents_name_and_the_loser_is_not_fetched() {
     let make = || {
         world(
