@@ -4,7 +4,6 @@ mod registry;
 mod tarball;
 #[cfg(test)]
 pub(crate) mod tests;
-mod version;
 
 use thiserror::Error;
 
@@ -17,9 +16,9 @@ use crate::http::{Http, HttpError, Request};
 use crate::limits::{HEX_TARBALL_BYTES_MAX, INDEX_BYTES_MAX};
 use crate::store::{HeldTree, Store, StoreError};
 
+pub use crate::version::{Requirement, Version};
 use registry::Distrust;
 use tarball::Refused;
-pub use version::{Requirement, Version};
 
 /// The name of the public repository.
 pub const HEXPM: &str = "hexpm";
