@@ -479,4 +479,4 @@ pub(crate) fn at(path: &str) -> RelPath {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
