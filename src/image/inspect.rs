@@ -377,9 +377,20 @@ impl Members {
             by_name: BTreeMap::new(),
         };
         let mut archive = tar::Archive::new(file);
-        let damaged = |_| members_strange(path, "it is no tar".into());
-        for entry in archive.entries_with_seek().map_err(damaged)?.raw(true) {
-            let entry = entry.map_err(damaged)?;
+        let damaged = |last: &str| {
+            let what = match last {
+                "" => "it is no tar".into(),
+                last => format!("it breaks off behind `{last}`"),
+            };
+            members_strange(path, what)
+        };
+        let mut last = String::new();
+        for entry in archive
+            .entries_with_seek()
+            .map_err(|_| damaged(""))?
+            .raw(true)
+        {
+            let entry = entry.map_err(|_| damaged(&last))?;
             let header = entry.header();
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
             let name = name.trim_start_matches("./").to_owned();
@@ -403,6 +414,7 @@ impl Members {
                 }
                 _ => continue,
             };
+            last.clone_from(&name);
             members.by_name.insert(name, member);
             if members.by_name.len() > IMAGE_MEMBERS_MAX {
                 return Err(
