@@ -3,6 +3,9 @@
 //! Each that is installed is tried; with `REBEAM_CONSUMERS=all` a missing one fails. A loader skips what its
 //! store already holds, so nothing is shared between them. All need root except skopeo and umoci.
 
+// Clippy knows tests by their attribute alone; what they share in this file is test code too.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

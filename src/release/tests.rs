@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use self::craft::{AARCH64, Craft, X86_64, craft, module};
 use super::*;
+use crate::explain::{Blame, Explain as _};
 use crate::manifest::{Build, ImageWish, Project, ReleaseWish, Shell, Tool, ToolchainWish};
 use crate::tree;
 
@@ -333,6 +334,25 @@ fn the_node_is_started_without_a_shell() {
         "the project's own variables count most"
     );
     assert_eq!(start.directory, "/app");
+}
+
+#[test]
+fn a_shell_brings_what_it_loads_itself() {
+    let mut world = World::new();
+    world.manifest.image.shell = Shell::Busybox;
+    let shell = Craft {
+        machine: X86_64,
+        needed: &["libresolv.so.2"],
+        ..Craft::default()
+    };
+    world.toolchain("usr/bin/busybox", &craft(&shell));
+    let error = world.assemble().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`libresolv.so.2` (for `usr/bin/busybox`)"),
+        "{error}"
+    );
 }
 
 #[test]
