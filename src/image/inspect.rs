@@ -261,6 +261,22 @@ fn layer(
     })
 }
 
+/// Hands each layer of the file at `path` to `take`, from the bottom, as a plain tar.
+pub(super) fn each_layer<E: From<ImageError>>(
+    path: &Path,
+    take: &mut dyn FnMut(&mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let members = Members::read(path)?;
+    let docker: Vec<DockerImage> = members.json("manifest.json")?;
+    for name in docker.iter().flat_map(|image| &image.layers) {
+        let (blob, _) = members.open(name)?;
+        let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
+        let mut plain = plain(&mut hashing).map_err(members.unreadable(name))?;
+        take(&mut plain)?;
+    }
+    Ok(())
+}
+
 /// Tells whether a member's name is the digest of its own bytes; in old archives it is that of the plain tar.
 fn made_by_blob(name: &str) -> bool {
     name.starts_with("blobs/sha256/")

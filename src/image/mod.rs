@@ -7,6 +7,7 @@ mod inspect;
 mod layer;
 mod members;
 mod tar;
+mod unpack;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use hybrid::write_archive;
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use unpack::unpack;
 
 use crate::digest::Digest;
 use crate::disk::DiskError;
@@ -87,6 +89,15 @@ pub enum ImageError {
     Format {
         /// What the lock says.
         asked: u32,
+    },
+    /// A layer cannot be laid out.
+    #[error("a layer of `{}` cannot be unpacked", path.display())]
+    BadLayer {
+        /// The image file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<crate::archive::ArchiveError>,
     },
     /// The lock's epoch cannot date an image.
     #[error("the lock's epoch {epoch} is no time after 1970 that a layer can hold")]

@@ -1,32 +1,76 @@
 //! Boot: the room in which a release has to show that it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use super::Release;
-use crate::sandbox::{Bounds, Level, Reach, Room};
+use crate::sandbox::{Bounds, Level, Reach, Reply, Room, Status};
 
 /// What the node says once its boot script has run to the end.
 const MARK: &str = "rebeam_node_has_started";
 /// Lines that are told of a failed start.
 const LINES_MAX: usize = 20;
 
-/// Whether a release started.
+/// Whether a release started and stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootVerdict {
-    /// Its boot script ran to the end.
+    /// Its boot script ran to the end, and it stopped when it was asked to.
     Started,
-    /// It did not; the last lines that it said.
+    /// It did not start; the last lines that it said.
     Failed {
         /// The lines, the last at the end.
         lines: Vec<String>,
     },
+    /// It started, and then did not stop in order.
+    DidNotStop {
+        /// `took longer than 30 s`, `ended with exit code 1`.
+        how: String,
+    },
+}
+
+/// Hears what a starting node says.
+#[derive(Debug, Default)]
+pub struct BootWatch {
+    started: bool,
+    last: VecDeque<String>,
+}
+
+impl BootWatch {
+    /// Takes a line; the answer asks the node to stop once it has started.
+    pub fn hear(&mut self, line: &str) -> Reply {
+        let line = line.trim_end();
+        if line.trim_matches('\'') == MARK {
+            self.started = true;
+            return Reply::Terminate;
+        }
+        if self.last.len() == LINES_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+        Reply::Continue
+    }
+
+    /// Judges by what was heard and how the node ended.
+    pub fn verdict(self, status: Status) -> BootVerdict {
+        if !self.started {
+            return BootVerdict::Failed {
+                lines: self.last.into(),
+            };
+        }
+        let how = match status {
+            Status::Exited(0) => return BootVerdict::Started,
+            Status::Exited(code) => format!("it ended with exit code {code}"),
+            Status::Killed { signal } => format!("it was killed by signal {signal}"),
+            Status::TimedOut => "it went on until the time for the check was over".into(),
+        };
+        BootVerdict::DidNotStop { how }
+    }
 }
 
 /// Makes the room in which the release starts from `root`, where exactly the image's files stand.
 ///
 /// The node is started as the image starts it. The emulator takes further arguments from
-/// `ERL_ZFLAGS`: after the boot script, print a mark, then stop in order.
+/// `ERL_ZFLAGS`: after the boot script it prints a mark, and then it is asked to stop as a container's runtime asks.
 pub fn boot_room(
     release: &Release,
     root: &Path,
@@ -35,10 +79,7 @@ pub fn boot_room(
     level: Level,
 ) -> Room {
     let mut env: BTreeMap<String, String> = release.start.env.clone();
-    // A node whose applications do not stop in time has started nevertheless.
-    let probe = format!(
-        "-eval 'erlang:display({MARK}),spawn(fun()->timer:sleep(5000),erlang:halt(0)end),init:stop().'"
-    );
+    let probe = format!("-eval 'erlang:display({MARK}).'");
     let flags = env.entry("ERL_ZFLAGS".into()).or_default();
     *flags = format!("{flags} {probe}").trim().to_owned();
     let mut argv = release.start.entrypoint.clone();
@@ -62,40 +103,35 @@ pub fn boot_room(
     }
 }
 
-/// Judges by what the node printed.
-pub fn boot_verdict<'a>(lines: impl IntoIterator<Item = &'a str>) -> BootVerdict {
-    let mut last: Vec<String> = Vec::new();
-    for line in lines {
-        let line = line.trim_end();
-        if line.trim_matches('\'') == MARK {
-            return BootVerdict::Started;
-        }
-        if last.len() == LINES_MAX {
-            last.remove(0);
-        }
-        last.push(line.to_owned());
-    }
-    BootVerdict::Failed { lines: last }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_says_the_mark_has_started() {
-        let lines = [
-            "=PROGRESS REPORT=\r\n",
-            "rebeam_node_has_started\r\n",
-            "more",
-        ];
-        assert_eq!(boot_verdict(lines), BootVerdict::Started);
+    fn a_node_that_says_the_mark_is_asked_to_stop() {
+        let mut watch = BootWatch::default();
+        assert_eq!(watch.hear("=PROGRESS REPORT=\r\n"), Reply::Continue);
+        assert_eq!(watch.hear("rebeam_node_has_started\r\n"), Reply::Terminate);
+        assert_eq!(watch.verdict(Status::Exited(0)), BootVerdict::Started);
+    }
+
+    #[test]
+    fn a_node_that_does_not_stop_has_not_passed() {
+        let mut watch = BootWatch::default();
+        watch.hear(MARK);
+        assert!(matches!(
+            watch.verdict(Status::TimedOut),
+            BootVerdict::DidNotStop { .. }
+        ));
     }
 
     #[test]
     fn a_node_that_dies_is_quoted_at_its_end() {
-        let lines: Vec<String> = (0..100).map(|n| format!("line {n}")).collect();
-        let BootVerdict::Failed { lines } = boot_verdict(lines.iter().map(String::as_str)) else {
+        let mut watch = BootWatch::default();
+        for number in 0..100 {
+            watch.hear(&format!("line {number}"));
+        }
+        let BootVerdict::Failed { lines } = watch.verdict(Status::Exited(0)) else {
             panic!("it did not start");
         };
         assert_eq!(lines.len(), LINES_MAX);
