@@ -225,10 +225,7 @@ fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
             let passes = may_pass(&source);
             let error = HttpError::Unreachable { name, url, source };
             if passes {
-                Failed::Passing {
-                    error,
-                    after_ms: None,
-                }
+                Failed::Passing(error.into())
             } else {
                 Failed::Final(error)
             }

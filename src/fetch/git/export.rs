@@ -34,14 +34,17 @@ pub(super) fn export(
         git,
         bytes_left: SOURCE_BYTES_MAX,
         entries_left: TREE_ENTRIES_MAX,
+        depth: 0,
     };
-    export.repository(origin, commit, subdir, into, 0)
+    export.repository(origin, commit, subdir, into)
 }
 
 struct Export<'a> {
     git: Git<'a>,
     bytes_left: u64,
     entries_left: usize,
+    /// Repositories around the one that is laid out.
+    depth: usize,
 }
 
 /// One repository on its way out.
@@ -61,7 +64,6 @@ impl Export<'_> {
         commit: Oid,
         subdir: Option<&str>,
         into: &Path,
-        depth: usize,
     ) -> Result<(), GitError> {
         let top = origin.commit(commit)?;
         let top = top
@@ -85,7 +87,7 @@ impl Export<'_> {
         if layout.submodules.is_empty() {
             return Ok(());
         }
-        self.submodules(&layout, &top, depth)
+        self.submodules(&layout, &top)
     }
 
     fn tree(
@@ -161,13 +163,8 @@ impl Export<'_> {
         Ok(disk::write_all(&mut file, &on_disk, blob.data())?)
     }
 
-    fn submodules(
-        &mut self,
-        layout: &Layout<'_>,
-        top: &Tree<'_>,
-        depth: usize,
-    ) -> Result<(), GitError> {
-        if depth >= SUBMODULE_DEPTH_MAX {
+    fn submodules(&mut self, layout: &Layout<'_>, top: &Tree<'_>) -> Result<(), GitError> {
+        if self.depth >= SUBMODULE_DEPTH_MAX {
             let limit = SUBMODULE_DEPTH_MAX as u64;
             return Err(too_large(
                 layout.origin,
@@ -194,7 +191,9 @@ impl Export<'_> {
             })?;
             let inner = Origin::at(self.git, layout.origin.app(), address)?;
             inner.ensure(*commit, Depth::Tree)?;
-            self.repository(&inner, *commit, None, &into, depth + 1)?;
+            self.depth += 1;
+            self.repository(&inner, *commit, None, &into)?;
+            self.depth -= 1;
         }
         Ok(())
     }
