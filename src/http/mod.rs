@@ -315,6 +315,7 @@ impl Http {
             delay_ms,
             reason: &error.reason(),
         });
+        self.inner.agents.forget_names();
         std::thread::sleep(Duration::from_millis(delay_ms));
         Ok(())
     }

@@ -183,7 +183,7 @@ impl Explain for GitError {
             ),
             Self::Damaged { url, .. } => Some(match url.strip_prefix("file://") {
                 Some(path) => format!("`git -C {path} fsck` names what is damaged"),
-                None => "`rebeam store verify` looks at our own copy".into(),
+                None => "the server gave it so; try another copy under `[mirrors]`".into(),
             }),
             Self::Http(error) => error.hint(),
             Self::Store(error) => error.hint(),

@@ -10,15 +10,13 @@ use git2::{ObjectType, Oid, Tree};
 
 use crate::disk;
 use crate::event::Event;
-use crate::limits::{SOURCE_BYTES_MAX, TREE_ENTRIES_MAX};
+use crate::limits::{SOURCE_BYTES_MAX, SUBMODULE_DEPTH_MAX, TREE_ENTRIES_MAX};
 use crate::tree::RelPath;
 
 use super::origin::Origin;
 use super::wire::Depth;
 use super::{Git, GitError};
 
-/// Repositories inside one another.
-const SUBMODULE_DEPTH_MAX: usize = 8;
 /// What a file begins with that stands for one kept elsewhere (git-lfs).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
@@ -272,5 +270,31 @@ fn too_large(origin: &Origin<'_>, limit: u64, unit: &'static str) -> GitError {
         app: origin.app().to_owned(),
         limit,
         unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn submodules_are_read_in_any_order_and_case() {
+        let text = "[submodule \"a\"]\n\tURL = \"../a\"\n\tpath = lib/a\n[include]\n\tpath = /etc/passwd\n\
+                    [submodule \"b\"]\npath=b\nurl=https://git.test/b\nbranch = main\n";
+        let urls = parse_submodules(text);
+        assert_eq!(urls.len(), 2);
+        assert_eq!(
+            (urls["lib/a"].as_str(), urls["b"].as_str()),
+            ("../a", "https://git.test/b")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_of_submodules_panic(text in "\\PC*") {
+            parse_submodules(&text);
+        }
     }
 }

@@ -47,6 +47,22 @@ pub(super) fn mark_name(kind: &str, commit: Oid) -> String {
     format!("refs/rebeam/{kind}/{commit}")
 }
 
+/// Throws our mirror of an address away; tells whether there was one.
+pub(super) fn forget(git: Git<'_>, url: &str) -> Result<bool, GitError> {
+    let Some(address) = Address::new(url) else {
+        return Ok(false);
+    };
+    let root = git.store.root().join("git");
+    let directory = root.join(address.directory());
+    if !disk::exists(&directory) {
+        return Ok(false);
+    }
+    let lock = root.join(format!("{}.lock", address.directory()));
+    let _held = disk::lock(&lock, LockMode::Exclusive)?;
+    disk::remove_tree(&directory)?;
+    Ok(true)
+}
+
 impl Origin<'_> {
     /// Returns the commits that are here with everything that leads to them.
     pub(super) fn whole(&self) -> Result<Vec<Oid>, GitError> {

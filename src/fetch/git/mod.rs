@@ -23,7 +23,7 @@ use git2::Oid;
 
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
-use crate::http::Http;
+use crate::http::{Http, Network};
 use crate::manifest::rebar::GitRef;
 use crate::store::{HeldTree, Store};
 
@@ -102,6 +102,38 @@ pub fn normal_url(url: &str) -> Option<String> {
 impl Git<'_> {
     /// Finds the commit that a request means today, and fetches its history.
     pub fn resolve(&self, request: &GitRequest) -> Result<GitFound, GitError> {
+        self.heal(|| self.resolve_once(request))
+    }
+
+    /// Takes a commit's files into the store; with `promised` they must be that tree.
+    pub fn checkout(
+        &self,
+        commit: &GitCommit<'_>,
+        promised: Option<Digest>,
+    ) -> Result<HeldTree, GitError> {
+        self.heal(|| self.checkout_once(commit, promised))
+    }
+
+    /// Makes a second attempt without our mirror where the mirror was found damaged.
+    fn heal<T>(&self, attempt: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
+        match attempt() {
+            Err(error @ (GitError::Damaged { .. } | GitError::MissingObject { .. })) => {
+                let (GitError::Damaged { url, .. } | GitError::MissingObject { url, .. }) = &error
+                else {
+                    return Err(error);
+                };
+                if self.http.network() == Network::Offline || !mirror::forget(*self, url)? {
+                    return Err(error);
+                }
+                let message = format!("our copy of `{url}` was damaged and is fetched anew");
+                self.observer.observe(&Event::Warned { message: &message });
+                attempt()
+            }
+            other => other,
+        }
+    }
+
+    fn resolve_once(&self, request: &GitRequest) -> Result<GitFound, GitError> {
         let origin = Origin::open(*self, &request.app, &request.url)?;
         if origin.address().changed_protocol() {
             let written = &origin.address().written;
@@ -121,8 +153,7 @@ impl Git<'_> {
         })
     }
 
-    /// Takes a commit's files into the store; with `promised` they must be that tree.
-    pub fn checkout(
+    fn checkout_once(
         &self,
         commit: &GitCommit<'_>,
         promised: Option<Digest>,

@@ -49,10 +49,17 @@ impl<'a> Origin<'a> {
             .into_iter()
             .find_map(|url| git.http.path_of(url));
         let (repository, place) = match path {
-            Some(path) => (
-                open_here(&path).ok_or_else(|| named.not_git())?,
-                Place::Here,
-            ),
+            Some(path) => {
+                let url = path.display().to_string();
+                let there = Named {
+                    url,
+                    ..named.clone()
+                };
+                (
+                    open_here(&path).ok_or_else(|| there.not_git())?,
+                    Place::Here,
+                )
+            }
             None => {
                 let (repository, lock) = open_mirror(git, &named, &address)?;
                 (repository, Place::Away { lock })
@@ -212,7 +219,7 @@ impl<'a> Origin<'a> {
         match self.take(&server, &[commit].into(), depth) {
             Ok(()) => {}
             // Not every server gives a commit by its id; then it must be reached by a name.
-            Err(GitError::Refused { .. }) => {
+            Err(GitError::Refused { .. } | GitError::Http(HttpError::Status { .. })) => {
                 let wants = self.missing(self.list()?.objects())?;
                 if !wants.is_empty() {
                     self.take(&server, &wants, Depth::History)?;

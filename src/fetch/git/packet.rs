@@ -62,3 +62,33 @@ impl<R: Read> Packets<R> {
         Ok(filled)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic_or_run_for_ever(bytes: Vec<u8>) {
+            let mut packets = Packets(bytes.as_slice());
+            let mut count = 0;
+            while let Ok(Some(_)) = packets.next() {
+                count += 1;
+            }
+            proptest::prop_assert!(count <= bytes.len() / 4);
+        }
+
+        #[test]
+        fn lines_read_back(texts in proptest::collection::vec("[a-z ]{0,50}", 0..10)) {
+            let mut bytes = Vec::new();
+            for text in &texts {
+                line(&mut bytes, text);
+            }
+            let mut packets = Packets(bytes.as_slice());
+            for text in &texts {
+                let Some(Packet::Data(data)) = packets.next().unwrap() else { panic!() };
+                proptest::prop_assert_eq!(&data, text.as_bytes());
+            }
+        }
+    }
+}
