@@ -6,7 +6,6 @@ use crate::fetch::debian;
 use crate::http::{Http, Mirrors, Network, Request};
 use crate::sandbox::{self, Finding};
 use crate::store::Store;
-use crate::terminal;
 
 /// Bytes that a toolchain and the results of a few projects take.
 const DISK_BYTES_WANTED: u64 = 4 << 30;
@@ -24,7 +23,7 @@ fn disk(store: &Store) -> Finding {
     let (ok, says) = match crate::disk::free_bytes(store.root()) {
         Ok(free) => (
             free >= DISK_BYTES_WANTED,
-            format!("{} free for the store at `{place}`", terminal::bytes(free)),
+            format!("{} MB free for the store at `{place}`", free / 1_000_000),
         ),
         Err(error) => (false, error.to_string()),
     };
