@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps};
 use thiserror::Error;
 
+use crate::digest::{Digest, Hashing};
 use crate::explain::{Blame, Explain};
 
 /// The file system refused.
@@ -71,6 +72,12 @@ impl Explain for DiskError {
 }
 
 impl DiskError {
+    /// Tells whether there was no room left.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Refused { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Tells whether the path was simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { source, .. } if source.kind() == io::ErrorKind::NotFound)
@@ -97,6 +104,11 @@ fn step(action: &'static str, path: &Path) -> Result<()> {
     faults::pass().map_err(refused(action, path))?;
     let _ = (action, path);
     Ok(())
+}
+
+/// Announces a change that another's hand makes (SQLite's), so that a test can make it fail too.
+pub fn change(action: &'static str, path: &Path) -> Result<()> {
+    step(action, path)
 }
 
 /// Reads a whole file that may have at most `limit` bytes.
@@ -388,6 +400,20 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
     rustix::fs::syncfs(&directory).map_err(|errno| refused("sync", path)(errno.into()))
 }
 
+/// Returns the bytes that an ordinary user may still write to the file system that holds `path`.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let status =
+        rustix::fs::statvfs(path).map_err(|errno| refused("look at", path)(errno.into()))?;
+    Ok(status.f_bavail.saturating_mul(status.f_frsize))
+}
+
+/// Hashes a file without holding it.
+pub fn digest(path: &Path) -> Result<Digest> {
+    let mut hashing = Hashing::new(io::sink());
+    io::copy(&mut open(path)?, &mut hashing).map_err(refused("read", path))?;
+    Ok(hashing.finish().1)
+}
+
 /// How a lock on a file is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
@@ -433,6 +459,52 @@ fn operations(mode: LockMode) -> (FlockOperation, FlockOperation) {
             FlockOperation::NonBlockingLockExclusive,
         ),
     }
+}
+
+/// A lock on a name: its file is there only while somebody holds the lock or waits for it.
+#[derive(Debug)]
+pub struct NameLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for NameLock {
+    fn drop(&mut self) {
+        // Removed while still held: whoever waits for this very file sees that it lost its name.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Takes the lock on the name `path` alone, waiting for who holds it.
+pub fn lock_name(path: &Path) -> Result<NameLock> {
+    loop {
+        let file = lock_file(path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| refused("lock", path)(errno.into()))?;
+        if let Some(lock) = named(file, path)? {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Takes the lock on the name `path` if nobody holds it; `None` otherwise.
+pub fn try_lock_name(path: &Path) -> Result<Option<NameLock>> {
+    let file = lock_file(path)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => named(file, path),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(refused("lock", path)(errno.into())),
+    }
+}
+
+/// Accepts a locked file if it still bears its name: the holder before us may have removed it.
+fn named(file: File, path: &Path) -> Result<Option<NameLock>> {
+    let metadata = file.metadata().map_err(refused("look at", path))?;
+    let same = |status: Status| status.identity == status_of(&metadata).identity;
+    Ok(status(path)?.is_some_and(same).then(|| NameLock {
+        path: path.to_owned(),
+        _file: file,
+    }))
 }
 
 fn lock_file(path: &Path) -> Result<File> {

@@ -18,6 +18,7 @@ pub mod terms;
 pub mod manifest;
 pub mod lock;
 pub mod store;
+pub mod project;
 pub mod fetch;
 pub mod sandbox;
 pub mod toolchain;

@@ -10,6 +10,8 @@ pub const SOURCE_BYTES_MAX: u64 = 2 << 30;
 pub const PACKAGE_BYTES_MAX: u64 = 4 << 30;
 /// Entries of one tree.
 pub const TREE_ENTRIES_MAX: usize = 1_000_000;
+/// Bytes of a tree's listing that the store keeps; a longer one is read from the tree each time.
+pub const LISTING_BYTES_MAX: usize = 256 << 20;
 /// Directories on the way down to an entry.
 pub const TREE_DEPTH_MAX: usize = 128;
 /// Bytes of one path inside a tree.
@@ -44,3 +46,9 @@ pub const STEP_LOG_TAIL_LINES: usize = 40;
 pub const LOCK_SOURCES_MAX: usize = 10_000;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
+/// Seconds that one step may take.
+pub const STEP_WALL_S_MAX: u64 = 3600;
+/// Bytes of one layer of an image, before and after compression.
+pub const LAYER_BYTES_MAX: u64 = 16 << 30;
+/// Members of an image file.
+pub const IMAGE_MEMBERS_MAX: usize = 10_000;

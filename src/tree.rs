@@ -222,6 +222,27 @@ impl Tree {
         self.entries.values().map(size).sum()
     }
 
+    /// Makes a tree of entries that are in order; `None` if they are not, or if one lacks its directory.
+    pub fn from_sorted(entries: Vec<(RelPath, Entry)>) -> Option<Self> {
+        let mut open: Vec<&RelPath> = Vec::new();
+        let mut before: Option<&RelPath> = None;
+        for (path, entry) in &entries {
+            if before.is_some_and(|before| before >= path) {
+                return None;
+            }
+            let parent = path.parent();
+            while open.last().copied() != parent.as_ref() {
+                open.pop()?;
+            }
+            if *entry == Entry::Directory {
+                open.push(path);
+            }
+            before = Some(path);
+        }
+        let entries = entries.into_iter().collect();
+        Some(Self { entries })
+    }
+
     /// Puts an entry at `path`, over what stood there; directories above it are made.
     pub fn insert(&mut self, path: RelPath, entry: Entry) {
         let mut above = path.parent();

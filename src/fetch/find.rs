@@ -6,7 +6,7 @@ use crate::manifest::rebar::{GitRef, Wish, WishSource};
 
 use super::git::{GitCommit, GitRequest};
 use super::hex::{self, HexError, HexPackage, HexRepository};
-use super::{Doors, FetchError, Found};
+use super::{Doors, FetchError, Found, answer};
 
 impl Doors<'_> {
     /// Finds what a wish means today, and fetches it.
@@ -33,7 +33,7 @@ impl Doors<'_> {
         }
     }
 
-    fn find_git(
+    pub(super) fn find_git(
         &self,
         app: &str,
         url: &str,
@@ -68,6 +68,7 @@ impl Doors<'_> {
             wanted,
             tree,
             time: found.time,
+            deps: None,
         })
     }
 
@@ -112,6 +113,7 @@ impl Doors<'_> {
             wanted: requirement.unwrap_or("newest").to_owned(),
             tree,
             time: release.published.unwrap_or(0),
+            deps: Some(answer::wishes(release)),
         })
     }
 

@@ -3,6 +3,8 @@
 //! What the store holds is not asked for again. A source that is not what the lock says never
 //! becomes held: the store hashes what was fetched and refuses it.
 
+mod answer;
+pub mod debian;
 mod find;
 pub mod git;
 pub mod hex;
@@ -22,9 +24,10 @@ use crate::explain::{Blame, Explain};
 use crate::http::Http;
 use crate::limits::DOWNLOADS_MAX;
 use crate::lock::{Lock, Pin, Role, Source};
-use crate::manifest::rebar::Wish;
+use crate::manifest::rebar::{GitRef, Wish};
 use crate::store::{HeldTree, Store, StoreError};
 
+pub use answer::Answer;
 use git::{Git, GitCommit, GitError};
 use hex::{Hex, HexError, HexPackage, HexRepository};
 use url::{Tarball, UrlError};
@@ -62,6 +65,8 @@ pub struct Found {
     pub tree: HeldTree,
     /// When it was committed or published, in seconds since 1970; 0 where nobody says.
     pub time: i64,
+    /// What a hex package asks for, as its registry says; `None` for what states it in its own files.
+    pub deps: Option<Vec<Wish>>,
 }
 
 /// A source could not be had.
@@ -125,6 +130,13 @@ impl Explain for FetchError {
             Self::Store(error) => error.hint(),
         }
     }
+}
+
+/// Returns the content hash of a commit's tree: of `URL#COMMIT`, or of the head of `URL`.
+pub fn hash_git(address: &str, doors: &Doors<'_>) -> Result<Digest, FetchError> {
+    let (url, commit) = address.split_once('#').unwrap_or((address, "HEAD"));
+    let reference = GitRef::Commit(commit.to_owned());
+    Ok(doors.find_git(url, url, &reference, None)?.tree.digest())
 }
 
 /// Makes every source of a lock present, several at once, with the public hex repository.

@@ -107,7 +107,11 @@ fn length(bytes: &[u8]) -> usize {
 
 fn cut(name: &[u8]) -> BeamError {
     BeamError::Cut {
-        chunk: name.iter().take(4).map(|byte| byte.escape_ascii().to_string()).collect(),
+        chunk: name
+            .iter()
+            .take(4)
+            .map(|byte| byte.escape_ascii().to_string())
+            .collect(),
     }
 }
 
@@ -168,7 +172,10 @@ pub(crate) mod tests {
         for end in 0..good.len() {
             assert!(strip(&good[..end]).is_err(), "{end}");
         }
-        assert!(matches!(strip(b"#!/bin/sh\nexit 0\n"), Err(BeamError::NoBeam)));
+        assert!(matches!(
+            strip(b"#!/bin/sh\nexit 0\n"),
+            Err(BeamError::NoBeam)
+        ));
         assert!(matches!(
             strip(&module(&[(b"Line", b"")])),
             Err(BeamError::NoCode)

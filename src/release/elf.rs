@@ -21,6 +21,10 @@ pub(super) struct Elf {
     pub(super) wants: Vec<(String, String)>,
     /// Symbol versions that it defines.
     pub(super) defines: BTreeSet<String>,
+    /// Whether the loader finds a dynamic table.
+    is_dynamic: bool,
+    /// Whether we find it.
+    has_table: bool,
 }
 
 /// The machines that rebeam makes images for, and all others.
@@ -61,7 +65,16 @@ pub(super) fn is_elf(head: &[u8]) -> bool {
 }
 
 /// Reads an ELF file. One of another class than 64-bit little-endian is of an `Other` machine and says no more.
-pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
+    let read = read(bytes).map_err(|error| error.to_string())?;
+    // The loader goes by program headers, we by sections: a file that lost its sections would ask for nothing.
+    if read.is_dynamic && !read.has_table {
+        return Err("it has no section headers, so what it loads cannot be told".into());
+    }
+    Ok(read)
+}
+
+fn read(bytes: &[u8]) -> object::read::Result<Elf> {
     let is_64_little = bytes.get(4..6) == Some(&[2, 1]);
     if !is_64_little {
         return Ok(Elf::default());
@@ -79,6 +92,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
         if let Some(path) = segment.interpreter(LittleEndian, bytes)? {
             read.interpreter = Some(text(path));
         }
+        read.is_dynamic |= segment.p_type(LittleEndian) == elf::PT_DYNAMIC;
     }
     read_dynamic(&file, &mut read)?;
     read_versions(&file, bytes, &mut read)?;
@@ -88,6 +102,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
 fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::read::Result<()> {
     let (mut rpath, mut runpath) = (Vec::new(), Vec::new());
     let table = file.elf_dynamic_table()?;
+    read.has_table = !table.is_empty();
     for entry in table.dynamics() {
         let tag = entry.tag(LittleEndian);
         if tag == elf::DT_NULL {
@@ -103,7 +118,12 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
         if tag == elf::DT_NEEDED {
             list.push(value);
         } else {
-            list.extend(value.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+            list.extend(
+                value
+                    .split(':')
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned),
+            );
         }
     }
     // The loader ignores the older of the two where both are there.
@@ -149,10 +169,139 @@ fn text(bytes: &[u8]) -> String {
 pub(super) const HEAD_BYTES: usize = size_of::<FileHeader64<LittleEndian>>();
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// What a made-up ELF file asks for and offers.
+    #[derive(Default)]
+    pub(in crate::release) struct Craft<'a> {
+        pub(in crate::release) machine: u16,
+        pub(in crate::release) interpreter: Option<&'a str>,
+        pub(in crate::release) needed: &'a [&'a str],
+        pub(in crate::release) runpath: Option<&'a str>,
+        pub(in crate::release) wants: &'a [(&'a str, &'a str)],
+        pub(in crate::release) defines: &'a [&'a str],
+    }
+
+    pub(in crate::release) const X86_64: u16 = 62;
+    pub(in crate::release) const AARCH64: u16 = 183;
+
+    /// Names written one behind the other.
+    struct Strings(Vec<u8>);
+
+    impl Strings {
+        fn add(&mut self, text: &str) -> u32 {
+            let at = self.0.len() as u32;
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.push(0);
+            at
+        }
+    }
+
+    fn words(out: &mut Vec<u8>, words: &[u64]) {
+        words
+            .iter()
+            .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    fn halves(out: &mut Vec<u8>, short: &[u16], long: &[u32]) {
+        short
+            .iter()
+            .for_each(|half| out.extend_from_slice(&half.to_le_bytes()));
+        long.iter()
+            .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    }
+
+    /// Makes an ELF file of nothing but what the loader reads.
+    pub(in crate::release) fn craft(craft: &Craft<'_>) -> Vec<u8> {
+        let mut strings = Strings(vec![0]);
+        let (mut dynamic, mut needs, mut defines) = (Vec::new(), Vec::new(), Vec::new());
+        for name in craft.needed {
+            words(&mut dynamic, &[1, strings.add(name).into()]);
+        }
+        for path in craft.runpath {
+            words(&mut dynamic, &[29, strings.add(path).into()]);
+        }
+        words(&mut dynamic, &[0, 0]);
+        for (at, (library, version)) in craft.wants.iter().enumerate() {
+            let next = if at + 1 == craft.wants.len() { 0 } else { 32 };
+            halves(&mut needs, &[1, 1], &[strings.add(library), 16, next]);
+            halves(&mut needs, &[], &[0]);
+            halves(&mut needs, &[0, 2], &[strings.add(version), 0]);
+        }
+        for (at, version) in craft.defines.iter().enumerate() {
+            let next = if at + 1 == craft.defines.len() { 0 } else { 28 };
+            halves(&mut defines, &[1, 0, 1, 1], &[0, 20, next]);
+            halves(&mut defines, &[], &[strings.add(version), 0]);
+        }
+        let interpreter = format!("{}\0", craft.interpreter.unwrap_or_default());
+        let pieces = [
+            interpreter.as_bytes(),
+            &strings.0,
+            &dynamic,
+            &needs,
+            &defines,
+        ];
+        let mut places = Vec::new();
+        let mut body = Vec::new();
+        for piece in pieces {
+            body.resize(body.len().next_multiple_of(8), 0);
+            places.push((64 + 56 + body.len() as u64, piece.len() as u64));
+            body.extend_from_slice(piece);
+        }
+        body.resize(body.len().next_multiple_of(8), 0);
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        halves(&mut file, &[3, craft.machine], &[1]);
+        words(&mut file, &[0, 64, 64 + 56 + body.len() as u64]);
+        halves(&mut file, &[], &[0]);
+        let segments = u16::from(craft.interpreter.is_some());
+        halves(&mut file, &[64, 56, segments, 64, 5, 1], &[]);
+        halves(&mut file, &[], &[3, 4]);
+        words(&mut file, &[places[0].0, 0, 0, places[0].1, places[0].1, 1]);
+        file.extend_from_slice(&body);
+        file.resize(file.len() + 64, 0);
+        let kinds = [
+            (3, 0, 1),
+            (6, 16, 1),
+            (0x6fff_fffe, 0, 1),
+            (0x6fff_fffd, 0, 1),
+        ];
+        for ((kind, size, link), (at, length)) in kinds.into_iter().zip(&places[1..]) {
+            halves(&mut file, &[], &[0, if *length == 0 { 0 } else { kind }]);
+            words(&mut file, &[0, 0, *at, *length]);
+            halves(&mut file, &[], &[link, 1]);
+            words(&mut file, &[8, size]);
+        }
+        file
+    }
+
+    #[test]
+    fn a_file_says_what_it_was_made_to_say() {
+        let file = craft(&Craft {
+            machine: AARCH64,
+            interpreter: Some("/lib/ld-linux-aarch64.so.1"),
+            needed: &["libc.so.6", "libz.so.1"],
+            runpath: Some("$ORIGIN:/opt/lib"),
+            wants: &[("libc.so.6", "GLIBC_2.17"), ("libz.so.1", "ZLIB_1.2")],
+            defines: &["MINE_1", "MINE_2"],
+        });
+        let elf = parse(&file).unwrap();
+        assert_eq!(elf.machine, Machine::Aarch64);
+        assert_eq!(
+            elf.interpreter.as_deref(),
+            Some("/lib/ld-linux-aarch64.so.1")
+        );
+        assert_eq!(elf.needed, ["libc.so.6", "libz.so.1"]);
+        assert_eq!(elf.search, ["$ORIGIN", "/opt/lib"]);
+        let wants = [("libc.so.6", "GLIBC_2.17"), ("libz.so.1", "ZLIB_1.2")];
+        assert_eq!(elf.wants, wants.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(
+            elf.defines,
+            BTreeSet::from(["MINE_1", "MINE_2"].map(str::to_owned))
+        );
+    }
 
     #[test]
     fn our_own_test_program_asks_for_what_it_was_linked_to() {
@@ -161,7 +310,11 @@ mod tests {
         assert!(elf.machine.triplet().is_some());
         if elf.interpreter.is_some() {
             assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")));
-            assert!(elf.wants.iter().any(|(_, version)| version.starts_with("GLIBC_2")));
+            assert!(
+                elf.wants
+                    .iter()
+                    .any(|(_, version)| version.starts_with("GLIBC_2"))
+            );
         }
         assert!(elf.defines.is_empty());
     }

@@ -1,24 +1,69 @@
 //! Store: content-addressed blobs and trees, and what steps made of what.
 //!
-//! Layout below the root: `blobs/<hex>` files named by SHA-256; `trees/<hex>/` directories named by their content
-//! hash (NAR); `scratch/` for what is being made; `index.sqlite` for what steps made and for the
-//! trees' listings. A thing is first made whole under `scratch/`, then renamed to its name: a reader
-//! sees all of it or nothing.
+//! Layout below the root: `blobs/<hex>` files named by SHA-256; `trees/<hex>/` directories named by
+//! their content hash (NAR); `scratch/` for what is being made; `index.sqlite` for what stands where
+//! (`objects`), the trees' entries (`listings`), what steps made (`steps`) and who needs it (`roots`).
+//!
+//! **A kill at any instant.** A thing is made whole under `scratch/`, put under its name in one
+//! instant, and then recorded in the index. So a name stands for all of a thing or for nothing. A
+//! thing without a row was put there by a process that died before it could record it: it is read
+//! again before anybody gets it, then recorded.
+//!
+//! **A power cut.** Nothing is synced file by file: that would cost more than the build. Instead a row
+//! says in which boot the thing was put there, and [`Store::settle`], called once at the end of a
+//! command, writes the whole file system down and marks the rows. A thing of this boot is trusted, for
+//! what the kernel was given it gives back; a marked one is trusted, for it is on the medium; any
+//! other is read again and, if it is damaged, removed. The index itself is SQLite's write-ahead log
+//! without a sync for each transaction: a power cut takes the last rows and never the file. A store
+//! whose last command did not settle is as safe; it only reads more after the next boot.
+//!
+//! **Several rebeams.** Each keeps `store.lock` shared while it is open; who removes things (`gc`) needs
+//! it alone. Two that put the same thing there race for the name, and the slower one drops its copy.
+//! A step is locked by its key, so that the second rebeam waits and then recalls what the first made.
+//! Locks are the kernel's (`flock`) and end with their process. The store must be on a local file
+//! system: neither SQLite's log nor these locks hold across machines.
+//!
+//! **A full disk.** A small reserve is given back when the index finds no room, so that `gc` can work.
+//!
+//! **A damaged index** is given another name and a new one begun: the objects are read again as they are
+//! needed, roots are taken over, and only what steps made must be made again.
 
+mod error;
+mod find;
+mod index;
+mod insert;
+mod listing;
+mod reserve;
 mod schema;
+mod scratch;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod verify;
 
-use std::fs::File;
-use std::io::{Read, Write as _};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use thiserror::Error;
+use crate::digest::Digest;
+use crate::disk::{self, FileLock, LockMode, NameLock};
+use crate::event::{Event, Observer, Silent};
 
-use crate::digest::{Digest, Hashing};
-use crate::disk::{self, DiskError};
-use crate::explain::{Blame, Explain};
-use crate::tree::{self, Tree, TreeError};
+use error::Result;
+use index::Index;
+use scratch::Session;
+
+pub use error::StoreError;
+pub use scratch::Scratch;
+pub use sweep::{GcOptions, GcReport};
+pub use verify::{Damage, VerifyReport};
+
+/// The modification time of everything in the store: 1980-01-01, the first that a zip can hold.
+pub const TREE_TIME: i64 = 315_532_800;
+
+/// The file that every user of the store keeps locked.
+const USERS_LOCK: &str = "store.lock";
 
 /// What went in: the hash of everything that decides a step's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +78,43 @@ impl BuildKey {
     /// Returns the hash.
     pub fn digest(&self) -> Digest {
         self.0
+    }
+}
+
+/// The kinds of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A file, named by its SHA-256.
+    Blob,
+    /// A directory, named by its content hash.
+    Tree,
+}
+
+impl Kind {
+    /// Returns the kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blob => "blob",
+            Self::Tree => "tree",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Blob => "blobs",
+            Self::Tree => "trees",
+        }
+    }
+
+    fn number(self) -> i64 {
+        match self {
+            Self::Blob => 0,
+            Self::Tree => 1,
+        }
+    }
+
+    fn from_number(number: i64) -> Self {
+        if number == 0 { Self::Blob } else { Self::Tree }
     }
 }
 
@@ -78,111 +160,100 @@ pub struct Record {
     pub outputs: Vec<(String, Digest)>,
 }
 
+/// A step is this process's to run until this is dropped.
+#[derive(Debug)]
+pub struct StepLock {
+    _lock: NameLock,
+}
+
 /// The store on disk.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    index: Mutex<Connection>,
-}
-
-/// The store refused.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// Content is not what its name promised.
-    #[error("`{name}` is not what was promised\n  promised: {promised}\n  received: {received}")]
-    Mismatch {
-        /// What it was to be.
-        name: String,
-        /// The promised digest.
-        promised: Digest,
-        /// The digest of what came.
-        received: Digest,
-    },
-    /// More bytes came than the kind of blob may have.
-    #[error("`{name}` is larger than the {limit} bytes it may have")]
-    TooLarge {
-        /// What it was to be.
-        name: String,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// Reading the source of a blob failed.
-    #[error("`{name}` could not be read to its end")]
-    Cut {
-        /// What it was to be.
-        name: String,
-        /// The reader's error.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The store was made by a newer rebeam.
-    #[error("the store `{}` has format {found}, and this rebeam knows up to {known}", path.display())]
-    Newer {
-        /// The store's root.
-        path: PathBuf,
-        /// Its format.
-        found: i64,
-        /// Our format.
-        known: i64,
-    },
-    /// The index refused.
-    #[error("the store's index refused")]
-    Index(#[from] rusqlite::Error),
-    /// A tree could not be read.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-impl Explain for StoreError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Tree(error) => error.blame(),
-            Self::Disk(error) => error.blame(),
-            _ => Blame::World,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Newer { .. } => Some("use that rebeam, or another store: `--store DIR`".into()),
-            Self::Index(_) => Some("`rebeam store verify` looks for damage and heals it".into()),
-            Self::Tree(error) => error.hint(),
-            Self::Disk(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
-
-type Result<T> = std::result::Result<T, StoreError>;
-
-/// A directory inside the store in which something is being made; removed when dropped.
-#[derive(Debug)]
-pub struct Scratch {
-    directory: tempfile::TempDir,
-}
-
-impl Scratch {
-    /// Returns the directory, empty at first.
-    pub fn path(&self) -> &Path {
-        self.directory.path()
-    }
+    index: Mutex<Index>,
+    /// This boot's name; without one only synced objects are trusted.
+    boot: Option<String>,
+    /// What was used and is not noted yet.
+    used: Mutex<BTreeSet<(Kind, Digest)>>,
+    session: Mutex<Option<Arc<Session>>>,
+    /// The shared lock of a user; given up for a moment to be alone.
+    user: Mutex<Option<FileLock>>,
+    /// Whether the reserve was given back so that the store could be opened at all.
+    lends: bool,
 }
 
 impl Store {
     /// Opens the store at `root`, and makes it if there is none.
     pub fn open(root: &Path) -> Result<Self> {
-        for directory in ["blobs", "trees", "scratch"] {
+        Self::open_observed(root, &Silent)
+    }
+
+    /// Opens the store at `root` as [`Store::open`] does, and says what had to be mended.
+    pub fn open_observed(root: &Path, observer: &dyn Observer) -> Result<Self> {
+        match Self::open_once(root, observer) {
+            Err(error) if reserve::helps(&error) && reserve::release(root) => {
+                let mut opened = Self::open_once(root, observer);
+                match &mut opened {
+                    Ok(store) => store.lends = true,
+                    Err(_) => reserve::keep(root),
+                }
+                opened
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_once(root: &Path, observer: &dyn Observer) -> Result<Self> {
+        let is_new = !disk::exists(&root.join(schema::FILE_NAME));
+        for directory in ["blobs", "trees", "scratch", "steps"] {
             disk::create_dir_all(&root.join(directory))?;
         }
         let root = disk::canonical(root)?;
-        let index = schema::open(&root)?;
-        Ok(Self {
+        let users = root.join(USERS_LOCK);
+        let mut user = disk::lock(&users, LockMode::Shared)?;
+        let mut aside = None;
+        let index = match Index::open(&root) {
+            Err(StoreError::Index(source)) if error::is_damage(&source) => {
+                drop(user);
+                let Some(alone) = disk::try_lock(&users, LockMode::Exclusive)? else {
+                    return Err(StoreError::IndexDamaged { path: root, source });
+                };
+                aside = Some(schema::set_aside(&root)?);
+                let index = Index::open(&root)?;
+                drop(alone);
+                user = disk::lock(&users, LockMode::Shared)?;
+                index
+            }
+            opened => opened?,
+        };
+        scratch::sweep(&root)?;
+        if is_new {
+            reserve::keep(&root);
+        }
+        let store = Self {
             root,
             index: Mutex::new(index),
-        })
+            boot: boot(),
+            used: Mutex::default(),
+            session: Mutex::default(),
+            user: Mutex::new(Some(user)),
+            lends: false,
+        };
+        if let Some(aside) = aside {
+            store.restore_roots(&aside, observer)?;
+        }
+        Ok(store)
+    }
+
+    /// Takes the store at `root` back to an older format, for an older rebeam. What that format has no
+    /// place for is dropped from the index; objects stay.
+    pub fn roll_back(root: &Path, format: i64) -> Result<()> {
+        let root = disk::canonical(root)?;
+        let alone = disk::try_lock(&root.join(USERS_LOCK), LockMode::Exclusive)?;
+        if alone.is_none() {
+            return Err(StoreError::InUse { path: root });
+        }
+        schema::roll_back(&root, format)
     }
 
     /// Returns the store's root.
@@ -192,180 +263,105 @@ impl Store {
 
     /// Makes an empty directory on the store's file system.
     pub fn scratch(&self) -> Result<Scratch> {
-        let at = self.root.join("scratch");
-        let directory =
-            tempfile::tempdir_in(&at).map_err(disk::refused("create a directory in", &at))?;
-        Ok(Scratch { directory })
-    }
-
-    /// Returns the blob's proof if the store holds it.
-    pub fn blob(&self, digest: Digest) -> Result<Option<HeldBlob>> {
-        let path = self.root.join("blobs").join(digest.hex());
-        Ok(disk::status(&path)?.map(|_| HeldBlob { digest, path }))
-    }
-
-    /// Takes a stream in, as far as `limit` bytes, and proves it; with `promised` it must be that blob.
-    pub fn insert_blob(
-        &self,
-        name: &str,
-        stream: impl Read,
-        limit: u64,
-        promised: Option<Digest>,
-    ) -> Result<HeldBlob> {
-        let scratch = self.scratch()?;
-        let temporary = scratch.path().join("blob");
-        let file = disk::create_new(&temporary, false)?;
-        let (digest, bytes) = pour(name, stream.take(limit + 1), file, &temporary)?;
-        if bytes > limit {
-            return Err(StoreError::TooLarge {
-                name: name.into(),
-                limit,
-            });
-        }
-        if let Some(promised) = promised.filter(|promised| *promised != digest) {
-            return Err(StoreError::Mismatch {
-                name: name.into(),
-                promised,
-                received: digest,
-            });
-        }
-        let path = self.root.join("blobs").join(digest.hex());
-        disk::rename(&temporary, &path)?;
-        Ok(HeldBlob { digest, path })
-    }
-
-    /// Returns the tree's proof if the store holds it.
-    pub fn tree(&self, digest: Digest) -> Result<Option<HeldTree>> {
-        let path = self.root.join("trees").join(digest.hex());
-        Ok(disk::status(&path)?.map(|_| HeldTree { digest, path }))
-    }
-
-    /// Takes the directory `made` (below a [`Scratch`]) in as a tree and proves it.
-    ///
-    /// Modes become 0755 or 0644 and times [`TREE_TIME`], so that a tree looks the same wherever it stands.
-    pub fn insert_tree(
-        &self,
-        name: &str,
-        made: &Path,
-        promised: Option<Digest>,
-    ) -> Result<HeldTree> {
-        let scan = tree::scan(made, &[])?;
-        if let Some(promised) = promised.filter(|promised| *promised != scan.hash) {
-            return Err(StoreError::Mismatch {
-                name: name.into(),
-                promised,
-                received: scan.hash,
-            });
-        }
-        let path = self.root.join("trees").join(scan.hash.hex());
-        if disk::status(&path)?.is_none() {
-            normalise(&scan.tree, made)?;
-            match disk::rename(made, &path) {
-                Ok(()) => {}
-                // Another process was faster; its copy is the same.
-                Err(_) if disk::exists(&path) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(HeldTree {
-            digest: scan.hash,
-            path,
-        })
-    }
-
-    /// Returns the listing of a held tree.
-    pub fn listing(&self, held: &HeldTree) -> Result<Tree> {
-        Ok(tree::scan(held.path(), &[])?.tree)
-    }
-
-    /// Remembers what a step made of its inputs.
-    pub fn remember(&self, key: BuildKey, record: &Record) -> Result<()> {
-        let outputs = record
-            .outputs
-            .iter()
-            .map(|(name, digest)| format!("{name}\t{}\n", digest.hex()));
-        self.index
+        let mut session = self
+            .session
             .lock()
-            .expect("no holder of the index panics")
-            .execute(
-                "insert or replace into steps (key, inputs, outputs) values (?1, ?2, ?3)",
-                params![
-                    key.digest().hex(),
-                    record.inputs,
-                    outputs.collect::<String>()
-                ],
-            )?;
+            .expect("no holder of the session panics");
+        let session = match &*session {
+            Some(session) => Arc::clone(session),
+            None => Arc::clone(session.insert(Session::start(&self.root)?)),
+        };
+        session.scratch()
+    }
+
+    /// Takes the lock on a step, waiting for the rebeam that runs it: then recall before running it.
+    pub fn lock_step(&self, key: BuildKey) -> Result<StepLock> {
+        let _lock = disk::lock_name(&self.step_lock(key))?;
+        Ok(StepLock { _lock })
+    }
+
+    /// Takes the lock on a step if no rebeam runs it; `None` otherwise.
+    pub fn try_lock_step(&self, key: BuildKey) -> Result<Option<StepLock>> {
+        let lock = disk::try_lock_name(&self.step_lock(key))?;
+        Ok(lock.map(|_lock| StepLock { _lock }))
+    }
+
+    /// Writes everything down to the medium. Called at the end of a command that made something.
+    ///
+    /// Dropping the store does not do this: it may take long, and without it nothing is lost.
+    pub fn settle(&self) -> Result<()> {
+        self.flush_used()?;
+        let Some(boot) = &self.boot else {
+            return Ok(());
+        };
+        // Only what was recorded before the sync began is on the medium after it.
+        let unsynced = self.index().unsynced(boot)?;
+        if unsynced.is_empty() {
+            return Ok(());
+        }
+        disk::sync_file_system(&self.root)?;
+        self.index().mark_synced(&unsynced)
+    }
+
+    fn place(&self, kind: Kind, digest: Digest) -> PathBuf {
+        self.root.join(kind.folder()).join(digest.hex())
+    }
+
+    fn step_lock(&self, key: BuildKey) -> PathBuf {
+        self.root.join("steps").join(key.digest().hex())
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().expect("no holder of the index panics")
+    }
+
+    fn used(&self) -> MutexGuard<'_, BTreeSet<(Kind, Digest)>> {
+        self.used.lock().expect("no holder of the set panics")
+    }
+
+    fn flush_used(&self) -> Result<()> {
+        let used = std::mem::take(&mut *self.used());
+        if used.is_empty() {
+            return Ok(());
+        }
+        self.index().touch(&used, now())
+    }
+
+    fn restore_roots(&self, aside: &Path, observer: &dyn Observer) -> Result<()> {
+        let roots = index::salvage_roots(aside);
+        for (lock, uses) in &roots {
+            self.index().add_root(lock, uses, now())?;
+        }
+        let message = format!(
+            "the store's index was damaged and is now `{}`; {} projects were taken over from it, and what steps made is made again",
+            aside.display(),
+            roots.len()
+        );
+        observer.observe(&Event::Warned { message: &message });
         Ok(())
     }
+}
 
-    /// Returns what a step made of these inputs, if that is remembered. The outputs may be gone since.
-    pub fn recall(&self, key: BuildKey) -> Result<Option<Record>> {
-        let index = self.index.lock().expect("no holder of the index panics");
-        let row: Option<(String, String)> = index
-            .query_row(
-                "select inputs, outputs from steps where key = ?1",
-                [key.digest().hex()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?;
-        let read = |(inputs, outputs): (String, String)| {
-            let outputs = outputs.lines().filter_map(|line| {
-                let (name, hex) = line.split_once('\t')?;
-                Some((name.to_owned(), Digest::from_hex(hex).ok()?))
-            });
-            Record {
-                inputs,
-                outputs: outputs.collect(),
-            }
-        };
-        Ok(row.map(read))
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Only when things were used last decides what is swept first; a loss of it does no harm.
+        let _ = self.flush_used();
+        if self.lends {
+            reserve::keep(&self.root);
+        }
     }
 }
 
-/// The modification time of everything in the store: 1980-01-01, the first that a zip can hold.
-pub const TREE_TIME: i64 = 315_532_800;
-
-fn pour(name: &str, mut stream: impl Read, file: File, path: &Path) -> Result<(Digest, u64)> {
-    let mut hashing = Hashing::new(file);
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        let count = match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(source) => {
-                return Err(StoreError::Cut {
-                    name: name.into(),
-                    source,
-                });
-            }
-        };
-        hashing
-            .write_all(&buffer[..count])
-            .map_err(disk::refused("write", path))?;
-    }
-    let (_, digest, bytes) = hashing.finish();
-    Ok((digest, bytes))
+/// Returns this boot's name, which the kernel draws anew each time.
+fn boot() -> Option<String> {
+    let text = disk::read_text(Path::new("/proc/sys/kernel/random/boot_id"), 64).ok()?;
+    Some(text.trim().to_owned()).filter(|boot| !boot.is_empty())
 }
 
-fn normalise(listing: &Tree, at: &Path) -> Result<()> {
-    for (path, entry) in listing.entries() {
-        let on_disk = path.under(at);
-        match entry {
-            tree::Entry::Directory => disk::set_mode(&on_disk, 0o755)?,
-            tree::Entry::File { executable, .. } => {
-                disk::set_mode(&on_disk, if *executable { 0o755 } else { 0o644 })?;
-                disk::set_time(&on_disk, TREE_TIME)?;
-            }
-            tree::Entry::Symlink { .. } => disk::set_time(&on_disk, TREE_TIME)?,
-        }
-    }
-    // A directory's time changes as its entries are touched: from the deepest up.
-    for (path, entry) in listing.entries().collect::<Vec<_>>().into_iter().rev() {
-        if matches!(entry, tree::Entry::Directory) {
-            disk::set_time(&path.under(at), TREE_TIME)?;
-        }
-    }
-    disk::set_mode(at, 0o755)?;
-    Ok(disk::set_time(at, TREE_TIME)?)
+/// Returns the seconds since 1970. They say when something was last used, and enter no digest.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
 }

@@ -148,13 +148,11 @@ fn refuse_cycles(project: &ProjectFacts, walk: &Walk<'_>) -> Result<(), ResolveE
             needs.entry(&node.1).or_default().extend(named);
         }
         if role == Role::Dep {
-            // Each of the project's applications needs everything that the project names.
-            let roots = walk.roots.values().flatten().filter(|node| node.0 == role);
-            let roots: BTreeSet<&str> = roots.map(|(_, app)| app.as_str()).collect();
+            // rebar3 gives each of the project's applications what the root's `deps` names.
+            let named = project.config.deps.iter().map(|wish| wish.app.as_str());
+            let named: BTreeSet<&str> = named.collect();
             for app in project.apps.keys() {
-                let others = roots
-                    .iter()
-                    .filter(|other| !project.apps.contains_key(**other));
+                let others = named.iter().filter(|other| *other != app);
                 needs.entry(app).or_default().extend(others);
             }
         }

@@ -1,0 +1,228 @@
+//! Sweep: what projects still need, and the removal of the rest.
+//!
+//! A root is the path of a project's lock with the digests that its last build used: trees, blobs, and
+//! keys of steps, which stand for what those steps made. A root whose lock is gone protects nothing.
+//! Removal needs the store for itself alone, so that no other rebeam holds a proof of what goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::disk::{self, LockMode};
+
+use super::error::{Result, StoreError};
+use super::{Kind, Store, now, reserve};
+
+const DAY_S: i64 = 24 * 60 * 60;
+
+/// Objects that are removed at once.
+const BATCH_LEN: usize = 256;
+
+/// What [`Store::gc`] is to remove of what no project needs: all of it, unless one of the bounds is set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GcOptions {
+    /// Removes the least recently used first, until the store has at most so many bytes.
+    pub bytes_max: Option<u64>,
+    /// Removes what was not used for so many days.
+    pub older_than_days: Option<u64>,
+    /// Only says what would be removed.
+    pub dry_run: bool,
+}
+
+/// What [`Store::gc`] removed, or would remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Objects removed.
+    pub removed: usize,
+    /// Bytes of the files removed.
+    pub bytes_freed: u64,
+    /// Objects kept.
+    pub kept: usize,
+    /// Bytes of the files kept; more than `bytes_max` if projects need more.
+    pub bytes_kept: u64,
+}
+
+/// An object as the sweep sees it.
+struct Thing {
+    kind: Kind,
+    digest: Digest,
+    bytes: u64,
+    used_at: i64,
+}
+
+impl Store {
+    /// Says what the project whose lock stands at `lock` uses: this and nothing else from now on.
+    ///
+    /// A [`BuildKey`](super::BuildKey)'s digest stands for the step's outputs.
+    pub fn add_root(&self, lock: &Path, uses: &[Digest]) -> Result<()> {
+        let lock = disk::canonical(lock)?;
+        let mut index = self.index();
+        let recent = index
+            .root_used_at(&lock)?
+            .is_some_and(|used_at| now() - used_at < DAY_S);
+        if recent && index.root_uses(&lock)? == uses.iter().copied().collect() {
+            return Ok(());
+        }
+        index.add_root(&lock, uses, now())
+    }
+
+    /// Removes what no project needs. No thread of this process may hold proofs meanwhile.
+    pub fn gc(&self, options: GcOptions) -> Result<GcReport> {
+        self.flush_used()?;
+        if options.dry_run {
+            return Ok(self.choose(options)?.0);
+        }
+        self.alone(|| {
+            reserve::release(&self.root);
+            let (report, doomed) = self.choose(options)?;
+            let gone = self.dead_roots()?;
+            if !gone.is_empty() {
+                self.index().drop_roots(&gone)?;
+            }
+            // A few at a time: on a full disk each gives the room that noting the next needs.
+            for batch in doomed.chunks(BATCH_LEN) {
+                self.discard(&batch.iter().copied().collect())?;
+            }
+            reserve::keep(&self.root);
+            Ok(report)
+        })
+    }
+
+    /// Runs `work` while no other process uses the store.
+    pub(super) fn alone<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut user = self.user.lock().expect("no holder of the lock panics");
+        // Two processes that both wait for the other to leave would wait for ever: try, or give up.
+        *user = None;
+        let path = self.root.join(super::USERS_LOCK);
+        let alone = disk::try_lock(&path, LockMode::Exclusive)?;
+        let done = match &alone {
+            Some(_) => work(),
+            None => Err(StoreError::InUse {
+                path: self.root.clone(),
+            }),
+        };
+        drop(alone);
+        *user = Some(disk::lock(&path, LockMode::Shared)?);
+        done
+    }
+
+    fn dead_roots(&self) -> Result<Vec<PathBuf>> {
+        let mut roots = self.index().roots()?;
+        roots.retain(|lock| !disk::exists(lock));
+        Ok(roots)
+    }
+
+    /// Decides what goes.
+    fn choose(&self, options: GcOptions) -> Result<(GcReport, Vec<(Kind, Digest)>)> {
+        let needed = self.needed()?;
+        let things = self.things()?;
+        let mut report = GcReport {
+            kept: things.len(),
+            bytes_kept: things.iter().map(|thing| thing.bytes).sum(),
+            ..GcReport::default()
+        };
+        let days = |days: u64| {
+            i64::try_from(days)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(DAY_S)
+        };
+        let oldest = options
+            .older_than_days
+            .map(|count| now().saturating_sub(days(count)));
+        let mut doomed = Vec::new();
+        for thing in things {
+            let too_old = oldest.is_some_and(|oldest| thing.used_at < oldest);
+            let too_much = options.bytes_max.is_some_and(|max| report.bytes_kept > max);
+            let unbounded = oldest.is_none() && options.bytes_max.is_none();
+            if needed.contains(&thing.digest) || !(too_old || too_much || unbounded) {
+                continue;
+            }
+            report.removed += 1;
+            report.bytes_freed += thing.bytes;
+            report.kept -= 1;
+            report.bytes_kept -= thing.bytes;
+            doomed.push((thing.kind, thing.digest));
+        }
+        Ok((report, doomed))
+    }
+
+    /// Names all that living roots reach.
+    fn needed(&self) -> Result<BTreeSet<Digest>> {
+        let index = self.index();
+        let mut needed = BTreeSet::new();
+        for lock in index.roots()? {
+            if disk::exists(&lock) {
+                needed.extend(index.root_uses(&lock)?);
+            }
+        }
+        for (key, outputs) in index.step_outputs()? {
+            if needed.contains(&key) {
+                needed.extend(outputs);
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Lists every object on disk, least recently used first; what has no row counts as oldest.
+    fn things(&self) -> Result<Vec<Thing>> {
+        let rows = self.index().objects()?;
+        let rows: BTreeMap<_, _> = rows
+            .into_iter()
+            .map(|row| ((row.kind, row.digest), row))
+            .collect();
+        let mut things = Vec::new();
+        for (kind, digest) in self.on_disk()? {
+            let (bytes, used_at) = match rows.get(&(kind, digest)) {
+                Some(row) => (row.bytes, row.used_at),
+                None => (weigh(&self.place(kind, digest))?, 0),
+            };
+            things.push(Thing {
+                kind,
+                digest,
+                bytes,
+                used_at,
+            });
+        }
+        things.sort_by_key(|thing| (thing.used_at, thing.kind, thing.digest));
+        Ok(things)
+    }
+
+    /// Names the objects that stand on disk, recorded or not.
+    pub(super) fn on_disk(&self) -> Result<Vec<(Kind, Digest)>> {
+        let mut found = Vec::new();
+        for kind in [Kind::Blob, Kind::Tree] {
+            for name in disk::list(&self.root.join(kind.folder()))? {
+                let hex = String::from_utf8_lossy(&name);
+                // Nothing of ours has another name; what is not ours is not ours to remove.
+                if let Ok(digest) = Digest::from_hex(&hex)
+                    && digest.hex() == hex
+                {
+                    found.push((kind, digest));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Adds up the bytes of all files at and below `path`.
+fn weigh(path: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    let mut left = vec![path.to_owned()];
+    while let Some(path) = left.pop() {
+        let Some(status) = disk::status(&path)? else {
+            continue;
+        };
+        match status.kind {
+            disk::Kind::Directory => {
+                use std::os::unix::ffi::OsStrExt as _;
+                let names = disk::list(&path)?;
+                let below = |name: &Vec<u8>| path.join(std::ffi::OsStr::from_bytes(name));
+                left.extend(names.iter().map(below));
+            }
+            disk::Kind::File { .. } => bytes += status.size,
+            disk::Kind::Symlink | disk::Kind::Special => {}
+        }
+    }
+    Ok(bytes)
+}
