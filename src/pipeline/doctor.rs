@@ -31,7 +31,7 @@ fn disk(store: &Store) -> Finding {
     let remedy =
         (!ok).then(|| "`rebeam store gc`, or a store on another disk: `--store DIR`".to_owned());
     Finding {
-        name: "disk".into(),
+        name: "disk",
         ok,
         says,
         remedy,
@@ -45,7 +45,7 @@ fn reach(network: Network) -> Finding {
         Ok(base) => base,
         Err(error) => {
             return Finding {
-                name: "network".into(),
+                name: "network",
                 ok: false,
                 says: error.to_string(),
                 remedy: error.hint(),
@@ -67,7 +67,7 @@ fn reach(network: Network) -> Finding {
         "look at proxy, DNS and SSL_CERT_FILE, or name a mirror in `[mirrors]`".to_owned()
     });
     Finding {
-        name: "network".into(),
+        name: "network",
         ok,
         says,
         remedy,

@@ -5,7 +5,6 @@ mod registry;
 mod tarball;
 #[cfg(test)]
 pub(crate) mod tests;
-mod version;
 
 use crate::digest::{Digest, Hashing};
 use crate::disk;
@@ -14,10 +13,10 @@ use crate::http::{Http, Request};
 use crate::limits::{HEX_TARBALL_BYTES_MAX, INDEX_BYTES_MAX};
 use crate::store::{HeldTree, Store};
 
+pub use crate::version::{Requirement, Version};
 pub use error::HexError;
 use error::disbelieved;
 use tarball::Refused;
-pub use version::{Requirement, Version};
 
 /// The name of the public repository.
 pub const HEXPM: &str = "hexpm";
