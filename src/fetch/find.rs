@@ -6,7 +6,7 @@ use crate::manifest::rebar::{GitRef, Wish, WishSource};
 
 use super::git::{GitCommit, GitRequest};
 use super::hex::{self, HexError, HexPackage, HexRepository};
-use super::{Doors, FetchError, Found, answer};
+use super::{Doors, FetchError, Found};
 
 impl Doors<'_> {
     /// Finds what a wish means today, and fetches it.
@@ -113,7 +113,7 @@ impl Doors<'_> {
             wanted: requirement.unwrap_or("newest").to_owned(),
             tree,
             time: release.published.unwrap_or(0),
-            deps: Some(answer::wishes(release)),
+            deps: Some(super::answer::wishes(release)),
         })
     }
 
