@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use super::unpack::place;
-use super::*;
+use super::{Toolchain, ToolchainError, preset, read_preset, toolchain, unpack, write_preset};
 use crate::digest::Digest;
-use crate::event::Silent;
+use crate::disk;
+use crate::event::{Event, Observer, Silent};
 use crate::explain::Explain as _;
 use crate::fetch::debian::fixture::{self, Part};
 use crate::fetch::debian::{Architecture, Expiry, PRIMARY, resolve};
-use crate::http::{Mirrors, Network};
-use crate::lock::Deb;
+use crate::http::{Http, Mirrors, Network};
+use crate::lock::{Deb, ToolchainLock};
+use crate::store::Store;
 use crate::tree::RelPath;
 
 /// A pool in a directory, a store, and a lock of what is in the pool.
@@ -22,7 +24,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir(home.path().join("pool")).unwrap();
+        disk::create_dir(&home.path().join("pool")).unwrap();
         let lock = ToolchainLock {
             otp: "25".into(),
             wished: vec![],
@@ -35,7 +37,7 @@ impl World {
     fn with(mut self, package: &str, parts: &[Part<'_>]) -> Self {
         let bytes = fixture::deb(parts);
         let path = format!("pool/{package}.deb");
-        std::fs::write(self.home.path().join(&path), &bytes).unwrap();
+        disk::write_atomic(&self.home.path().join(&path), &bytes).unwrap();
         self.lock.debs.push(Deb {
             package: package.into(),
             version: "1.0-1".into(),
@@ -115,11 +117,8 @@ fn a_root_is_put_together_and_does_what_scripts_would() {
     let again = world.toolchain().unwrap();
     assert_eq!(made.root.digest(), again.root.digest());
     let root = again.root.path();
-    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    let link = |path: &str| {
-        let target = std::fs::read_link(root.join(path)).unwrap();
-        target.to_str().unwrap().to_owned()
-    };
+    let read = |path: &str| disk::read_text(&root.join(path), 1 << 20).unwrap();
+    let link = |path: &str| String::from_utf8(disk::read_link(&root.join(path)).unwrap()).unwrap();
     assert_eq!(link("bin"), "usr/bin");
     assert_eq!(link("lib64"), "usr/lib64");
     assert_eq!(read("bin/sh"), "dash");
@@ -140,9 +139,10 @@ fn what_rebeam_writes_does_not_reach_a_packages_own_tree() {
     let world = small();
     world.toolchain().unwrap();
     let trees = world.home.path().join("store/trees");
-    let theirs = std::fs::read_dir(trees).unwrap().filter(|tree| {
-        let passwd = tree.as_ref().unwrap().path().join("etc/passwd");
-        std::fs::read(passwd).is_ok_and(|bytes| bytes == b"theirs")
+    let names = disk::list(&trees).unwrap();
+    let theirs = names.iter().filter(|name| {
+        let tree = trees.join(String::from_utf8_lossy(name).as_ref());
+        disk::read(&tree.join("etc/passwd"), 1 << 20).is_ok_and(|bytes| bytes == b"theirs")
     });
     assert_eq!(theirs.count(), 1);
 }
@@ -219,7 +219,7 @@ fn a_link_where_another_package_has_a_directory_is_a_clash() {
 #[test]
 fn a_package_that_left_the_pool_stops_the_build_with_the_way_out() {
     let world = small();
-    std::fs::remove_file(world.home.path().join("pool/mawk.deb")).unwrap();
+    disk::remove_file(&world.home.path().join("pool/mawk.deb")).unwrap();
     let error = world.toolchain().unwrap_err();
     assert_eq!(error.to_string(), "`mawk` 1.0-1 has left Debian's pool");
     assert!(error.hint().unwrap().contains("`rebeam update toolchain`"));
@@ -234,9 +234,9 @@ fn a_full_disk_leaves_no_half_root() {
     // Threads have faults of their own; what fails here is the merge and what comes after it.
     unpack::packages(&world.lock.debs, &store, &http, &Silent).unwrap();
     for changes in 0..10_000 {
-        crate::disk::faults::fail_after(changes);
+        disk::faults::fail_after(changes);
         let result = toolchain(&world.lock, &store, &http, &Silent);
-        let failed = crate::disk::faults::clear();
+        let failed = disk::faults::clear();
         if let Ok(made) = result {
             assert_eq!(made.root.digest(), whole, "after {changes} changes");
         } else {
@@ -335,7 +335,7 @@ fn write_the_presets() {
             let lock = resolve(otp, &[], architecture, Expiry::Ignored, web).unwrap();
             let name = format!("{}-{}.lock", lock.suite, architecture.name());
             let path = Path::new("lockfiles").join(name);
-            crate::disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
+            disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
             println!(
                 "{}: {} packages, {bytes} bytes",
@@ -422,7 +422,7 @@ fn try_out(made: &Toolchain, otp: &str) {
         .status();
     assert!(status.unwrap().success());
     let root = copy.path().join("root");
-    std::fs::write(root.join("build/try.sh"), TRY_OUT).unwrap();
+    disk::write_atomic(&root.join("build/try.sh"), TRY_OUT.as_bytes()).unwrap();
     // Without these the emulator spins for ever instead of saying what it misses.
     for (name, minor) in [("null", "3"), ("zero", "5"), ("urandom", "9")] {
         let node = std::process::Command::new("mknod")
