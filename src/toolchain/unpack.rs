@@ -137,9 +137,8 @@ fn unpack(deb: &Deb, file: &HeldBlob, store: &Store) -> Result<HeldTree, Toolcha
 pub(super) fn place(path: RelPath) -> Option<RelPath> {
     let first = path.components().next().unwrap_or_default();
     let path = if MERGED.contains(&first) {
-        if path.components().nth(1).is_none() {
-            return None;
-        }
+        // The directory itself is a link now, which the fix-ups make.
+        path.components().nth(1)?;
         let merged = [b"usr/", path.as_bytes()].concat();
         RelPath::new(merged).ok()?
     } else {
@@ -149,5 +148,5 @@ pub(super) fn place(path: RelPath) -> Option<RelPath> {
         let rest = path.as_bytes().strip_prefix(*directory);
         rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     };
-    (!DROPPED.iter().any(|directory| is_dropped(directory))).then_some(path)
+    (!DROPPED.iter().any(is_dropped)).then_some(path)
 }
