@@ -137,6 +137,7 @@ fn unpack(deb: &Deb, file: &HeldBlob, store: &Store) -> Result<HeldTree, Toolcha
 pub(super) fn place(path: RelPath) -> Option<RelPath> {
     let first = path.components().next().unwrap_or_default();
     let path = if MERGED.contains(&first) {
+        // The directory itself is a link now, which the fix-ups make.
         path.components().nth(1)?;
         let merged = [b"usr/", path.as_bytes()].concat();
         RelPath::new(merged).ok()?

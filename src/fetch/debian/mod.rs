@@ -20,9 +20,9 @@ mod version;
 
 use std::collections::BTreeSet;
 
+use crate::disk;
 use crate::event::{Event, Observer};
-use crate::http::{Http, HttpError, Request};
-use crate::limits::DEB_BYTES_MAX;
+use crate::http::Http;
 use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
@@ -160,27 +160,11 @@ pub fn fetch(
     if let Some(held) = store.blob(deb.sha256)? {
         return Ok(held);
     }
-    let name = format!("{} {}", deb.package, deb.version);
-    let url = pool::address(deb, http)?;
     let scratch = store.scratch()?;
     let file = scratch.path().join("deb");
-    let request = Request {
-        name: &name,
-        url: &url,
-        limit: deb.size.min(DEB_BYTES_MAX),
-        headers: &[],
-    };
-    match http.download(&request, &file, observer) {
-        Err(error @ HttpError::Gone { .. }) => {
-            return Err(DebianError::Left {
-                package: deb.package.clone(),
-                version: deb.version.clone(),
-                source: Box::new(error),
-            });
-        }
-        other => other?,
-    };
-    let stream = crate::disk::open(&file)?;
+    pool::download(deb, &file, (http, observer))?;
+    let name = format!("{} {}", deb.package, deb.version);
+    let stream = disk::open(&file)?;
     Ok(store.insert_blob(&name, stream, deb.size, Some(deb.sha256))?)
 }
 

@@ -255,6 +255,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(text in "\\PC{0,200}", date in "\\PC{0,40}") {
+            let trust = Trust { keyring: Keyring(Vec::new()), expiry: Expiry::CheckedAt(0) };
+            let begin = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n";
+            for text in [text.clone(), format!("{begin}{text}"), format!("{begin}x\n-----BEGIN PGP SIGNATURE-----\n\n{text}")] {
+                proptest::prop_assert!(read(text.as_bytes(), "test", &trust).is_err());
+            }
+            seconds(&date);
+        }
+    }
+
     #[test]
     fn every_archive_key_is_bound_to_its_owner() {
         let keyring = Keyring::archive();

@@ -9,12 +9,15 @@ use pgp::types::{KeyDetails as _, Password, Timestamp};
 
 use super::fixture::xz;
 use super::release::{Keyring, Trust};
-use super::*;
+use super::{Architecture, DebianError, Expiry, PRIMARY, available, fetch, index, resolve};
 use crate::digest::Digest;
-use crate::event::Silent;
+use crate::disk;
+use crate::event::{Observer, Silent};
 use crate::explain::Explain as _;
 use crate::http::serve::{Reply, Server};
-use crate::http::{Mirrors, Network};
+use crate::http::{Http, Mirrors, Network};
+use crate::lock::Deb;
+use crate::store::Store;
 
 /// Two keys that sign nothing but these tests.
 const ONE: &str = "
@@ -84,7 +87,7 @@ impl Archive {
 
     fn path(&self, name: &str) -> PathBuf {
         let path = self.root.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        disk::create_dir_all(path.parent().unwrap()).unwrap();
         path
     }
 
@@ -100,8 +103,8 @@ impl Archive {
             "dists/test/main/binary-amd64/by-hash/SHA256/{}",
             Digest::of(promised).hex()
         );
-        std::fs::write(self.path(&by_hash), packed).unwrap();
-        std::fs::write(self.path("dists/test/InRelease"), sign(&text)).unwrap();
+        disk::write_atomic(&self.path(&by_hash), packed).unwrap();
+        disk::write_atomic(&self.path("dists/test/InRelease"), &sign(&text)).unwrap();
         self
     }
 
@@ -266,7 +269,7 @@ fn a_package_that_left_the_pool_is_named_with_the_way_out() {
 fn a_package_that_is_not_the_locked_one_never_becomes_held() {
     let archive = Archive::new();
     let store = store(archive.root.path());
-    std::fs::write(archive.path("pool/libssl3.deb"), b"bed").unwrap();
+    disk::write_atomic(&archive.path("pool/libssl3.deb"), b"bed").unwrap();
     let deb = locked(b"deb");
     let error = fetch(&deb, &store, &archive.http(), &Silent).unwrap_err();
     assert!(matches!(error, DebianError::Store(_)), "{error}");
@@ -277,7 +280,7 @@ fn a_package_that_is_not_the_locked_one_never_becomes_held() {
 fn a_held_package_is_not_asked_for() {
     let archive = Archive::new();
     let store = store(archive.root.path());
-    std::fs::write(archive.path("pool/libssl3.deb"), b"deb").unwrap();
+    disk::write_atomic(&archive.path("pool/libssl3.deb"), b"deb").unwrap();
     let deb = locked(b"deb");
     fetch(&deb, &store, &archive.http(), &Silent).unwrap();
     let offline = Http::new(Network::Offline, Mirrors::default());
