@@ -9,8 +9,8 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::chroot;
 use super::kernel::{self, Ended, Limit, Patience, Side, Signal, Words};
@@ -24,6 +24,8 @@ const OPEN_FILES_MAX: u64 = 65_536;
 const STACK_BYTES: u64 = 8 << 20;
 /// How often the first process counts the room's processes.
 const COUNT_EVERY: Duration = Duration::from_millis(50);
+/// Orphans that the first process reaps before it looks at anything else.
+const REAPED_AT_ONCE: usize = 100;
 /// Bytes of a plan.
 const PLAN_BYTES_MAX: u64 = 16 << 20;
 /// Where commands without a slash are looked for when the room has no PATH.
@@ -176,7 +178,7 @@ pub(super) fn start(line: &Line, command: &Command) -> Result<libc::pid_t, Fault
     match kernel::clone(0).map_err(step("start a process"))? {
         Side::Parent(pid) => Ok(pid),
         Side::Child => {
-            let fault = match become_command(command) {
+            let fault = match become_command(line, command) {
                 Ok(()) => execute(command, &argv, &env),
                 Err(fault) => fault,
             };
@@ -186,7 +188,7 @@ pub(super) fn start(line: &Line, command: &Command) -> Result<libc::pid_t, Fault
     }
 }
 
-fn become_command(command: &Command) -> Result<(), Fault> {
+fn become_command(line: &Line, command: &Command) -> Result<(), Fault> {
     std::env::set_current_dir(&command.cwd)
         .map_err(step(format!("enter the directory `{}`", command.cwd)))?;
     if !command.terminal {
@@ -195,7 +197,13 @@ fn become_command(command: &Command) -> Result<(), Fault> {
         kernel::replace_standard(null.as_fd(), 0).map_err(step("replace the input"))?;
     }
     kernel::reset_signals().map_err(step("reset signals"))?;
-    kernel::fix_addresses().map_err(step("fix addresses"))?;
+    match kernel::fix_addresses() {
+        // The profile of a container may forbid it. Few builds can tell the difference.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => line.say(&Report::Noted {
+            note: "fixed addresses are forbidden here, so programs are laid out at random".into(),
+        }),
+        result => result.map_err(step("fix addresses"))?,
+    }
     let unbounded = u64::MAX;
     // The first process counts and ends the room at the bound; this holds what is faster than it.
     let processes = command
@@ -250,21 +258,27 @@ fn execute(command: &Command, argv: &Words, env: &Words) -> Fault {
 /// processes and threads than it may. The kernel's own bound alone would let a fork bomb go on at the
 /// bound until the wall time is over, and does not count for the host's root.
 fn reap_all(child: libc::pid_t, most: u64) -> Report {
-    let counts = fs::read_link("/proc/self").is_ok_and(|own| own == Path::new("1"));
+    let census = Census::new();
+    let mut next = Instant::now() + COUNT_EVERY;
     loop {
-        match kernel::wait_signal(COUNT_EVERY) {
-            Ok(kernel::Woken::AskedToEnd) => {
-                let _ = kernel::send(child, Signal::Terminate);
-            }
-            Ok(kernel::Woken::ChildEnded | kernel::Woken::Time) | Err(_) => {}
+        let patience = next.saturating_duration_since(Instant::now());
+        if matches!(kernel::wait_signal(patience), Ok(kernel::Woken::AskedToEnd)) {
+            let _ = kernel::send(child, Signal::Terminate);
         }
-        while let Ok(Some((pid, ended))) = kernel::reap(-1, Patience::Look) {
-            if pid == child {
-                return report(ended);
+        // Bounded, because orphans may come faster than they can be reaped.
+        for _ in 0..REAPED_AT_ONCE {
+            match kernel::reap(-1, Patience::Look) {
+                Ok(Some((pid, ended))) if pid == child => return report(ended),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
             }
         }
+        if next > Instant::now() {
+            continue;
+        }
+        next = Instant::now() + COUNT_EVERY;
         // This process is one of those counted.
-        if counts && threads_now() > most.saturating_add(1) {
+        if census.finds_more_than(most.saturating_add(1)) {
             let line = format!("rebeam: more than {most} processes, the bound of this room\n");
             let _ = io::stderr().write_all(line.as_bytes());
             return Report::Killed(libc::SIGKILL);
@@ -279,17 +293,43 @@ pub(super) fn report(ended: Ended) -> Report {
     }
 }
 
-/// Counts the threads of the room's processes, this one's included.
-fn threads_now() -> u64 {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return 0;
-    };
-    let number = |name: &OsStr| name.as_bytes().first().is_some_and(u8::is_ascii_digit);
-    let processes = entries.flatten().filter(|entry| number(&entry.file_name()));
-    // Each thread is a directory, and so a link, in `task`.
-    let threads = |entry: fs::DirEntry| match fs::metadata(entry.path().join("task")) {
-        Ok(tasks) => tasks.nlink().saturating_sub(2).max(1),
-        Err(_) => 0,
-    };
-    processes.map(threads).sum()
+/// Counts the threads of the room's processes, the first one's included.
+struct Census {
+    /// Where `/proc` is not the room's own, those are counted that are in this process namespace; into
+    /// other rooms nobody can look from here.
+    among_others: Option<PathBuf>,
+}
+
+impl Census {
+    fn new() -> Self {
+        let fresh = fs::read_link("/proc/self").is_ok_and(|own| own == Path::new("1"));
+        let namespace = fs::read_link("/proc/self/ns/pid").ok();
+        Self {
+            among_others: namespace.filter(|_| !fresh),
+        }
+    }
+
+    /// Stops counting as soon as it knows: in the middle of a fork bomb time is short.
+    fn finds_more_than(&self, most: u64) -> bool {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return false;
+        };
+        let number = |name: &OsStr| name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+        let processes = entries.flatten().filter(|entry| number(&entry.file_name()));
+        let mine = |process: &PathBuf| match &self.among_others {
+            None => true,
+            Some(own) => fs::read_link(process.join("ns/pid")).is_ok_and(|seen| seen == *own),
+        };
+        let processes = processes.map(|entry| entry.path()).filter(mine);
+        // Each thread is a directory, and so a link, in `task`.
+        let threads = |process: PathBuf| match fs::metadata(process.join("task")) {
+            Ok(tasks) => tasks.nlink().saturating_sub(2).max(1),
+            Err(_) => 0,
+        };
+        let mut sum = 0;
+        processes.map(threads).any(|threads| {
+            sum += threads;
+            sum > most
+        })
+    }
 }

@@ -1,7 +1,8 @@
 //! Kernel: the system calls of the sandbox, one function for each, and all `unsafe` of this house.
 //!
 //! Everything here is called from a single-threaded process, except what `run` uses: `wait_readable`,
-//! `keep_open`, `ignore_keyboard` and `forward_terminate`, which are sound in any thread.
+//! `keep_open`, `ignore_keyboard`, `keep_terminal` and `forward_terminate`, which are sound in any
+//! thread. The file is long so that there is one place, and only one, to look for what is unsafe.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};

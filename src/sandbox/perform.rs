@@ -53,15 +53,15 @@ pub(super) fn perform(line: &Line, action: &Action) -> Result<(), Fault> {
             };
             change().map_err(forbidden("change the root"))
         }
-        _ => perform_on_itself(action),
+        _ => perform_on_itself(line, action),
     }
 }
 
 /// Carries out an action that changes not what is seen but what the process is.
-fn perform_on_itself(action: &Action) -> Result<(), Fault> {
+fn perform_on_itself(line: &Line, action: &Action) -> Result<(), Fault> {
     match action {
         Action::HostName { name } => kernel::set_host_name(name).map_err(step("set the host name")),
-        Action::Loopback => kernel::loopback_up().map_err(step("bring the loopback up")),
+        Action::Loopback => loopback(line),
         Action::Cores { count } => {
             let turn = usize::try_from(kernel::process_id()).unwrap_or(0);
             kernel::use_cores(*count, turn).map_err(step("choose cores"))
@@ -77,6 +77,20 @@ fn perform_on_itself(action: &Action) -> Result<(), Fault> {
             filter::install(*outgoing).map_err(step("install the filter of system calls"))
         }
         _ => unreachable!("`perform` has taken the others"),
+    }
+}
+
+/// Brings the loopback up. A container's root without CAP_NET_ADMIN may not; the room is as closed.
+fn loopback(line: &Line) -> Result<(), Fault> {
+    match kernel::loopback_up() {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            line.say(&Report::Noted {
+                note: "the loopback may not be brought up here, so the room has no network at all"
+                    .into(),
+            });
+            Ok(())
+        }
+        result => result.map_err(step("bring the loopback up")),
     }
 }
 
