@@ -113,10 +113,20 @@ pub fn unpack(
     rules: &Rules,
     rename: &dyn Fn(RelPath) -> RelPath,
 ) -> Result<(), ArchiveError> {
+    unpack_some(stream, target, rules, &|path| Some(rename(path)))
+}
+
+/// Unpacks those entries for which `keep` names a place. See [`unpack`].
+pub fn unpack_some(
+    stream: impl Read,
+    target: &Path,
+    rules: &Rules,
+    keep: &dyn Fn(RelPath) -> Option<RelPath>,
+) -> Result<(), ArchiveError> {
     let mut unpacker = Unpacker {
         target,
         rules,
-        rename,
+        keep,
         bytes_left: rules.bytes_max,
         entries: 0,
         links: BTreeSet::new(),
@@ -132,7 +142,7 @@ pub fn unpack(
 struct Unpacker<'a> {
     target: &'a Path,
     rules: &'a Rules,
-    rename: &'a dyn Fn(RelPath) -> RelPath,
+    keep: &'a dyn Fn(RelPath) -> Option<RelPath>,
     bytes_left: u64,
     entries: usize,
     links: BTreeSet<RelPath>,
@@ -184,7 +194,7 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Reads a name; `None` for the root itself and for what is cut away.
+    /// Reads a name; `None` for the root itself and for what is cut away or not kept.
     fn path(&self, name: &[u8]) -> Result<Option<RelPath>, ArchiveError> {
         let mut parts: Vec<&[u8]> = name
             .split(|byte| *byte == b'/')
@@ -198,7 +208,7 @@ impl Unpacker<'_> {
             return Ok(None);
         }
         let path = RelPath::new(parts.join(&b'/')).map_err(|_| unsafe_name(name))?;
-        Ok(Some((self.rename)(path)))
+        Ok((self.keep)(path))
     }
 
     /// Makes the directories above `path`, and refuses a way that leads through a link.

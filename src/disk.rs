@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps};
 use thiserror::Error;
 
+use crate::digest::{Digest, Hashing};
 use crate::explain::{Blame, Explain};
 
 /// The file system refused.
@@ -397,6 +398,20 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
     step("sync", path)?;
     let directory = open(path)?;
     rustix::fs::syncfs(&directory).map_err(|errno| refused("sync", path)(errno.into()))
+}
+
+/// Returns the bytes that an ordinary user may still write to the file system that holds `path`.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let status =
+        rustix::fs::statvfs(path).map_err(|errno| refused("look at", path)(errno.into()))?;
+    Ok(status.f_bavail.saturating_mul(status.f_frsize))
+}
+
+/// Hashes a file without holding it.
+pub fn digest(path: &Path) -> Result<Digest> {
+    let mut hashing = Hashing::new(io::sink());
+    io::copy(&mut open(path)?, &mut hashing).map_err(refused("read", path))?;
+    Ok(hashing.finish().1)
 }
 
 /// How a lock on a file is held.

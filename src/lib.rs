@@ -14,10 +14,12 @@ pub mod tree;
 pub mod archive;
 pub mod http;
 pub mod terms;
+pub mod version;
 // -- the flow --
 pub mod manifest;
 pub mod lock;
 pub mod store;
+pub mod project;
 pub mod fetch;
 pub mod sandbox;
 pub mod toolchain;

@@ -40,3 +40,9 @@ pub const STEP_LOG_TAIL_LINES: usize = 40;
 pub const LOCK_SOURCES_MAX: usize = 10_000;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
+/// Seconds that one step may take.
+pub const STEP_WALL_S_MAX: u64 = 3600;
+/// Bytes of one layer of an image, before and after compression.
+pub const LAYER_BYTES_MAX: u64 = 16 << 30;
+/// Members of an image file.
+pub const IMAGE_MEMBERS_MAX: usize = 10_000;

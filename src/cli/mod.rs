@@ -1,1 +1,195 @@
-//! cli.
+//! CLI: arguments become options, verbs become calls; the only room that knows clap, the environment and the clock.
+
+mod build;
+mod desk;
+mod doctor;
+mod hash;
+mod image;
+mod init;
+mod lock;
+mod run;
+mod shell;
+mod store;
+mod texts;
+mod update;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::explain::Failure;
+use crate::sandbox;
+use crate::terminal::{self, Mode};
+
+/// Lock, build and pack an Erlang project into a small, reproducible image
+#[derive(Debug, Parser)]
+#[command(
+    name = "rebeam",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Start in a project:
+  rebeam init     look at it and write rebeam.toml
+  rebeam lock     pin every source and tool in rebeam.lock
+  rebeam build    make NAME-VERSION.tar; `docker load -i` takes it
+
+Exit: 0 done, 1 your input or your build, 2 usage, 3 the world (network, disk, kernel), 70 our bug")]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Work in this project instead of the current directory
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    project: PathBuf,
+    /// Keep sources and results here [default: the user's cache directory]
+    #[arg(long, global = true, value_name = "DIR", env = "REBEAM_STORE")]
+    store: Option<PathBuf>,
+    /// Touch no network; what is missing is an error
+    #[arg(long, global = true)]
+    offline: bool,
+    /// Close build rooms this strongly; a weaker level is never chosen for you
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "userns",
+        env = "REBEAM_SANDBOX"
+    )]
+    sandbox: Level,
+    /// Do at most this many things at once [default: the number of cores]
+    #[arg(short, long, global = true, value_name = "N")]
+    jobs: Option<usize>,
+    /// Print facts as JSON, one object a line
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Show what build steps print while they run
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+impl Common {
+    fn mode(&self) -> Mode {
+        match (self.json, self.quiet) {
+            (true, _) => Mode::Json,
+            (_, true) => Mode::Quiet,
+            _ => Mode::People,
+        }
+    }
+}
+
+/// How strongly a build room is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Unprivileged namespaces
+    Userns,
+    /// Namespaces without a user namespace; needs root
+    Root,
+    /// A chroot with a system call filter, where namespaces are forbidden; needs root
+    Chroot,
+}
+
+impl From<Level> for sandbox::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Userns => Self::Userns,
+            Level::Root => Self::Root,
+            Level::Chroot => Self::Chroot,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Look at the project and write a commented rebeam.toml
+    Init(init::Init),
+    /// Pin every source and tool by commit and content hash in rebeam.lock
+    Lock(lock::Lock),
+    /// Pin sources or the toolchain anew
+    Update(update::Update),
+    /// Build the release and write it as an image file
+    Build(build::Build),
+    /// Start the built image's files in the sandbox, without Docker
+    Run(run::Run),
+    /// Look into an image file, or load it into a container engine
+    Image(image::Image),
+    /// Open a shell in the build's room
+    Shell(shell::Shell),
+    /// Print the content hash of a directory, a file or a git commit
+    Hash(hash::Hash),
+    /// Look after the store
+    Store(store::Store),
+    /// Check what this machine allows, and name what mends it
+    Doctor(doctor::Doctor),
+    /// Print a completion script
+    Completions(texts::Completions),
+    /// Print the manual page, or write one for every verb into a directory
+    Man(texts::Man),
+    /// Print the JSON schema of rebeam.toml
+    Schema(texts::Schema),
+}
+
+/// Reads the arguments, does what they say and returns the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` come here too, with code 0.
+            drop(error.print());
+            return u8::try_from(error.exit_code()).unwrap_or(2);
+        }
+    };
+    match cli.verb.run(&cli.common) {
+        Ok(code) => code,
+        Err(failure) => terminal::report(&failure, cli.common.mode()),
+    }
+}
+
+impl Verb {
+    fn run(self, common: &Common) -> Result<u8, Failure> {
+        match self {
+            Self::Init(verb) => verb.run(common),
+            Self::Lock(verb) => verb.run(common),
+            Self::Update(verb) => verb.run(common),
+            Self::Build(verb) => verb.run(common),
+            Self::Run(verb) => verb.run(common),
+            Self::Image(verb) => verb.run(common),
+            Self::Shell(verb) => verb.run(common),
+            Self::Hash(verb) => verb.run(common),
+            Self::Store(verb) => verb.run(common),
+            Self::Doctor(verb) => verb.run(common),
+            Self::Completions(verb) => verb.run(Cli::command()),
+            Self::Man(verb) => verb.run(Cli::command()),
+            Self::Schema(verb) => verb.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_declared_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+}

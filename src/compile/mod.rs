@@ -1,1 +1,148 @@
-//! compile.
+//! Compile: every dependency, plugin and the project itself as a step of its own, in the sandbox.
+//!
+//! `plan` decides what is done (pure data), `run` does it: as parallel as the graph allows, and only where the
+//! inputs changed. A [`Step`] has the shape of a remote execution action: input trees by digest,
+//! arguments, environment, one output path.
+
+mod config;
+mod failed;
+mod plan;
+mod reason;
+mod rebar;
+mod run;
+mod stamp;
+mod step;
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use config::{evaluate, is_code, read_config};
+pub use failed::{failed_room, room};
+pub use plan::{Plan, Project, plan};
+pub use run::{Compiled, Workshop, compile, lay};
+pub use step::{Content, Input, Step, StepKind};
+
+use crate::disk::DiskError;
+use crate::explain::{Blame, Explain};
+use crate::sandbox::SandboxError;
+use crate::store::StoreError;
+use crate::terms::TermError;
+use crate::tree::TreeError;
+
+/// A step could not be planned or did not succeed.
+#[derive(Debug, Error)]
+pub enum CompileError {
+    /// The step's command failed.
+    #[error("step `{step}` {how}\n{}\n  whole log: {}", indent(tail), log.display())]
+    Failed {
+        /// The step's name.
+        step: String,
+        /// `ended with exit code 1`.
+        how: String,
+        /// The last lines that it printed.
+        tail: Vec<String>,
+        /// Where the log is kept.
+        log: PathBuf,
+    },
+    /// The step succeeded and its output is not there.
+    #[error("step `{step}` succeeded but made no `{output}`\n  whole log: {}", log.display())]
+    NoOutput {
+        /// The step's name.
+        step: String,
+        /// The output's path inside the room.
+        output: String,
+        /// Where the log is kept.
+        log: PathBuf,
+    },
+    /// A source of the lock is not there.
+    #[error("the source of `{app}` is not in the store")]
+    NoSource {
+        /// The application.
+        app: String,
+    },
+    /// The dependencies name one another in a circle.
+    #[error("these dependencies need one another: {}", names.join(" → "))]
+    Cycle {
+        /// The applications on the circle.
+        names: Vec<String>,
+    },
+    /// The evaluated configuration is no list of terms.
+    #[error("the evaluated configuration of `{app}` cannot be read")]
+    Config {
+        /// Whose configuration.
+        app: String,
+        /// Why.
+        #[source]
+        source: TermError,
+    },
+    /// No failed step's room is kept.
+    #[error("no step has failed, so no room is kept in the store `{}`", store.display())]
+    NothingFailed {
+        /// The store's root.
+        store: PathBuf,
+    },
+    /// A patch file does not have the promised hash.
+    #[error(
+        "the patch `{file}` for `{app}` is not the one that {} names",
+        crate::manifest::FILE_NAME
+    )]
+    PatchChanged {
+        /// The application.
+        app: String,
+        /// The patch.
+        file: String,
+    },
+    /// The sandbox refused.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A tree could not be laid out.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn indent(lines: &[String]) -> String {
+    lines
+        .iter()
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Explain for CompileError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Sandbox(error) => error.blame(),
+            Self::Store(error) => error.blame(),
+            Self::Tree(error) => error.blame(),
+            Self::Disk(error) => error.blame(),
+            _ => Blame::User,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed { .. } | Self::NoOutput { .. } => {
+                Some("look inside the room as the step left it: `rebeam shell --failed`".into())
+            }
+            Self::NothingFailed { .. } => {
+                Some("`rebeam shell` opens the room of the build itself".into())
+            }
+            Self::NoSource { .. } => Some("`rebeam build` without `--offline` fetches it".into()),
+            Self::PatchChanged { file, .. } => Some(format!(
+                "if the change is meant, write the hash that `rebeam hash {file}` prints"
+            )),
+            Self::Sandbox(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Tree(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,1 +1,459 @@
-//! fetch.
+//! Fetch: makes every source of a lock present, by content, and finds what a wish means today.
+//!
+//! What the store holds is not asked for again. A source that is not what the lock says never
+//! becomes held: the store hashes what was fetched and refuses it.
+
+mod answer;
+pub mod debian;
+pub mod git;
+pub mod hex;
+#[cfg(test)]
+mod tests;
+pub mod url;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::event::Observer;
+use crate::explain::{Blame, Explain};
+use crate::http::Http;
+use crate::limits::DOWNLOADS_MAX;
+use crate::lock::{Lock, Pin, Role, Source};
+use crate::manifest::rebar::{GitRef, Wish, WishSource};
+use crate::store::{HeldTree, Store, StoreError};
+
+pub use answer::Answer;
+use git::{Git, GitCommit, GitError, GitRequest};
+use hex::{Hex, HexError, HexPackage, HexRepository};
+use url::{Tarball, UrlError};
+
+/// What sources are fetched with.
+#[derive(Clone)]
+pub struct Doors<'a> {
+    /// Keeps what is fetched.
+    pub store: &'a Store,
+    /// The way to servers.
+    pub http: &'a Http,
+    /// Hears the facts.
+    pub observer: &'a dyn Observer,
+    /// Repositories of hex packages, in the order in which they are asked.
+    pub repositories: Vec<HexRepository>,
+}
+
+/// The sources of a lock, all held. Path sources are the project's and not among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Each source's files, by role and application name.
+    pub trees: BTreeMap<(Role, String), HeldTree>,
+}
+
+/// What a wish means today.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What exactly it is.
+    pub pin: Pin,
+    /// The version that `{vsn, git}` means here.
+    pub describe: Option<String>,
+    /// What was asked for, in words.
+    pub wanted: String,
+    /// Its files.
+    pub tree: HeldTree,
+    /// When it was committed or published, in seconds since 1970; 0 where nobody says.
+    pub time: i64,
+    /// What a hex package asks for, as its registry says; `None` for what states it in its own files.
+    pub deps: Option<Vec<Wish>>,
+}
+
+/// A source could not be had.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// What was fetched is not what the lock says.
+    #[error("`{name}` is not what the lock says\n  locked:  {locked}\n  fetched: {fetched}")]
+    Mismatch {
+        /// The application.
+        name: String,
+        /// The digest in the lock.
+        locked: Digest,
+        /// The digest of what came.
+        fetched: Digest,
+    },
+    /// A hex repository that nobody told us of.
+    #[error("`{app}` comes from the repository `{repository}`, which is not known")]
+    UnknownRepository {
+        /// The application.
+        app: String,
+        /// The repository.
+        repository: String,
+    },
+    /// A git source.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A hex package.
+    #[error(transparent)]
+    Hex(#[from] HexError),
+    /// A tarball.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Explain for FetchError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Mismatch { .. } => Blame::World,
+            Self::UnknownRepository { .. } => Blame::User,
+            Self::Git(error) => error.blame(),
+            Self::Hex(error) => error.blame(),
+            Self::Url(error) => error.blame(),
+            Self::Store(error) => error.blame(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Mismatch { name, .. } => Some(format!(
+                "a tag moved or a file was replaced upstream; look, then `rebeam lock --update {name}`"
+            )),
+            Self::UnknownRepository { .. } => {
+                Some("name its address and public key in rebeam.toml".into())
+            }
+            Self::Git(error) => error.hint(),
+            Self::Hex(error) => error.hint(),
+            Self::Url(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+        }
+    }
+}
+
+/// Returns the content hash of a commit's tree: of `URL#COMMIT`, or of the head of `URL`.
+pub fn hash_git(address: &str, doors: &Doors<'_>) -> Result<Digest, FetchError> {
+    let (url, commit) = address.split_once('#').unwrap_or((address, "HEAD"));
+    let reference = GitRef::Commit(commit.to_owned());
+    Ok(doors.find_git(url, url, &reference, None)?.tree.digest())
+}
+
+/// Makes every source of a lock present, several at once, with the public hex repository.
+pub fn fetch(
+    lock: &Lock,
+    store: &Store,
+    http: &Http,
+    observer: &dyn Observer,
+) -> Result<Sources, FetchError> {
+    Doors::new(store, http, observer).fetch(lock)
+}
+
+/// Finds what a wish means today, and fetches it.
+pub fn find(wish: &Wish, doors: &Doors<'_>) -> Result<Found, FetchError> {
+    doors.find(wish, None)
+}
+
+impl<'a> Doors<'a> {
+    /// Takes the doors, with the public hex repository.
+    pub fn new(store: &'a Store, http: &'a Http, observer: &'a dyn Observer) -> Self {
+        Self {
+            store,
+            http,
+            observer,
+            repositories: vec![HexRepository::hexpm()],
+        }
+    }
+
+    /// Makes every source of a lock present, several at once. Does nothing for those that are held.
+    pub fn fetch(&self, lock: &Lock) -> Result<Sources, FetchError> {
+        let mut sources = Sources::default();
+        let mut missing = Vec::new();
+        for source in &lock.sources {
+            let Some(digest) = source.pin.tree() else {
+                continue;
+            };
+            match self.store.tree(digest)? {
+                Some(held) => drop(sources.trees.insert(key(source), held)),
+                None => missing.push(source),
+            }
+        }
+        for (source, held) in missing.iter().zip(self.fetch_all(&missing)?) {
+            sources.trees.insert(key(source), held);
+        }
+        Ok(sources)
+    }
+
+    /// Fetches sources side by side. After a failure nothing new is begun; of several failures the
+    /// first in the lock's order counts.
+    fn fetch_all(&self, missing: &[&Source]) -> Result<Vec<HeldTree>, FetchError> {
+        let next = AtomicUsize::new(0);
+        let failed = AtomicBool::new(false);
+        let results = Mutex::new(BTreeMap::new());
+        let work = || {
+            while !failed.load(Ordering::Relaxed) {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(source) = missing.get(place) else {
+                    break;
+                };
+                let result = self.fetch_one(source);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                let mut results = results.lock().expect("no holder of the results panics");
+                results.insert(place, result);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..missing.len().min(DOWNLOADS_MAX) {
+                scope.spawn(work);
+            }
+        });
+        let results = results
+            .into_inner()
+            .expect("no holder of the results panics");
+        results.into_values().collect()
+    }
+
+    fn fetch_one(&self, source: &Source) -> Result<HeldTree, FetchError> {
+        let app = source.app.as_str();
+        let fetched: Result<HeldTree, FetchError> = match &source.pin {
+            Pin::Git {
+                url,
+                commit,
+                subdir,
+                tree,
+            } => {
+                let wanted = source.wanted.as_str();
+                let subdir = subdir.as_deref();
+                let commit = GitCommit {
+                    app,
+                    url,
+                    commit,
+                    subdir,
+                    wanted,
+                };
+                self.git()
+                    .checkout(&commit, Some(*tree))
+                    .map_err(Into::into)
+            }
+            Pin::Hex {
+                repository,
+                package,
+                version,
+                outer,
+                tree,
+            } => {
+                let repository = self.repository(app, repository)?;
+                let package = HexPackage {
+                    repository,
+                    package,
+                    version,
+                    outer: Some(*outer),
+                    inner: None,
+                };
+                let fetched = self.hex().checkout(&package, Some(*tree));
+                fetched.map(|(held, _)| held).map_err(Into::into)
+            }
+            Pin::Url { url, sha256, tree } => {
+                let tarball = Tarball {
+                    app,
+                    url,
+                    sha256: *sha256,
+                };
+                url::checkout(&tarball, self.store, self.http, self.observer, Some(*tree))
+                    .map_err(Into::into)
+            }
+            Pin::Path { .. } => unreachable!("a path source has no content hash to be missing"),
+        };
+        fetched.map_err(|error| as_mismatch(app, error))
+    }
+
+    /// Finds what a wish means today, and fetches it.
+    ///
+    /// `outer` is the tarball's checksum that an imported rebar.lock promises for a hex package.
+    pub fn find(&self, wish: &Wish, outer: Option<Digest>) -> Result<Found, FetchError> {
+        match &wish.source {
+            WishSource::Git {
+                url,
+                reference,
+                subdir,
+            } => self.find_git(&wish.app, url, reference, subdir.as_deref()),
+            WishSource::Hex {
+                package,
+                requirement,
+                repository,
+            } => {
+                let repositories: Vec<&HexRepository> = match repository {
+                    Some(name) => vec![self.repository(&wish.app, name)?],
+                    None => self.repositories.iter().collect(),
+                };
+                self.find_hex(package, requirement.as_deref(), &repositories, outer)
+            }
+        }
+    }
+
+    fn find_git(
+        &self,
+        app: &str,
+        url: &str,
+        reference: &GitRef,
+        subdir: Option<&str>,
+    ) -> Result<Found, FetchError> {
+        let found = self.git().resolve(&GitRequest {
+            app: app.to_owned(),
+            url: url.to_owned(),
+            reference: reference.clone(),
+            subdir: subdir.map(str::to_owned),
+        })?;
+        let wanted = reference.to_string();
+        let commit = GitCommit {
+            app,
+            // As written: it may hold what the server wants to hear and the lock must not.
+            url,
+            commit: &found.commit,
+            subdir,
+            wanted: &wanted,
+        };
+        let tree = self.git().checkout(&commit, None)?;
+        let pin = Pin::Git {
+            url: found.url,
+            commit: found.commit.clone(),
+            subdir: subdir.map(str::to_owned),
+            tree: tree.digest(),
+        };
+        Ok(Found {
+            pin,
+            describe: found.describe,
+            wanted,
+            tree,
+            time: found.time,
+            deps: None,
+        })
+    }
+
+    fn find_hex(
+        &self,
+        package: &str,
+        requirement: Option<&str>,
+        repositories: &[&HexRepository],
+        outer: Option<Digest>,
+    ) -> Result<Found, FetchError> {
+        let (repository, releases) = self.releases(package, repositories)?;
+        let release = hex::choose(package, &releases, requirement)?;
+        self.hex().remark(package, release);
+        let chosen = HexPackage {
+            repository,
+            package,
+            version: &release.version,
+            outer: release.outer.or(outer),
+            inner: Some(release.inner),
+        };
+        if let (Some(locked), Some(fetched)) = (outer, release.outer)
+            && locked != fetched
+        {
+            let name = package.to_owned();
+            return Err(FetchError::Mismatch {
+                name,
+                locked,
+                fetched,
+            });
+        }
+        let (tree, outer) = self.hex().checkout(&chosen, None)?;
+        let pin = Pin::Hex {
+            repository: repository.name.clone(),
+            package: package.to_owned(),
+            version: release.version.clone(),
+            outer,
+            tree: tree.digest(),
+        };
+        Ok(Found {
+            pin,
+            describe: Some(release.version.clone()),
+            wanted: requirement.unwrap_or("newest").to_owned(),
+            tree,
+            time: release.published.unwrap_or(0),
+            deps: Some(answer::wishes(release)),
+        })
+    }
+
+    /// Asks one repository after another, as rebar3 does, until one has the package.
+    fn releases<'r>(
+        &self,
+        package: &str,
+        repositories: &[&'r HexRepository],
+    ) -> Result<(&'r HexRepository, Vec<hex::Release>), FetchError> {
+        let mut first_error = None;
+        for repository in repositories {
+            match self.hex().releases(repository, package) {
+                Ok(releases) => return Ok((repository, releases)),
+                Err(error @ HexError::NoSuchPackage { .. }) => {
+                    first_error = first_error.or(Some(error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let nowhere = || HexError::NoSuchPackage {
+            package: package.to_owned(),
+            repository: hex::HEXPM.to_owned(),
+        };
+        Err(first_error.unwrap_or_else(nowhere).into())
+    }
+
+    fn repository(&self, app: &str, name: &str) -> Result<&HexRepository, FetchError> {
+        let found = self
+            .repositories
+            .iter()
+            .find(|repository| repository.name == name);
+        found.ok_or_else(|| FetchError::UnknownRepository {
+            app: app.to_owned(),
+            repository: name.to_owned(),
+        })
+    }
+
+    /// Returns the way to git sources.
+    pub fn git(&self) -> Git<'a> {
+        Git {
+            store: self.store,
+            http: self.http,
+            observer: self.observer,
+        }
+    }
+
+    /// Returns the way to hex packages.
+    pub fn hex(&self) -> Hex<'a> {
+        Hex {
+            store: self.store,
+            http: self.http,
+            observer: self.observer,
+        }
+    }
+}
+
+fn key(source: &Source) -> (Role, String) {
+    (source.role, source.app.clone())
+}
+
+/// Puts a digest that differs in the words of the lock.
+fn as_mismatch(app: &str, error: FetchError) -> FetchError {
+    let (locked, fetched) = match &error {
+        FetchError::Git(GitError::Store(StoreError::Mismatch {
+            promised, received, ..
+        }))
+        | FetchError::Hex(HexError::Store(StoreError::Mismatch {
+            promised, received, ..
+        }))
+        | FetchError::Url(UrlError::Store(StoreError::Mismatch {
+            promised, received, ..
+        }))
+        | FetchError::Hex(HexError::Mismatch {
+            promised, received, ..
+        })
+        | FetchError::Url(UrlError::Mismatch {
+            promised, received, ..
+        }) => (*promised, *received),
+        _ => return error,
+    };
+    FetchError::Mismatch {
+        name: app.to_owned(),
+        locked,
+        fetched,
+    }
+}

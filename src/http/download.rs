@@ -250,11 +250,7 @@ fn content_range(answer: &Answer) -> Option<(u64, Option<u64>)> {
 
 fn cut(request: &Request<'_>, source: io::Error) -> Failed {
     Failed::Passing {
-        error: HttpError::Unreachable {
-            name: request.name.to_owned(),
-            url: super::error::shown(request.url),
-            source,
-        },
+        error: HttpError::cut(request, source),
         after_ms: None,
     }
 }

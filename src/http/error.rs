@@ -156,6 +156,15 @@ impl HttpError {
         }
     }
 
+    /// Makes the error of a body that broke off while it was read.
+    pub fn cut(request: &Request<'_>, source: io::Error) -> Self {
+        Self::Unreachable {
+            name: request.name.to_owned(),
+            url: shown(request.url),
+            source,
+        }
+    }
+
     /// Returns the deepest cause in a few words.
     pub(super) fn reason(&self) -> String {
         match self {

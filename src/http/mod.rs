@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -219,6 +220,11 @@ impl Http {
         &self.inner.mirrors
     }
 
+    /// Returns where `url` stands if the mirrors, or its own words, place it on this machine.
+    pub fn path_of(&self, url: &str) -> Option<PathBuf> {
+        local::path(&self.inner.mirrors.rewrite(url))
+    }
+
     /// Returns a whole body.
     pub fn get(
         &self,
@@ -275,7 +281,9 @@ impl Http {
     }
 
     /// Waits before the next attempt, or gives the error up if there is none.
-    fn pause(
+    ///
+    /// For protocols that read an [`Answer`]'s body themselves and may start again after a cut.
+    pub fn pause(
         &self,
         name: &str,
         attempt: u32,

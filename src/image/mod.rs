@@ -1,1 +1,280 @@
-//! image.
+//! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
+
+mod config;
+mod gzip;
+mod hybrid;
+mod inspect;
+mod layer;
+mod members;
+mod tar;
+mod unpack;
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+use thiserror::Error;
+
+pub use hybrid::write_archive;
+pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use unpack::unpack;
+
+use crate::digest::Digest;
+use crate::disk::DiskError;
+use crate::event::{Event, Observer};
+use crate::explain::{Blame, Explain};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::lock::{IMAGE_FORMAT, Lock};
+use crate::manifest::Manifest;
+use crate::release::{Part, Release, ReleaseError};
+use crate::store::{HeldBlob, Store, StoreError};
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Which part of the release it holds.
+    pub part: Part,
+    /// The compressed tar.
+    pub blob: HeldBlob,
+    /// Its bytes.
+    pub bytes: u64,
+    /// SHA-256 of the plain tar.
+    pub diff_id: Digest,
+    /// Bytes of the plain tar.
+    pub tar_bytes: u64,
+    /// Whether the store held it already.
+    pub reused: bool,
+}
+
+/// An image, whole in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its layers, from the bottom.
+    pub layers: Vec<Layer>,
+    /// Its configuration; the digest is the image's id.
+    pub config: HeldBlob,
+    /// Bytes of the configuration.
+    pub config_bytes: u64,
+    /// Its manifest.
+    pub manifest: HeldBlob,
+    /// Bytes of the manifest.
+    pub manifest_bytes: u64,
+    /// `amd64` or `arm64`.
+    pub architecture: &'static str,
+    /// Seconds since 1970 that date it.
+    pub created: u64,
+}
+
+impl Image {
+    /// Returns the image's id: the digest of its configuration.
+    pub fn image_id(&self) -> Digest {
+        self.config.digest()
+    }
+
+    /// Returns the digest by which registries know it.
+    pub fn manifest_digest(&self) -> Digest {
+        self.manifest.digest()
+    }
+
+    /// Returns the bytes that its layers unpack to.
+    pub fn unpacked_bytes(&self) -> u64 {
+        self.layers.iter().map(|layer| layer.tar_bytes).sum()
+    }
+}
+
+/// An image could not be made or read.
+#[derive(Debug, Error)]
+pub enum ImageError {
+    /// The lock was made for another image format.
+    #[error("the lock asks for image format {asked}, and this rebeam makes format {IMAGE_FORMAT}")]
+    Format {
+        /// What the lock says.
+        asked: u32,
+    },
+    /// A layer cannot be laid out.
+    #[error("a layer of `{}` cannot be unpacked", path.display())]
+    BadLayer {
+        /// The image file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<crate::archive::ArchiveError>,
+    },
+    /// The lock's epoch cannot date an image.
+    #[error("the lock's epoch {epoch} is no time after 1970 that a layer can hold")]
+    Epoch {
+        /// What the lock says.
+        epoch: i64,
+    },
+    /// A name that means a deletion in a layer.
+    #[error("`{path}` cannot be in an image: names that begin with `.wh.` mean a deletion there")]
+    Whiteout {
+        /// The entry.
+        path: String,
+    },
+    /// A name or tag that no registry would take.
+    #[error("`{reference}` is no name of an image")]
+    BadName {
+        /// The name and tag.
+        reference: String,
+    },
+    /// A file is no image.
+    #[error("`{}` is no image file: {what}", path.display())]
+    NoImage {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or strange.
+        what: String,
+    },
+    /// A file ends before the image does.
+    #[error("`{}` is cut off: `{member}` is longer than the file", path.display())]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// The member that is cut.
+        member: String,
+    },
+    /// A part of an image file is not what its name or another part promises.
+    #[error("`{member}` in `{}` is not what was promised\n  promised: {promised}\n  found:    {found}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The member.
+        member: String,
+        /// The promised digest.
+        promised: Digest,
+        /// The digest of what is there.
+        found: Digest,
+    },
+    /// A part of an image file is larger than it may be.
+    #[error("`{member}` in `{}` is larger than the {limit} bytes it may have", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The member.
+        member: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The release refused.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Explain for ImageError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Release(error) => error.blame(),
+            Self::Store(error) => error.blame(),
+            Self::Disk(error) => error.blame(),
+            _ => Blame::User,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Format { .. } => Some("`rebeam lock` writes it for this rebeam".into()),
+            Self::Epoch { .. } => {
+                Some("`rebeam lock` dates it by the project's newest commit".into())
+            }
+            Self::Truncated { .. } | Self::Mismatch { .. } => {
+                Some("make it again with `rebeam build`, or copy it again".into())
+            }
+            Self::Release(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the image of a release; layers that the store holds are taken as they are.
+pub fn assemble(
+    release: &Release,
+    lock: &Lock,
+    manifest: &Manifest,
+    store: &Store,
+    observer: &dyn Observer,
+) -> Result<Image, ImageError> {
+    if lock.image_format != IMAGE_FORMAT {
+        return Err(ImageError::Format {
+            asked: lock.image_format,
+        });
+    }
+    // Eleven octal digits hold a time in a tar.
+    let created = u64::try_from(lock.epoch)
+        .ok()
+        .filter(|epoch| *epoch < 1 << 33);
+    let created = created.ok_or(ImageError::Epoch { epoch: lock.epoch })?;
+    let made: Vec<Result<Layer, ImageError>> = release
+        .components
+        .par_iter()
+        .with_max_len(1)
+        .map(|component| layer::layer(component, created, store))
+        .collect();
+    let layers = made.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for layer in &layers {
+        say(layer, observer);
+    }
+    let date = config::rfc3339(created);
+    let (config, config_bytes) = document(
+        store,
+        "image configuration",
+        &config::config(release, manifest, &layers, &date),
+    )?;
+    let descriptor = config::Descriptor {
+        media_type: config::CONFIG_TYPE,
+        digest: config.digest(),
+        size: config_bytes,
+    };
+    let labels = config::labels(manifest, &date);
+    let (manifest, manifest_bytes) = document(
+        store,
+        "image manifest",
+        &config::manifest(descriptor, &layers, &labels),
+    )?;
+    Ok(Image {
+        layers,
+        config,
+        config_bytes,
+        manifest,
+        manifest_bytes,
+        architecture: release.facts.machine.image_name(),
+        created,
+    })
+}
+
+fn say(layer: &Layer, observer: &dyn Observer) {
+    let (name, digest, bytes) = (layer.part.name(), layer.blob.digest(), layer.bytes);
+    observer.observe(&if layer.reused {
+        Event::LayerReused {
+            name,
+            digest,
+            bytes,
+        }
+    } else {
+        Event::LayerMade {
+            name,
+            digest,
+            bytes,
+        }
+    });
+}
+
+fn document(store: &Store, name: &str, bytes: &[u8]) -> Result<(HeldBlob, u64), ImageError> {
+    let digest = Digest::of(bytes);
+    let size = bytes.len() as u64;
+    if let Some(held) = store.blob(digest)? {
+        return Ok((held, size));
+    }
+    let held = store.insert_blob(name, bytes, TEXT_FILE_BYTES_MAX, Some(digest))?;
+    Ok((held, size))
+}
+
+#[cfg(test)]
+mod tests;

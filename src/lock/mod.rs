@@ -1,22 +1,33 @@
 //! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
 
+mod change;
 mod error;
 mod format;
 pub mod git_url;
 mod import;
 mod reader;
 mod resolve;
+mod stale;
+#[cfg(test)]
+mod tests;
+mod why;
 
 use std::collections::BTreeSet;
 
 use crate::digest::Digest;
 use crate::manifest::Tool;
 
+pub use change::{Change, Subject, changes, summary};
 pub use error::{LockError, Place};
-pub use import::{RebarEntry, RebarLock, RebarPin};
+pub use import::{
+    Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
+};
 pub use resolve::{
     Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
 };
+
+pub use stale::{Staleness, stale};
+pub use why::{tree, why};
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.lock";
@@ -38,6 +49,15 @@ pub struct Lock {
     pub toolchain: ToolchainLock,
     /// Dependencies, plugins and tools, sorted by kind and application name.
     pub sources: Vec<Source>,
+}
+
+impl Lock {
+    /// Returns the source of an application.
+    pub fn find(&self, role: Role, app: &str) -> Option<&Source> {
+        self.sources
+            .iter()
+            .find(|source| source.role == role && source.app == app)
+    }
 }
 
 /// The toolchain's Debian packages.
@@ -172,6 +192,24 @@ pub enum Pin {
 }
 
 impl Pin {
+    /// Says where the source is from: a url, a path, or `hexpm/cowlib`.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Git {
+                url,
+                subdir: Some(subdir),
+                ..
+            } => format!("{url} in {subdir}"),
+            Self::Git { url, .. } | Self::Url { url, .. } => url.clone(),
+            Self::Hex {
+                repository,
+                package,
+                ..
+            } => format!("{repository}/{package}"),
+            Self::Path { path } => path.clone(),
+        }
+    }
+
     /// Returns the content hash, where the source is pinned.
     pub fn tree(&self) -> Option<Digest> {
         match self {

@@ -1,13 +1,29 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod check;
+pub mod detect;
+mod error;
+mod form;
+mod format;
+mod keys;
 pub mod rebar;
+mod schema;
 
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 
+pub use error::{ManifestError, Place};
+pub use schema::json_schema;
+
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.toml";
+/// The OTP major versions that a toolchain preset exists for.
+pub const OTP_PRESETS: [&str; 4] = ["23", "25", "27", "29"];
+/// Seconds that a release may take to start where the manifest does not say.
+pub const BOOT_TIMEOUT_S: u64 = 30;
+/// User and group of the container where the manifest does not say.
+pub const USER: (u32, u32) = (65532, 65532);
 
 /// A project's wishes. Read from `rebeam.toml`; every field has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +80,23 @@ impl Tool {
     /// Reads a tool's name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Rebar3].into_iter().find(|tool| tool.name() == name)
+    }
+}
+
+impl Shell {
+    /// Returns the shell's name as the manifest spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Busybox => "busybox",
+        }
+    }
+
+    /// Reads a shell's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::None, Self::Busybox]
+            .into_iter()
+            .find(|shell| shell.name() == name)
     }
 }
 
@@ -164,3 +197,6 @@ pub struct HealthCheck {
     /// Failures in a row that count.
     pub retries: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,10 @@ pub(super) struct Elf {
     pub(super) wants: Vec<(String, String)>,
     /// Symbol versions that it defines.
     pub(super) defines: BTreeSet<String>,
+    /// Whether the loader finds a dynamic table.
+    is_dynamic: bool,
+    /// Whether we find it.
+    has_table: bool,
 }
 
 /// The machines that rebeam makes images for, and all others.
@@ -61,7 +65,16 @@ pub(super) fn is_elf(head: &[u8]) -> bool {
 }
 
 /// Reads an ELF file. One of another class than 64-bit little-endian is of an `Other` machine and says no more.
-pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
+    let read = read(bytes).map_err(|error| error.to_string())?;
+    // The loader goes by program headers, we by sections: a file that lost its sections would ask for nothing.
+    if read.is_dynamic && !read.has_table {
+        return Err("it has no section headers, so what it loads cannot be told".into());
+    }
+    Ok(read)
+}
+
+fn read(bytes: &[u8]) -> object::read::Result<Elf> {
     let is_64_little = bytes.get(4..6) == Some(&[2, 1]);
     if !is_64_little {
         return Ok(Elf::default());
@@ -79,6 +92,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
         if let Some(path) = segment.interpreter(LittleEndian, bytes)? {
             read.interpreter = Some(text(path));
         }
+        read.is_dynamic |= segment.p_type(LittleEndian) == elf::PT_DYNAMIC;
     }
     read_dynamic(&file, &mut read)?;
     read_versions(&file, bytes, &mut read)?;
@@ -88,6 +102,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, object::read::Error> {
 fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::read::Result<()> {
     let (mut rpath, mut runpath) = (Vec::new(), Vec::new());
     let table = file.elf_dynamic_table()?;
+    read.has_table = !table.is_empty();
     for entry in table.dynamics() {
         let tag = entry.tag(LittleEndian);
         if tag == elf::DT_NULL {
@@ -103,7 +118,12 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
         if tag == elf::DT_NEEDED {
             list.push(value);
         } else {
-            list.extend(value.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+            list.extend(
+                value
+                    .split(':')
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned),
+            );
         }
     }
     // The loader ignores the older of the two where both are there.
@@ -153,6 +173,33 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::release::tests::craft::{AARCH64, Craft, craft};
+
+    #[test]
+    fn a_file_says_what_it_was_made_to_say() {
+        let file = craft(&Craft {
+            machine: AARCH64,
+            interpreter: Some("/lib/ld-linux-aarch64.so.1"),
+            needed: &["libc.so.6", "libz.so.1"],
+            runpath: Some("$ORIGIN:/opt/lib"),
+            wants: &[("libc.so.6", "GLIBC_2.17"), ("libz.so.1", "ZLIB_1.2")],
+            defines: &["MINE_1", "MINE_2"],
+        });
+        let elf = parse(&file).unwrap();
+        assert_eq!(elf.machine, Machine::Aarch64);
+        assert_eq!(
+            elf.interpreter.as_deref(),
+            Some("/lib/ld-linux-aarch64.so.1")
+        );
+        assert_eq!(elf.needed, ["libc.so.6", "libz.so.1"]);
+        assert_eq!(elf.search, ["$ORIGIN", "/opt/lib"]);
+        let wants = [("libc.so.6", "GLIBC_2.17"), ("libz.so.1", "ZLIB_1.2")];
+        assert_eq!(elf.wants, wants.map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(
+            elf.defines,
+            BTreeSet::from(["MINE_1", "MINE_2"].map(str::to_owned))
+        );
+    }
 
     #[test]
     fn our_own_test_program_asks_for_what_it_was_linked_to() {
@@ -161,9 +208,30 @@ mod tests {
         assert!(elf.machine.triplet().is_some());
         if elf.interpreter.is_some() {
             assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")));
-            assert!(elf.wants.iter().any(|(_, version)| version.starts_with("GLIBC_2")));
+            assert!(
+                elf.wants
+                    .iter()
+                    .any(|(_, version)| version.starts_with("GLIBC_2"))
+            );
         }
         assert!(elf.defines.is_empty());
+    }
+
+    #[test]
+    fn a_file_whose_table_is_hidden_is_refused() {
+        let mut file = craft(&Craft {
+            machine: AARCH64,
+            interpreter: Some("x"),
+            ..Craft::default()
+        });
+        let (interpreter, dynamic) = (3, 2);
+        assert_eq!(file[64], interpreter);
+        file[64] = dynamic;
+        assert!(parse(&file).is_ok());
+        let (headers, count) = (40..48, 60..62);
+        file[headers].fill(0);
+        file[count].fill(0);
+        assert!(parse(&file).unwrap_err().contains("no section headers"));
     }
 
     #[test]

@@ -1,7 +1,40 @@
 //! Sandbox: one command in a closed room.
+//!
+//! Four processes take part. The **caller** ([`run`], [`interactive`]) turns a [`Room`] into a plan, a
+//! list of plain actions, and starts this same binary again under a hidden verb. That fresh,
+//! single-threaded **keeper** ([`enter`]) clones a **first process** into new namespaces. The first
+//! process carries out the plan, starts the **command**, reaps what is orphaned, and reports how the
+//! command ended. The keeper and the caller hold the ends of one socket: when the caller is gone, even
+//! by `kill -9`, the keeper reads its end and kills the first process, and with it the kernel kills
+//! everything in the room. The keeper is done only when nothing of the room is left.
+
+mod chroot;
+mod filter;
+mod init;
+mod kernel;
+mod line;
+mod output;
+mod perform;
+mod place;
+mod plan;
+mod probe;
+mod run;
+mod skeleton;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::disk::DiskError;
+use crate::explain::{Blame, Explain};
+
+pub use init::enter;
+pub use probe::{Finding, probe};
+pub use run::{Outcome, Reply, Status, interactive, run, set_executable};
 
 /// How strongly the room is closed. A weaker one is used only when it is asked for by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,4 +114,146 @@ pub struct Room {
     pub reach: Reach,
     /// How strongly it is closed.
     pub level: Level,
+}
+
+/// Why the kernel does not grant namespaces, as far as it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forbidden {
+    /// `user.max_user_namespaces` is 0 or used up.
+    Limit,
+    /// Debian's `kernel.unprivileged_userns_clone` is 0.
+    Sysctl,
+    /// Ubuntu's `kernel.apparmor_restrict_unprivileged_userns` is 1.
+    AppArmor,
+    /// A container's seccomp profile refuses.
+    Container,
+    /// The level wants root and this is not root.
+    NotRoot,
+    /// The kernel was built without them.
+    Missing,
+    /// None of the known settings explains it.
+    Unknown,
+}
+
+impl Forbidden {
+    fn says(self) -> &'static str {
+        match self {
+            Self::Limit => "`user.max_user_namespaces` is 0 or used up",
+            Self::Sysctl => "`kernel.unprivileged_userns_clone` is 0",
+            Self::AppArmor => "`kernel.apparmor_restrict_unprivileged_userns` is 1",
+            Self::Container => "the seccomp profile of the container around this process refuses",
+            Self::NotRoot => "this is not root, or root without CAP_SYS_ADMIN",
+            Self::Missing => "the kernel was built without them",
+            Self::Unknown => "none of the known settings explains it",
+        }
+    }
+
+    /// The one command, or the way out, that mends it.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Limit => "sudo sysctl -w user.max_user_namespaces=15000",
+            Self::Sysctl => "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+            Self::AppArmor => "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+            Self::Container => {
+                "start the container with `--security-opt seccomp=unconfined`, or use `--sandbox=chroot` in it"
+            }
+            Self::NotRoot => "run it with sudo, or use the default `--sandbox=userns`",
+            Self::Missing => {
+                "`--sandbox=root` or `--sandbox=chroot`, as root, closes the room less tightly"
+            }
+            Self::Unknown => "`rebeam doctor` looks at each setting",
+        }
+    }
+}
+
+/// A room could not be opened, or was lost.
+#[derive(Debug, Error)]
+pub enum SandboxError {
+    /// The level cannot be had here.
+    #[error("the `{level}` sandbox cannot be had here while trying to {action}: {}", why.says())]
+    Forbidden {
+        /// The level that was asked for.
+        level: &'static str,
+        /// What was refused, as an infinitive.
+        action: String,
+        /// Why, as far as it can be told.
+        why: Forbidden,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// A step on the way into the room failed.
+    #[error("cannot {action} for the sandbox")]
+    Setup {
+        /// What was tried, as an infinitive.
+        action: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The command cannot be executed.
+    #[error("cannot execute `{command}` in the sandbox")]
+    NoCommand {
+        /// The first word of the command.
+        command: String,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The room's description contradicts itself.
+    #[error("the sandbox cannot be laid out: {reason}")]
+    BadRoom {
+        /// What is wrong, naming the thing.
+        reason: String,
+    },
+    /// The room ended without saying how.
+    #[error("the sandbox was killed from outside before `{command}` ended")]
+    Lost {
+        /// The first word of the command.
+        command: String,
+    },
+    /// The log or a path could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Explain for SandboxError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NoCommand { .. } => Blame::User,
+            Self::BadRoom { .. } => Blame::Bug,
+            Self::Forbidden { .. } | Self::Setup { .. } | Self::Lost { .. } => Blame::World,
+            Self::Disk(error) => error.blame(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Forbidden { why, .. } => Some(why.remedy().to_owned()),
+            Self::Setup { .. } => Some("`rebeam doctor` says what this system lacks".to_owned()),
+            Self::NoCommand { .. } | Self::BadRoom { .. } => None,
+            Self::Lost { .. } => {
+                Some("look for the out-of-memory killer in the kernel's log: `dmesg | tail`".into())
+            }
+            Self::Disk(error) => error.hint(),
+        }
+    }
+}
+
+impl Level {
+    /// Reads a level's name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Userns, Self::Root, Self::Chroot]
+            .into_iter()
+            .find(|level| level.name() == name)
+    }
+
+    /// The level's name, as it is asked for and as the provenance records it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Userns => "userns",
+            Self::Root => "root",
+            Self::Chroot => "chroot",
+        }
+    }
 }

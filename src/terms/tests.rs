@@ -133,120 +133,122 @@ fn property_lists_answer_by_key() {
     assert_eq!(list(&["a", "1"]).as_list().unwrap().len(), 2);
 }
 
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "{deps, [a b]}.",
+        "line 1, column 11: expected `,` or `]`, found `b`",
+    ),
+    (
+        "{deps, []}\n{x, y}.",
+        "line 2, column 1: expected `.` and white space behind the term, found `{`",
+    ),
+    (
+        "{deps, []}",
+        "line 1, column 11: expected `.` and white space behind the term, found the end of the text",
+    ),
+    ("{a,}.", "line 1, column 4: expected a term, found `}`"),
+    (
+        "{a",
+        "line 1, column 3: expected `,` or `}`, found the end of the text",
+    ),
+    (
+        "[",
+        "line 1, column 2: expected a term or `]`, found the end of the text",
+    ),
+    (
+        "a.b.",
+        "line 1, column 2: expected `.` and white space behind the term, found `.`",
+    ),
+    (
+        "ok.\n \"é\" \"open.\n",
+        "line 2, column 6: the string that begins here has no end",
+    ),
+    (
+        "'x",
+        "line 1, column 1: the quoted atom that begins here has no end",
+    ),
+    (
+        "$",
+        "line 1, column 1: the character that begins here has no end",
+    ),
+    (
+        r#""\x{D800}"."#,
+        r"line 1, column 2: `\x{D800}` is no character",
+    ),
+    (r#""\xg0"."#, r"line 1, column 2: `\xg` is no character"),
+    (
+        "37#1.",
+        "line 1, column 1: `37#` is not a number that rebeam can hold",
+    ),
+    (
+        "16#.",
+        "line 1, column 1: `16#` is not a number that rebeam can hold",
+    ),
+    (
+        "1.0e999.",
+        "line 1, column 1: `1.0e999` is not a number that rebeam can hold",
+    ),
+    (
+        "-a.",
+        "line 1, column 2: expected a number behind the sign, found `a`",
+    ),
+    (
+        "<<256>>.",
+        "line 1, column 3: a binary may hold strings and bytes, and `256` is no byte",
+    ),
+    (
+        "<<\"€\">>.",
+        "line 1, column 3: a binary may hold strings and bytes, and `\"€\"` is no byte",
+    ),
+    (
+        "<<1:16>>.",
+        "line 1, column 4: expected `,` or `>>` (sizes and types other than `/utf8` are not read), found `:`",
+    ),
+    (
+        "{end, 1}.",
+        "line 1, column 2: `end` is a reserved word and no atom unless it is quoted: `'end'`",
+    ),
+    (
+        "{x, Var}.",
+        "line 1, column 5: `Var` is a variable; only constant terms are read here",
+    ),
+    (
+        "{x, fun() -> ok end}.",
+        "line 1, column 5: a fun cannot be read; only constant terms can",
+    ),
+    (
+        "<0.81.0>.",
+        "line 1, column 1: a process cannot be read; only constant terms can",
+    ),
+    (
+        "#Ref<0.1.2.3>.",
+        "line 1, column 1: a reference, port or fun cannot be read; only constant terms can",
+    ),
+    (
+        "#rec{}.",
+        "line 1, column 1: a record cannot be read; only constant terms can",
+    ),
+    (
+        "#{a := 1}.",
+        "line 1, column 5: expected `=>` behind a map's key, found `:`",
+    ),
+    (
+        "[a|b].",
+        "line 1, column 3: `|` makes an improper list, which is not read here",
+    ),
+    (
+        "\"\"\"\ntext\n\"\"\".",
+        "line 1, column 1: expected a string in one pair of quotes, not in three, found `\"`",
+    ),
+    (
+        "\u{7f}.",
+        "line 1, column 1: expected a term, found the character U+007F",
+    ),
+];
+
 #[test]
 fn errors_name_line_column_and_what_was_expected() {
-    for (text, message) in [
-        (
-            "{deps, [a b]}.",
-            "line 1, column 11: expected `,` or `]`, found `b`",
-        ),
-        (
-            "{deps, []}\n{x, y}.",
-            "line 2, column 1: expected `.` and white space behind the term, found `{`",
-        ),
-        (
-            "{deps, []}",
-            "line 1, column 11: expected `.` and white space behind the term, found the end of the text",
-        ),
-        ("{a,}.", "line 1, column 4: expected a term, found `}`"),
-        (
-            "{a",
-            "line 1, column 3: expected `,` or `}`, found the end of the text",
-        ),
-        (
-            "[",
-            "line 1, column 2: expected a term or `]`, found the end of the text",
-        ),
-        (
-            "a.b.",
-            "line 1, column 2: expected `.` and white space behind the term, found `.`",
-        ),
-        (
-            "ok.\n \"é\" \"open.\n",
-            "line 2, column 6: the string that begins here has no end",
-        ),
-        (
-            "'x",
-            "line 1, column 1: the quoted atom that begins here has no end",
-        ),
-        (
-            "$",
-            "line 1, column 1: the character that begins here has no end",
-        ),
-        (
-            r#""\x{D800}"."#,
-            r"line 1, column 2: `\x{D800}` is no character",
-        ),
-        (r#""\xg0"."#, r"line 1, column 2: `\xg` is no character"),
-        (
-            "37#1.",
-            "line 1, column 1: `37#` is not a number that rebeam can hold",
-        ),
-        (
-            "16#.",
-            "line 1, column 1: `16#` is not a number that rebeam can hold",
-        ),
-        (
-            "1.0e999.",
-            "line 1, column 1: `1.0e999` is not a number that rebeam can hold",
-        ),
-        (
-            "-a.",
-            "line 1, column 2: expected a number behind the sign, found `a`",
-        ),
-        (
-            "<<256>>.",
-            "line 1, column 3: a binary may hold strings and bytes, and `256` is no byte",
-        ),
-        (
-            "<<\"€\">>.",
-            "line 1, column 3: a binary may hold strings and bytes, and `\"€\"` is no byte",
-        ),
-        (
-            "<<1:16>>.",
-            "line 1, column 4: expected `,` or `>>` (sizes and types other than `/utf8` are not read), found `:`",
-        ),
-        (
-            "{end, 1}.",
-            "line 1, column 2: `end` is a reserved word and no atom unless it is quoted: `'end'`",
-        ),
-        (
-            "{x, Var}.",
-            "line 1, column 5: `Var` is a variable; only constant terms are read here",
-        ),
-        (
-            "{x, fun() -> ok end}.",
-            "line 1, column 5: a fun cannot be read; only constant terms can",
-        ),
-        (
-            "<0.81.0>.",
-            "line 1, column 1: a process cannot be read; only constant terms can",
-        ),
-        (
-            "#Ref<0.1.2.3>.",
-            "line 1, column 1: a reference, port or fun cannot be read; only constant terms can",
-        ),
-        (
-            "#rec{}.",
-            "line 1, column 1: a record cannot be read; only constant terms can",
-        ),
-        (
-            "#{a := 1}.",
-            "line 1, column 5: expected `=>` behind a map's key, found `:`",
-        ),
-        (
-            "[a|b].",
-            "line 1, column 3: `|` makes an improper list, which is not read here",
-        ),
-        (
-            "\"\"\"\ntext\n\"\"\".",
-            "line 1, column 1: expected a string in one pair of quotes, not in three, found `\"`",
-        ),
-        (
-            "\u{7f}.",
-            "line 1, column 1: expected a term, found the character U+007F",
-        ),
-    ] {
+    for &(text, message) in REFUSED {
         assert_eq!(refused(text), message, "{text}");
     }
     let long = format!("{}.", "a".repeat(256));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::Signature;
+use pgp::packet::{Signature, SignatureType};
 use pgp::types::{KeyDetails, VerifyingKey};
 
 use crate::digest::Digest;
@@ -35,13 +35,18 @@ pub(super) struct Keyring(Vec<SignedPublicKey>);
 impl Keyring {
     /// Returns Debian's archive keys.
     pub(super) fn archive() -> Self {
-        Self(ARCHIVE_KEYS.iter().flat_map(|text| read_keys(text)).collect())
+        Self(
+            ARCHIVE_KEYS
+                .iter()
+                .flat_map(|text| read_keys(text))
+                .collect(),
+        )
     }
 
-    /// Returns the keys in one armored text, for tests with a key of their own.
+    /// Takes one key, for tests with a key of their own.
     #[cfg(test)]
-    pub(super) fn of(text: &str) -> Self {
-        Self(read_keys(text))
+    pub(super) fn of(key: SignedPublicKey) -> Self {
+        Self(vec![key])
     }
 
     /// Checks one signature with the key that it names; `None` if that key is not ours.
@@ -80,7 +85,21 @@ fn holds(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool {
         signature.hash_alg(),
         Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
     );
-    strong && signature.verify(key, text).is_ok()
+    // A certification of a name is a signature too, but not one of a document.
+    let of_document = matches!(
+        signature.typ(),
+        Some(SignatureType::Text | SignatureType::Binary)
+    );
+    strong && of_document && signature.verify(key, text).is_ok()
+}
+
+/// What is believed.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// Whose signatures count.
+    pub(super) keyring: Keyring,
+    /// Whether they count for ever.
+    pub(super) expiry: Expiry,
 }
 
 /// What a suite's index files are, as its `InRelease` says.
@@ -93,13 +112,8 @@ pub(super) struct Release {
 }
 
 /// Believes an `InRelease` of `suite` or says why not.
-pub(super) fn read(
-    bytes: &[u8],
-    suite: &str,
-    keyring: &Keyring,
-    expiry: Expiry,
-) -> Result<Release, DebianError> {
-    let text = verified_text(bytes, suite, keyring)?;
+pub(super) fn read(bytes: &[u8], suite: &str, trust: &Trust) -> Result<Release, DebianError> {
+    let text = verified_text(bytes, suite, &trust.keyring)?;
     let paragraph = Paragraph::new(&text);
     let found = paragraph.field("Codename").unwrap_or_default();
     if found != suite {
@@ -108,7 +122,7 @@ pub(super) fn read(
             found: found.into(),
         });
     }
-    if let (Expiry::CheckedAt(now), Some(until)) = (expiry, paragraph.field("Valid-Until")) {
+    if let (Expiry::CheckedAt(now), Some(until)) = (trust.expiry, paragraph.field("Valid-Until")) {
         let end = seconds(until).ok_or_else(|| bad(suite, format!("the date `{until}`")))?;
         if end < now {
             return Err(DebianError::Expired {
@@ -171,7 +185,10 @@ fn verified_text(bytes: &[u8], suite: &str, keyring: &Keyring) -> Result<String,
 }
 
 fn name_of_key(signature: &Signature) -> String {
-    let fingerprint = signature.issuer_fingerprint().first().map(|f| f.to_string());
+    let fingerprint = signature
+        .issuer_fingerprint()
+        .first()
+        .map(|f| f.to_string());
     let key_id = || signature.issuer_key_id().first().map(|id| id.to_string());
     fingerprint
         .or_else(key_id)
@@ -191,7 +208,10 @@ fn seconds(date: &str) -> Option<i64> {
     let month = MONTHS.iter().position(|name| *name == month)?;
     let month = i64::try_from(month).ok()? + 1;
     let day: i64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let year: i64 = year.parse().ok().filter(|year| (1970..=9999).contains(year))?;
+    let year: i64 = year
+        .parse()
+        .ok()
+        .filter(|year| (1970..=9999).contains(year))?;
     let mut clock = time.split(':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
@@ -217,9 +237,20 @@ mod tests {
     #[test]
     fn dates_are_read_as_the_calendar_has_them() {
         assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
-        assert_eq!(seconds("Fri, 06 Nov 2026 08:08:01 UTC"), Some(1_793_952_481));
-        assert_eq!(seconds("Tue, 29 Feb 2028 23:59:59 UTC"), Some(1_835_481_599));
-        for text in ["", "2026-11-06", "Fri, 06 Nov 2026", "Fri, 06 Foo 2026 08:08:01 UTC"] {
+        assert_eq!(
+            seconds("Fri, 06 Nov 2026 08:08:01 UTC"),
+            Some(1_793_952_481)
+        );
+        assert_eq!(
+            seconds("Tue, 29 Feb 2028 23:59:59 UTC"),
+            Some(1_835_481_599)
+        );
+        for text in [
+            "",
+            "2026-11-06",
+            "Fri, 06 Nov 2026",
+            "Fri, 06 Foo 2026 08:08:01 UTC",
+        ] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

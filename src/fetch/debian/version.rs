@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// Compares two versions as dpkg does.
 ///
 /// Text that is no proper version has its place in the order too: nothing is refused here.
-pub fn compare(left: &str, right: &str) -> Ordering {
+pub(super) fn compare(left: &str, right: &str) -> Ordering {
     let (left_epoch, left) = split_epoch(left);
     let (right_epoch, right) = split_epoch(right);
     let (left_upstream, left_revision) = left.rsplit_once('-').unwrap_or((left, ""));
@@ -81,9 +81,30 @@ mod tests {
     fn versions_stand_in_debians_order() {
         // Each line is strictly below the next one.
         let ordered = [
-            "0~~", "0~~a", "0~", "0", "0.1", "1.0~rc1-1", "1.0~rc1-2", "1.0-1", "1.0-1+b1",
-            "1.0-1+deb12u1", "1.0-1.1", "1.0a-1", "1.0+dfsg-1", "1.0.1", "1.2", "1.10", "1.10a", "2", "1:0.1",
-            "1:25.2.3+dfsg-1", "1:25.2.3+dfsg-1+deb12u1", "1:27.3.4.1+dfsg-1", "2:0", "10:0",
+            "0~~",
+            "0~~a",
+            "0~",
+            "0",
+            "0.1",
+            "1.0~rc1-1",
+            "1.0~rc1-2",
+            "1.0-1",
+            "1.0-1+b1",
+            "1.0-1+deb12u1",
+            "1.0-1.1",
+            "1.0a-1",
+            "1.0+dfsg-1",
+            "1.0.1",
+            "1.2",
+            "1.10",
+            "1.10a",
+            "2",
+            "1:0.1",
+            "1:25.2.3+dfsg-1",
+            "1:25.2.3+dfsg-1+deb12u1",
+            "1:27.3.4.1+dfsg-1",
+            "2:0",
+            "10:0",
         ];
         for (place, low) in ordered.iter().enumerate() {
             assert_eq!(compare(low, low), Ordering::Equal);

@@ -9,20 +9,22 @@
 //! Plugins live in a directory of their own in rebar3 and are installed one after another, each
 //! with its closure, so the first one there wins: [`Role::Plugin`] is that second namespace.
 
+mod error;
 mod graph;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thiserror::Error;
+pub use error::ResolveError;
+pub(super) use walk::is_chosen;
 
-use crate::explain::{Blame, Explain};
-use crate::limits::LOCK_SOURCES_MAX;
 use crate::lock::import::{RebarLock, RebarPin};
 use crate::lock::{Lock, Pin, Role, Source, git_url};
-use crate::manifest::rebar::{RebarError, RebarFacts, Wish, WishSource};
+use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
 use crate::manifest::{DepOverride, Tool};
 
 /// What the project itself states.
@@ -140,109 +142,24 @@ impl std::fmt::Display for Conflict {
     }
 }
 
-/// The sources of a project cannot be settled.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum ResolveError {
-    /// Applications need one another.
-    #[error("{} sources need one another: {}", role.name(), chain.join(" → "))]
-    Cycle {
-        /// The namespace.
-        role: Role,
-        /// The names on the way, the first one again at the end.
-        chain: Vec<String>,
-    },
-    /// `[deps.NAME] use` names nothing that is asked for.
-    #[error(
-        "`[deps.{app}] use` is `{choice}`, which is none of the sources asked for{}",
-        listed(candidates)
-    )]
-    UnknownChoice {
-        /// The application.
-        app: String,
-        /// What the manifest says.
-        choice: String,
-        /// What is asked for, each with its parents.
-        candidates: Vec<String>,
-    },
-    /// The configuration of a source cannot be used.
-    #[error("the configuration of `{app}` cannot be used")]
-    Facts {
-        /// The application, or the project.
-        app: String,
-        /// Why.
-        #[source]
-        source: RebarError,
-    },
-    /// The closure has no end in sight.
-    #[error("the project asks for more than {LOCK_SOURCES_MAX} sources (`LOCK_SOURCES_MAX`)")]
-    TooManySources,
-    /// A request was left unanswered.
-    #[error("`{app}` was asked for and not settled")]
-    Unsettled {
-        /// The application.
-        app: String,
-    },
-}
-
-fn listed(candidates: &[String]) -> String {
-    if candidates.is_empty() {
-        return "\n  nobody asks for it".into();
-    }
-    candidates
-        .iter()
-        .map(|candidate| format!("\n  asked for: {candidate}"))
-        .collect()
-}
-
-impl Explain for ResolveError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Unsettled { .. } => Blame::Bug,
-            _ => Blame::User,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Cycle {
-                role: Role::Plugin,
-                chain,
-            } => Some(format!(
-                "leave a plugin out: `ignore_plugins = [\"{}\"]` in `[deps.NAME]` of rebeam.toml",
-                chain.first()?
-            )),
-            Self::Cycle { .. } => Some(
-                "no build order exists; break it with an override in rebar.config, such as \
-                 `{overrides, [{override, NAME, [{deps, []}]}]}`"
-                    .into(),
-            ),
-            Self::Facts { source, .. } => source.hint(),
-            Self::UnknownChoice {
-                candidates, app, ..
-            } if candidates.is_empty() => {
-                Some(format!("remove `use` from `[deps.{app}]` in rebeam.toml"))
-            }
-            Self::UnknownChoice { .. } => Some(
-                "`use` takes the name of a parent, or `url#ref` as that parent writes it".into(),
-            ),
-            _ => None,
-        }
-    }
-}
-
 /// Says a request in the words of the lock: `tag 2.12.1`, `branch main`, `~> 2.0`.
 pub fn wanted(source: &WishSource) -> String {
-    match source {
+    plain(&match source {
         WishSource::Git { reference, .. } => reference.to_string(),
         WishSource::Hex { requirement, .. } => {
             requirement.clone().unwrap_or_else(|| "newest".into())
         }
-    }
+    })
+}
+
+/// Puts a stranger's words on one line: a requirement may end in a newline.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
 }
 
 /// Says where a request points to: a git url, or `hexpm/cowlib`.
-fn address(source: &WishSource) -> String {
-    match source {
+pub(super) fn address(source: &WishSource) -> String {
+    plain(&match source {
         WishSource::Git { url, subdir, .. } => match subdir {
             Some(subdir) => format!("{} in {subdir}", git_url::normalise(url)),
             None => git_url::normalise(url),
@@ -252,7 +169,7 @@ fn address(source: &WishSource) -> String {
             repository,
             ..
         } => format!("{}/{package}", repository.as_deref().unwrap_or("hexpm")),
-    }
+    })
 }
 
 /// Tells whether a pin came from this address, whatever its version.
@@ -326,16 +243,22 @@ impl<'a> Resolver<'a> {
     ///
     /// Empty when the closure is complete, or when `finish` has an error to tell.
     pub fn next_level(&mut self) -> Vec<Request> {
-        let Ok(walk) = self.walk() else {
-            return Vec::new();
-        };
-        let missing = walk.missing.iter();
-        let requests = missing.map(|(role, wish)| self.request(&walk, *role, wish));
-        let requests: Vec<Request> = requests.collect();
-        let asked = walk.asked.clone();
-        walk::remember(&mut self.candidates, asked);
-        self.outstanding = requests;
-        self.outstanding.clone()
+        loop {
+            let Ok(walk) = self.walk() else {
+                return Vec::new();
+            };
+            let missing = walk.missing.iter();
+            let requests = missing.map(|(role, wish)| self.request(&walk, *role, wish));
+            let requests: Vec<Request> = requests.collect();
+            let asked = walk.asked.clone();
+            let is_news = walk::remember(&mut self.candidates, asked);
+            // What was just heard of may be what the manifest chose, so it is walked once more.
+            if requests.is_empty() && is_news {
+                continue;
+            }
+            self.outstanding = requests;
+            return self.outstanding.clone();
+        }
     }
 
     /// Takes answers to the requests of the last level.

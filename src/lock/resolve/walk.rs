@@ -66,28 +66,29 @@ pub(super) fn key(wish: &Wish) -> Wish {
     key
 }
 
-/// Adds what a round asked for to what was asked for before.
-pub(super) fn remember(candidates: &mut Candidates, asked: Candidates) {
+/// Adds what a round asked for to what was asked for before; tells whether anything is new.
+pub(super) fn remember(candidates: &mut Candidates, asked: Candidates) -> bool {
+    let mut is_news = false;
     for (node, list) in asked {
         let known = candidates.entry(node).or_default();
         for asked in list {
             for parent in &asked.parents {
-                add(known, &asked.source, parent);
+                is_news |= add(known, &asked.source, parent);
             }
         }
     }
+    is_news
 }
 
-fn add(list: &mut Vec<Asked>, source: &WishSource, parent: &str) {
-    match list.iter_mut().find(|asked| asked.source == *source) {
-        Some(asked) => {
-            asked.parents.insert(parent.to_owned());
-        }
-        None => list.push(Asked {
-            source: source.clone(),
-            parents: BTreeSet::from([parent.to_owned()]),
-        }),
+fn add(list: &mut Vec<Asked>, source: &WishSource, parent: &str) -> bool {
+    if let Some(asked) = list.iter_mut().find(|asked| asked.source == *source) {
+        return asked.parents.insert(parent.to_owned());
     }
+    list.push(Asked {
+        source: source.clone(),
+        parents: BTreeSet::from([parent.to_owned()]),
+    });
+    true
 }
 
 /// Refuses a `use` that fits nothing that was asked for.
@@ -116,7 +117,7 @@ pub(super) fn check_choices(
 }
 
 /// Tells whether `use = choice` means this source: by a parent's name, or as `url#ref`.
-fn is_chosen(choice: &str, asked: &Asked) -> bool {
+pub(in crate::lock) fn is_chosen(choice: &str, asked: &Asked) -> bool {
     if asked.parents.contains(choice) {
         return true;
     }

@@ -87,6 +87,18 @@ pub struct RebarFacts {
     pub asked: Vec<Term>,
 }
 
+impl RebarFacts {
+    /// Leaves plugins out, wherever they are asked for.
+    pub fn ignore_plugins(&mut self, names: &[String]) {
+        let kept = |wish: &Wish| !names.contains(&wish.app);
+        self.plugins.retain(kept);
+        self.project_plugins.retain(kept);
+        for profile in self.profiles.values_mut() {
+            profile.plugins.retain(kept);
+        }
+    }
+}
+
 /// What a profile adds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProfileFacts {

@@ -1,23 +1,22 @@
 //! Reader: a lock's text read strictly; every error names the file, the line and the entry.
 
+mod fields;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::digest::Digest;
 use crate::limits::LOCK_SOURCES_MAX;
-use crate::lock::error::{LockError, Place};
+use crate::lock::error::LockError;
+use crate::lock::reader::fields::{Fields, Reader, TEXT, is_text};
 use crate::lock::{Deb, Lock, Pin, Role, Source, ToolchainLock, VERSION};
 use crate::manifest::Tool;
 
-const TEXT: &str = "a text that is not empty and has no control characters";
 const NAME: &str = "an application's name: letters, digits, `_`, `-`, `.` and `@`";
 const INSIDE: &str = "a relative path without `..`";
 const RELATIVE: &str = "a relative path";
-const HEX_DIGEST: &str = "a SHA-256 in 64 hex digits";
-const SRI_DIGEST: &str = "a SHA-256 as `sha256-` and base64";
 const COMMIT: &str = "a commit in 40 lower-case hex digits";
 const KIND: &str = "`git`, `hex`, `url` or `path`";
 
@@ -193,10 +192,10 @@ fn read_source(mut fields: Fields<'_>) -> Result<(Fields<'_>, Source)> {
         tool: Tool::from_name(&tool).ok_or_else(|| fields.unfit("tool", "a build tool's name"))?,
         level: u32::try_from(level).map_err(|_| fields.unfit("level", "a small number"))?,
         parents: fields
-            .texts("parents", NAME, is_name)?
+            .texts("parents", TEXT, is_text)?
             .into_iter()
             .collect(),
-        deps: fields.texts("deps", NAME, is_name)?.into_iter().collect(),
+        deps: fields.texts("deps", TEXT, is_text)?.into_iter().collect(),
         profiles: fields.optional_texts("profiles")?.into_iter().collect(),
         lost: fields.optional_texts("lost")?,
     };
@@ -234,10 +233,6 @@ fn read_pin(fields: &Fields<'_>, kind: &str) -> Result<Pin> {
     })
 }
 
-fn is_text(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(char::is_control)
-}
-
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
     text.len() <= 255
@@ -251,220 +246,4 @@ fn is_inside(text: &str) -> bool {
 
 fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The text and its name, for places.
-struct Reader<'a> {
-    file: &'a Path,
-    text: &'a str,
-}
-
-impl Reader<'_> {
-    fn line(&self, offset: usize) -> usize {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        before.iter().filter(|byte| **byte == b'\n').count() + 1
-    }
-}
-
-/// One table of the lock.
-struct Fields<'a> {
-    reader: &'a Reader<'a>,
-    /// What messages call it.
-    entry: String,
-    /// Where it begins.
-    offset: usize,
-    table: &'a DeTable<'a>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(reader: &'a Reader<'a>, entry: &str, table: &'a Spanned<DeTable<'a>>) -> Self {
-        Self {
-            reader,
-            entry: entry.to_owned(),
-            offset: table.span().start,
-            table: table.get_ref(),
-        }
-    }
-
-    fn line(&self) -> usize {
-        self.reader.line(self.offset)
-    }
-
-    fn place(&self, offset: usize) -> Place {
-        Place {
-            file: self.reader.file.to_owned(),
-            line: self.reader.line(offset),
-            entry: self.entry.clone(),
-        }
-    }
-
-    fn value(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.table.get(key)
-    }
-
-    fn unfit(&self, key: &'static str, expected: &'static str) -> LockError {
-        let offset = self
-            .value(key)
-            .map_or(self.offset, |value| value.span().start);
-        LockError::Unfit {
-            place: self.place(offset),
-            key,
-            expected,
-        }
-    }
-
-    fn required(&self, key: &'static str) -> Result<&'a Spanned<DeValue<'a>>> {
-        self.value(key).ok_or_else(|| LockError::MissingKey {
-            place: self.place(self.offset),
-            key,
-        })
-    }
-
-    fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
-        for key in self.table.keys() {
-            let name: &str = key.get_ref();
-            if known.contains(&name) {
-                continue;
-            }
-            let similar = |other: &&&str| strsim::damerau_levenshtein(name, other);
-            let nearest = known.iter().min_by_key(similar);
-            let nearest = nearest.filter(|other| similar(other) <= 2);
-            return Err(LockError::UnknownKey {
-                place: self.place(key.span().start),
-                key: name.chars().take(80).collect(),
-                nearest: nearest.map(|other| (*other).to_owned()),
-            });
-        }
-        Ok(())
-    }
-
-    fn refuse_unknown_apps(
-        &self,
-        key: &'static str,
-        is_known: impl Fn(&str) -> bool,
-    ) -> Result<()> {
-        let value = self.required(key)?;
-        let items = value
-            .get_ref()
-            .as_array()
-            .into_iter()
-            .flat_map(|array| array.iter());
-        for item in items {
-            let app = item.get_ref().as_str().unwrap_or_default();
-            if !is_known(app) {
-                return Err(LockError::UnknownApp {
-                    place: self.place(item.span().start),
-                    key,
-                    app: app.to_owned(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn integer(&self, key: &'static str) -> Result<i64> {
-        let integer = self.required(key)?.get_ref().as_integer();
-        let number = integer.filter(|integer| integer.radix() == 10);
-        number
-            .and_then(|integer| integer.as_str().parse().ok())
-            .ok_or_else(|| self.unfit(key, "a whole number"))
-    }
-
-    fn fitting(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-        fits: impl Fn(&str) -> bool,
-    ) -> Result<String> {
-        let text = self
-            .required(key)?
-            .get_ref()
-            .as_str()
-            .filter(|text| fits(text));
-        text.map(str::to_owned)
-            .ok_or_else(|| self.unfit(key, expected))
-    }
-
-    fn text(&self, key: &'static str) -> Result<String> {
-        self.fitting(key, TEXT, is_text)
-    }
-
-    fn optional_text(&self, key: &'static str) -> Result<Option<String>> {
-        match self.value(key) {
-            Some(_) => self.text(key).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    fn hex_digest(&self, key: &'static str) -> Result<Digest> {
-        let text = self.required(key)?.get_ref().as_str();
-        text.and_then(|text| Digest::from_hex(text).ok())
-            .ok_or_else(|| self.unfit(key, HEX_DIGEST))
-    }
-
-    fn sri_digest(&self, key: &'static str) -> Result<Digest> {
-        let text = self.required(key)?.get_ref().as_str();
-        let text = text.filter(|text| text.starts_with("sha256-"));
-        text.and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.unfit(key, SRI_DIGEST))
-    }
-
-    fn texts(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-        fits: impl Fn(&str) -> bool,
-    ) -> Result<Vec<String>> {
-        let array = self.required(key)?.get_ref().as_array();
-        let array = array.ok_or_else(|| self.unfit(key, "a list"))?;
-        let texts = array.iter().map(|item| {
-            let text = item.get_ref().as_str().filter(|text| fits(text));
-            text.map(str::to_owned).ok_or_else(|| LockError::Unfit {
-                place: self.place(item.span().start),
-                key,
-                expected,
-            })
-        });
-        texts.collect()
-    }
-
-    fn optional_texts(&self, key: &'static str) -> Result<Vec<String>> {
-        match self.value(key) {
-            Some(_) => self.texts(key, TEXT, is_text),
-            None => Ok(Vec::new()),
-        }
-    }
-
-    fn table(&self, key: &'static str, entry: &str, known: &[&str]) -> Result<Self> {
-        let fields = self.entry_of(key, self.required(key)?, entry.to_owned())?;
-        fields.refuse_unknown(known)?;
-        Ok(fields)
-    }
-
-    fn tables(&self, key: &'static str) -> Result<&'a [Spanned<DeValue<'a>>]> {
-        let array = self.required(key)?.get_ref().as_array();
-        array
-            .map(|array| &array[..])
-            .ok_or_else(|| self.unfit(key, "a list of tables"))
-    }
-
-    fn entry_of(
-        &self,
-        key: &'static str,
-        value: &'a Spanned<DeValue<'a>>,
-        entry: String,
-    ) -> Result<Self> {
-        let offset = value.span().start;
-        let table = value.get_ref().as_table().ok_or_else(|| LockError::Unfit {
-            place: self.place(offset),
-            key,
-            expected: "a table",
-        })?;
-        Ok(Self {
-            reader: self.reader,
-            entry,
-            offset,
-            table,
-        })
-    }
 }

@@ -1,0 +1,126 @@
+//! Desk: what the environment and the common options say, as the things that the pipeline works with.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::Common;
+use crate::disk;
+use crate::explain::{Blame, Explain, Failure};
+use crate::http::{Http, Mirrors, Network};
+use crate::manifest::Manifest;
+use crate::pipeline::Desk;
+use crate::store::Store;
+use crate::terminal::{Reasons, Screen, StepOutput};
+
+/// The environment lacks something.
+#[derive(Debug, Error)]
+pub(super) enum DeskError {
+    /// No place for the store is known.
+    #[error("no place for the store is known: HOME is not set")]
+    NoHome,
+    /// `SOURCE_DATE_EPOCH` is not a number.
+    #[error("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds")]
+    BadEpoch { text: String },
+}
+
+impl Explain for DeskError {
+    fn blame(&self) -> Blame {
+        Blame::User
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoHome => Some("name one: `--store DIR` or REBEAM_STORE".into()),
+            Self::BadEpoch { .. } => Some("unset it, or set it to seconds since 1970".into()),
+        }
+    }
+}
+
+impl Common {
+    /// Opens the store where the options, the environment or the user's cache directory say.
+    pub(super) fn open_store(&self) -> Result<Store, Failure> {
+        let place = self
+            .store
+            .clone()
+            .or_else(default_store)
+            .ok_or(DeskError::NoHome)?;
+        Ok(Store::open(&place)?)
+    }
+
+    pub(super) fn screen(&self, reasons: Reasons) -> Screen {
+        let output = if self.verbose {
+            StepOutput::Shown
+        } else {
+            StepOutput::Logged
+        };
+        Screen::new(self.mode(), output, reasons)
+    }
+
+    pub(super) fn network(&self) -> Network {
+        if self.offline {
+            Network::Offline
+        } else {
+            Network::Open
+        }
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.jobs.unwrap_or_else(cores).max(1)
+    }
+
+    /// Reads the manifest and hands everything that the pipeline needs to `work`.
+    pub(super) fn with_desk<T>(
+        &self,
+        reasons: Reasons,
+        work: impl FnOnce(&Desk<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let root = disk::canonical(&self.project)?;
+        let manifest = Manifest::read(&root)?;
+        let store = self.open_store()?;
+        let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
+        let screen = self.screen(reasons);
+        let desk = Desk {
+            root: &root,
+            manifest: &manifest,
+            store: &store,
+            http: &http,
+            observer: &screen,
+            level: self.sandbox.into(),
+            jobs: self.jobs(),
+            epoch: epoch()?,
+            now: now(),
+        };
+        work(&desk)
+    }
+}
+
+fn default_store() -> Option<PathBuf> {
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+    Some(
+        cache
+            .or_else(|| Some(set("HOME")?.join(".cache")))?
+            .join("rebeam"),
+    )
+}
+
+fn epoch() -> Result<Option<i64>, DeskError> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| DeskError::BadEpoch { text }),
+        Err(_) => Ok(None),
+    }
+}
+
+fn now() -> i64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}

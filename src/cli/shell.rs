@@ -1,0 +1,27 @@
+//! `rebeam shell`.
+
+use clap::Args;
+
+use super::Common;
+use crate::explain::Failure;
+use crate::pipeline;
+use crate::terminal::Reasons;
+
+#[derive(Debug, Args)]
+pub(super) struct Shell {
+    /// Enter the room of the step that failed last, as it left it
+    #[arg(long)]
+    failed: bool,
+    /// Run this instead of a shell
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+impl Shell {
+    pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        common.with_desk(Reasons::Summed, |desk| match self.failed {
+            true => pipeline::shell_of_failed_step(desk, &self.command),
+            false => pipeline::shell(desk, &self.command),
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! `rebeam store`.
+
+use clap::{Args, Subcommand};
+
+use super::Common;
+use crate::explain::Failure;
+use crate::store::GcOptions;
+use crate::terminal::{self, Reasons};
+
+#[derive(Debug, Args)]
+pub(super) struct Store {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Remove what no lock on this machine uses
+    Gc {
+        /// Also remove the least recently used until the store is this small
+        #[arg(long, value_name = "BYTES")]
+        size_limit: Option<u64>,
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Hash everything again, name what is damaged and remove it
+    Verify {
+        /// Only look
+        #[arg(long)]
+        no_heal: bool,
+    },
+    /// Print where the store is
+    Path,
+}
+
+impl Store {
+    pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        let store = common.open_store()?;
+        match self.verb {
+            Verb::Path => terminal::data(&store.root().display().to_string()),
+            Verb::Gc {
+                size_limit,
+                dry_run,
+            } => {
+                let report = store.gc(GcOptions {
+                    bytes_max: size_limit,
+                    dry_run,
+                    ..GcOptions::default()
+                })?;
+                let verb = if dry_run { "would free" } else { "freed" };
+                let freed = terminal::bytes(report.bytes_freed);
+                terminal::data(&format!(
+                    "{verb} {freed}: {} removed, {} kept",
+                    report.removed, report.kept
+                ));
+            }
+            Verb::Verify { no_heal } => {
+                let screen = common.screen(Reasons::Summed);
+                let report = store.verify(!no_heal, &screen)?;
+                for damage in &report.damaged {
+                    terminal::data(&damage.to_string());
+                }
+                terminal::data(&format!(
+                    "{} looked at, {} damaged",
+                    report.checked,
+                    report.damaged.len()
+                ));
+                return Ok(u8::from(!report.damaged.is_empty() && no_heal));
+            }
+        }
+        Ok(0)
+    }
+}

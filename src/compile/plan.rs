@@ -1,0 +1,368 @@
+//! Plan: the lock's sources as steps, each after those it needs. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::CompileError;
+use super::rebar::{self, Needs};
+use super::step::{Content, Input, Step, StepKind};
+use crate::digest::Digest;
+use crate::lock::{Lock, Pin, Role, Source};
+use crate::manifest::Manifest;
+use crate::terms::Term;
+
+/// Everything that decides the steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Project<'a> {
+    /// The project's wishes.
+    pub manifest: &'a Manifest,
+    /// What it is built from.
+    pub lock: &'a Lock,
+    /// The content hash of the project's own files.
+    pub tree: Digest,
+    /// Its evaluated `rebar.config`.
+    pub config: &'a [Term],
+    /// The contents of the patch files, by their path in the manifest.
+    pub patches: &'a BTreeMap<String, Vec<u8>>,
+    /// The content hashes of the sources that the lock does not pin: path dependencies.
+    pub unpinned: &'a BTreeMap<String, Digest>,
+}
+
+/// The steps of a build; each stands after those it needs, the release is the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// Plans the build of a project.
+pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
+    let mut planner = Planner {
+        project,
+        steps: Vec::new(),
+        places: BTreeMap::new(),
+    };
+    for role in [Role::Plugin, Role::Dep] {
+        for source in project
+            .lock
+            .sources
+            .iter()
+            .filter(|source| source.role == role)
+        {
+            planner.visit(source, &mut Vec::new())?;
+        }
+    }
+    let release = planner.release();
+    planner.steps.push(release);
+    Ok(Plan {
+        steps: planner.steps,
+    })
+}
+
+struct Planner<'a> {
+    project: &'a Project<'a>,
+    steps: Vec<Step>,
+    places: BTreeMap<(Role, &'a str), usize>,
+}
+
+impl<'a> Planner<'a> {
+    fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
+        self.project
+            .lock
+            .sources
+            .iter()
+            .find(|source| source.role == role && source.app == app)
+    }
+
+    /// Plans a source after everything that it needs.
+    fn visit(&mut self, source: &'a Source, way: &mut Vec<&'a str>) -> Result<(), CompileError> {
+        if self
+            .places
+            .contains_key(&(source.role, source.app.as_str()))
+        {
+            return Ok(());
+        }
+        if way.contains(&source.app.as_str()) {
+            let names = way.iter().copied().chain([source.app.as_str()]);
+            return Err(CompileError::Cycle {
+                names: names.map(str::to_owned).collect(),
+            });
+        }
+        way.push(&source.app);
+        for dep in &source.deps {
+            if let Some(dep) = self.source(source.role, dep) {
+                self.visit(dep, way)?;
+            }
+        }
+        way.pop();
+        let step = self.step(source)?;
+        self.places
+            .insert((source.role, &source.app), self.steps.len());
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// Everything that these applications need, themselves included.
+    fn closure(&self, role: Role, apps: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let mut closure = BTreeSet::new();
+        let mut open: Vec<&'a str> = apps.into_iter().collect();
+        while let Some(app) = open.pop() {
+            let Some(source) = self.source(role, app) else {
+                continue;
+            };
+            if closure.insert(source.app.as_str()) {
+                open.extend(source.deps.iter().map(String::as_str));
+            }
+        }
+        closure
+    }
+
+    /// The plugins that `parent` asks for by name.
+    fn plugins(&self, parent: &str) -> BTreeSet<&'a str> {
+        let sources = self.project.lock.sources.iter();
+        let asked =
+            sources.filter(|source| source.role == Role::Plugin && source.parents.contains(parent));
+        asked.map(|source| source.app.as_str()).collect()
+    }
+
+    fn outputs(&self, role: Role, apps: &BTreeSet<&'a str>) -> Vec<Input> {
+        let input = |app: &&'a str| {
+            let source = self.source(role, app)?;
+            let step = *self.places.get(&(role, *app))?;
+            Some(Input {
+                at: place(source),
+                content: Content::Output(step),
+                label: label(source),
+            })
+        };
+        apps.iter().filter_map(input).collect()
+    }
+
+    fn step(&self, source: &'a Source) -> Result<Step, CompileError> {
+        let digest = source
+            .pin
+            .tree()
+            .or_else(|| self.project.unpinned.get(&source.app).copied());
+        let digest = digest.ok_or_else(|| CompileError::NoSource {
+            app: source.app.clone(),
+        })?;
+        let mut inputs = vec![Input {
+            at: place(source),
+            content: Content::Source(digest),
+            label: label(source),
+        }];
+        let deps = self.closure(source.role, source.deps.iter().map(String::as_str));
+        inputs.extend(self.outputs(source.role, &deps));
+        let plugins = if source.role == Role::Dep {
+            self.plugins(&source.app)
+        } else {
+            BTreeSet::new()
+        };
+        let config = self.config_for(source, &deps, &plugins);
+        inputs.extend(self.outputs(
+            Role::Plugin,
+            &self.closure(Role::Plugin, plugins.iter().copied()),
+        ));
+        let manifest = self.project.manifest;
+        let wish = manifest.deps.get(&source.app);
+        let mut env = environment(manifest);
+        env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        Ok(Step {
+            name: source.app.clone(),
+            kind: if source.role == Role::Plugin {
+                StepKind::Plugin
+            } else {
+                StepKind::Dep
+            },
+            inputs,
+            files: BTreeMap::from([("rebar.config".into(), config)]),
+            patches: self.patches(source)?,
+            stamp: source.describe.clone(),
+            argv: self.rebar3("compile"),
+            env,
+            output: place(source),
+        })
+    }
+
+    fn config_for(
+        &self,
+        source: &'a Source,
+        deps: &BTreeSet<&'a str>,
+        plugins: &BTreeSet<&'a str>,
+    ) -> Vec<u8> {
+        let mut needs = self.plugin_needs(plugins);
+        let project = self.project.config;
+        let profile = &self.project.manifest.build.profile;
+        if source.role == Role::Plugin {
+            needs.extend(self.plugin_needs(&BTreeSet::from([source.app.as_str()])));
+            return rebar::plugin_config(project, profile, &source.app, &needs);
+        }
+        let mut all: Vec<&str> = deps.iter().copied().collect();
+        all.push(&source.app);
+        needs.extend(deps.iter().map(|dep| Needs {
+            app: dep,
+            plugins: vec![],
+            deps: vec![],
+        }));
+        needs.push(Needs {
+            app: &source.app,
+            plugins: plugins.iter().copied().collect(),
+            deps: vec![],
+        });
+        rebar::dep_config(project, profile, &all, &needs)
+    }
+
+    /// What plugins and what they bring along need: each sees all that it brings along as its dependencies.
+    fn plugin_needs(&self, plugins: &BTreeSet<&'a str>) -> Vec<Needs<'a>> {
+        let all = self.closure(Role::Plugin, plugins.iter().copied());
+        let need = |app: &&'a str| {
+            let mut deps = self.closure(Role::Plugin, [*app]);
+            deps.remove(app);
+            let deps = if plugins.contains(app) {
+                deps.into_iter().collect()
+            } else {
+                vec![]
+            };
+            Needs {
+                app,
+                plugins: vec![],
+                deps,
+            }
+        };
+        all.iter().map(need).collect()
+    }
+
+    fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
+        let patches = self
+            .project
+            .manifest
+            .deps
+            .get(&source.app)
+            .map(|wish| wish.patches.as_slice());
+        let read = |patch: &crate::manifest::Patch| {
+            let bytes = self.project.patches.get(&patch.file);
+            bytes
+                .filter(|bytes| Digest::of(bytes) == patch.sha256)
+                .cloned()
+                .ok_or_else(|| CompileError::PatchChanged {
+                    app: source.app.clone(),
+                    file: patch.file.clone(),
+                })
+        };
+        patches.unwrap_or_default().iter().map(read).collect()
+    }
+
+    fn release(&self) -> Step {
+        let manifest = self.project.manifest;
+        let deps: BTreeSet<&'a str> = self.all(Role::Dep);
+        let plugins = self.plugins(&self.project.lock.project);
+        let mut needs = self.plugin_needs(&plugins);
+        needs.extend(deps.iter().map(|dep| Needs {
+            app: dep,
+            plugins: vec![],
+            deps: vec![],
+        }));
+        let [dep_list, plugin_list]: [Vec<&str>; 2] = [
+            deps.iter().copied().collect(),
+            plugins.iter().copied().collect(),
+        ];
+        let config = rebar::project_config(self.project.config, &dep_list, &plugin_list, &needs);
+        let label = format!("{} {}", manifest.project.name, manifest.project.version);
+        let mut inputs = vec![Input {
+            at: String::new(),
+            content: Content::Source(self.project.tree),
+            label,
+        }];
+        inputs.extend(self.outputs(Role::Dep, &deps));
+        inputs.extend(self.outputs(
+            Role::Plugin,
+            &self.closure(Role::Plugin, plugins.iter().copied()),
+        ));
+        let name = manifest
+            .release
+            .name
+            .as_ref()
+            .unwrap_or(&manifest.project.name);
+        let mut argv = self.rebar3("release");
+        if manifest.release.name.is_some() {
+            argv.extend(["-n".into(), name.clone()]);
+        }
+        Step {
+            name: manifest.project.name.clone(),
+            kind: StepKind::Release,
+            inputs,
+            files: BTreeMap::from([("rebar.config".into(), config)]),
+            patches: vec![],
+            stamp: Some(manifest.project.version.clone()),
+            argv,
+            env: environment(manifest),
+            output: format!("_build/{}/rel/{name}", manifest.build.profile),
+        }
+    }
+
+    fn all(&self, role: Role) -> BTreeSet<&'a str> {
+        let sources = self
+            .project
+            .lock
+            .sources
+            .iter()
+            .filter(|source| source.role == role);
+        sources.map(|source| source.app.as_str()).collect()
+    }
+
+    fn rebar3(&self, verb: &str) -> Vec<String> {
+        let profile = self.project.manifest.build.profile.as_str();
+        ["rebar3", "as", profile, verb].map(str::to_owned).into()
+    }
+}
+
+/// Where rebar3 looks for a source that lies ready.
+fn place(source: &Source) -> String {
+    let directory = if source.role == Role::Plugin {
+        "plugins"
+    } else {
+        "lib"
+    };
+    format!("_build/default/{directory}/{}", source.app)
+}
+
+/// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.
+fn label(source: &Source) -> String {
+    let version = match &source.pin {
+        Pin::Hex { version, .. } => version.clone(),
+        Pin::Git { commit, .. } => match source.wanted.strip_prefix("tag ") {
+            Some(tag) => tag.to_owned(),
+            None => commit.chars().take(12).collect(),
+        },
+        Pin::Url { sha256, .. } => sha256.hex().chars().take(12).collect(),
+        Pin::Path { path } => path.clone(),
+    };
+    format!("{} {version}", source.app)
+}
+
+/// The variables that every step of the project sees.
+fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
+    let mut env = fixed_environment();
+    env.extend(manifest.build.env.clone());
+    env
+}
+
+/// The variables that every command sees, whatever the host has.
+pub(super) fn fixed_environment() -> BTreeMap<String, String> {
+    let fixed = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ("HOME", "/tmp"),
+        ("LANG", "C.UTF-8"),
+        ("LC_ALL", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("TERM", "dumb"),
+        // What the store gives every file; compilers date `__DATE__` with it.
+        ("SOURCE_DATE_EPOCH", "315532800"),
+        ("ERL_FLAGS", "+S 2:2"),
+        ("REBAR_OFFLINE", "1"),
+        ("REBAR_CACHE_DIR", "/tmp/rebar3"),
+    ];
+    fixed
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}

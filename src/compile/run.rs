@@ -1,0 +1,416 @@
+//! Run: does a plan's steps, as many at once as the graph and the cores allow.
+//!
+//! A step's key is known when its inputs are, so the outputs' digests run down the graph: a dependency that
+//! was built again to the same bytes does not make those above it run again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Condvar, Mutex};
+use std::time::Instant;
+
+use super::plan::Plan;
+use super::step::{Content, Step, StepKind, key_of};
+use super::{CompileError, reason};
+use crate::digest::Digest;
+use crate::disk::{self, Kind};
+use crate::event::{Event, Observer};
+use crate::limits::STEP_WALL_S_MAX;
+use crate::sandbox::{self, Access, Bounds, Level, Mount, Reply, Room, Status};
+use crate::store::{HeldTree, Record, Store};
+use crate::toolchain::Toolchain;
+use crate::tree::{self, Placement};
+
+/// Where steps are done.
+pub struct Workshop<'a> {
+    /// Where sources come from and outputs go.
+    pub store: &'a Store,
+    /// The root that steps see.
+    pub toolchain: &'a Toolchain,
+    /// How strongly the room is closed.
+    pub level: Level,
+    /// Steps at once.
+    pub jobs: usize,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+}
+
+/// All outputs of a plan stand in the store.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The release directory as the project's own tool made it.
+    pub release: HeldTree,
+    /// The outputs of all steps, in the plan's order.
+    pub outputs: Vec<HeldTree>,
+    /// Steps whose outputs were in the store.
+    pub reused: usize,
+    /// Steps that ran.
+    pub built: usize,
+}
+
+/// Does every step of `plan` whose inputs are new, and returns all outputs.
+pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, CompileError> {
+    let board = Board {
+        work: Mutex::new(Work {
+            waiting: (0..plan.steps.len()).collect(),
+            outputs: vec![None; plan.steps.len()],
+            running: 0,
+            built: 0,
+            failure: None,
+        }),
+        news: Condvar::new(),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..workshop.jobs.clamp(1, plan.steps.len()) {
+            scope.spawn(|| board.labour(plan, workshop));
+        }
+    });
+    let work = board
+        .work
+        .into_inner()
+        .expect("no worker panics while it holds the board");
+    if let Some(failure) = work.failure {
+        return Err(failure);
+    }
+    let outputs: Vec<HeldTree> = work
+        .outputs
+        .into_iter()
+        .map(|output| output.expect("without a failure every step is done"))
+        .collect();
+    let release = outputs
+        .last()
+        .expect("a plan ends with the release")
+        .clone();
+    Ok(Compiled {
+        release,
+        reused: outputs.len() - work.built,
+        outputs,
+        built: work.built,
+    })
+}
+
+/// What the workers share.
+struct Board {
+    work: Mutex<Work>,
+    news: Condvar,
+}
+
+struct Work {
+    waiting: BTreeSet<usize>,
+    outputs: Vec<Option<HeldTree>>,
+    running: usize,
+    built: usize,
+    failure: Option<CompileError>,
+}
+
+impl Board {
+    /// Takes ready steps until none is left or one has failed.
+    fn labour(&self, plan: &Plan, workshop: &Workshop<'_>) {
+        let mut work = self
+            .work
+            .lock()
+            .expect("no worker panics while it holds the board");
+        loop {
+            if work.failure.is_some() || work.waiting.is_empty() {
+                return;
+            }
+            let ready = |index: &usize| {
+                plan.steps[*index]
+                    .needs()
+                    .all(|need| work.outputs[need].is_some())
+            };
+            let Some(index) = work.waiting.iter().copied().find(ready) else {
+                work = self
+                    .news
+                    .wait(work)
+                    .expect("no worker panics while it holds the board");
+                continue;
+            };
+            work.waiting.remove(&index);
+            work.running += 1;
+            let outputs = work.outputs.clone();
+            drop(work);
+            let done = attend(&plan.steps[index], &outputs, workshop);
+            work = self
+                .work
+                .lock()
+                .expect("no worker panics while it holds the board");
+            work.running -= 1;
+            match done {
+                Ok((output, built)) => {
+                    work.outputs[index] = Some(output);
+                    work.built += usize::from(built);
+                }
+                Err(failure) => work.failure = work.failure.take().or(Some(failure)),
+            }
+            self.news.notify_all();
+        }
+    }
+}
+
+/// Takes the step's output from the store, or runs it; tells whether it ran.
+fn attend(
+    step: &Step,
+    outputs: &[Option<HeldTree>],
+    workshop: &Workshop<'_>,
+) -> Result<(HeldTree, bool), CompileError> {
+    let store = workshop.store;
+    let output = |index: usize| {
+        outputs[index]
+            .as_ref()
+            .expect("every step's inputs stand before it")
+    };
+    let text = step.text(workshop.toolchain.root.digest(), |index| {
+        output(index).digest()
+    });
+    let key = key_of(&text);
+    let _turn = store.lock_step(key)?;
+    if let Some(record) = store.recall(key)?
+        && let Some((_, digest)) = record.outputs.first()
+        && let Some(held) = store.tree(*digest)?
+    {
+        workshop.observer.observe(&Event::StepReused {
+            name: &step.name,
+            digest: held.digest(),
+        });
+        return Ok((held, false));
+    }
+    let reason = reason::reason(store, step, &text)?;
+    workshop
+        .observer
+        .observe(&Event::StepStarted { name: &step.name });
+    let started = Instant::now();
+    let held = perform(step, outputs, workshop, key.digest())?;
+    store.remember(
+        key,
+        &Record {
+            inputs: text.clone(),
+            outputs: vec![("output".into(), held.digest())],
+        },
+    )?;
+    reason::note(store, step, &text)?;
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let digest = held.digest();
+    workshop.observer.observe(&Event::StepBuilt {
+        name: &step.name,
+        digest,
+        duration_ms,
+        reason: &reason,
+    });
+    Ok((held, true))
+}
+
+/// Lays the step's room out, runs its command and takes the output in.
+fn perform(
+    step: &Step,
+    outputs: &[Option<HeldTree>],
+    workshop: &Workshop<'_>,
+    key: Digest,
+) -> Result<HeldTree, CompileError> {
+    let store = workshop.store;
+    let scratch = store.scratch()?;
+    let work = scratch.path().join("build");
+    disk::create_dir(&work)?;
+    let mut mounts = vec![Mount {
+        host: work.clone(),
+        inside: "/build".into(),
+        access: Access::ReadWrite,
+    }];
+    for input in &step.inputs {
+        let at = work.join(&input.at);
+        disk::create_dir_all(&at)?;
+        match input.content {
+            Content::Source(digest) => {
+                let held = store.tree(digest)?.ok_or_else(|| CompileError::NoSource {
+                    app: step.name.clone(),
+                })?;
+                lay(store, &held, &at)?;
+            }
+            Content::Output(index) => {
+                let host = outputs[index]
+                    .as_ref()
+                    .expect("every step's inputs stand before it")
+                    .path()
+                    .to_owned();
+                let inside = format!("/build/{}", input.at);
+                mounts.push(Mount {
+                    host,
+                    inside,
+                    access: Access::ReadOnly,
+                });
+            }
+        }
+    }
+    let main = work.join(&step.inputs[0].at);
+    stamp(&main, step)?;
+    for (path, bytes) in &step.files {
+        disk::write_atomic(&work.join(path), bytes)?;
+    }
+    // What the project's own scripts and lock decided is in the configuration already.
+    for decided in ["rebar.config.script", "rebar.lock"] {
+        if step.kind == StepKind::Release {
+            disk::remove_file(&work.join(decided))?;
+        }
+    }
+    let logs = store.root().join("logs");
+    disk::create_dir_all(&logs)?;
+    let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
+    let room = Room {
+        env: step.env.clone(),
+        ..super::room(
+            workshop.toolchain.root.path(),
+            mounts,
+            vec![],
+            workshop.level,
+        )
+    };
+    if let Err(failure) = commands(step, &room, &work, &log, workshop) {
+        super::failed::keep(store, &step.name, &scratch, &room)?;
+        return Err(failure);
+    }
+    let output = work.join(&step.output);
+    if disk::status(&output)?.is_none_or(|status| status.kind != Kind::Directory) {
+        return Err(CompileError::NoOutput {
+            step: step.name.clone(),
+            output: step.output.clone(),
+            log,
+        });
+    }
+    // rebar3's own notes hold times; without them it compares artifacts, which is what is wanted.
+    disk::remove_tree(&output.join(".rebar3"))?;
+    Ok(store.insert_tree(&step.name, &output, None)?)
+}
+
+/// Lays a held tree out as a copy that may be written to.
+pub fn lay(store: &Store, held: &HeldTree, at: &Path) -> Result<(), CompileError> {
+    let listing = store.listing(held)?;
+    Ok(tree::place(
+        &listing,
+        held.path(),
+        at,
+        Placement::Copy,
+        crate::store::TREE_TIME,
+    )?)
+}
+
+/// Runs the step's patches and then its command.
+fn commands(
+    step: &Step,
+    room: &Room,
+    work: &Path,
+    log: &Path,
+    workshop: &Workshop<'_>,
+) -> Result<(), CompileError> {
+    for (number, patch) in step.patches.iter().enumerate() {
+        let file = format!(".rebeam-{number}.patch");
+        disk::write_atomic(&work.join(&file), patch)?;
+        let argv = [
+            "patch",
+            "-p1",
+            "--batch",
+            "--forward",
+            "--no-backup-if-mismatch",
+            "-i",
+        ];
+        let argv = argv
+            .map(str::to_owned)
+            .into_iter()
+            .chain([format!("/build/{file}")])
+            .collect();
+        let cwd = format!("/build/{}", step.inputs[0].at);
+        run(
+            step,
+            &Room {
+                argv,
+                cwd,
+                ..room.clone()
+            },
+            log,
+            workshop,
+        )?;
+        disk::remove_file(&work.join(&file))?;
+    }
+    run(
+        step,
+        &Room {
+            argv: step.argv.clone(),
+            ..room.clone()
+        },
+        log,
+        workshop,
+    )
+}
+
+fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<(), CompileError> {
+    let mut hear = |line: &str| {
+        workshop.observer.observe(&Event::StepOutput {
+            name: &step.name,
+            line,
+        });
+        Reply::Continue
+    };
+    let outcome = sandbox::run(room, log, &mut hear)?;
+    let how = match outcome.status {
+        Status::Exited(0) => return Ok(()),
+        Status::Exited(code) => format!("ended with exit code {code}"),
+        Status::Killed { signal } => format!("was killed by signal {signal}"),
+        Status::TimedOut => format!("took longer than {STEP_WALL_S_MAX} s and was killed"),
+    };
+    Err(CompileError::Failed {
+        step: step.name.clone(),
+        how,
+        tail: outcome.log_tail,
+        log: log.to_owned(),
+    })
+}
+
+/// User and group inside every room.
+pub(super) const USER: (u32, u32) = (1000, 1000);
+
+/// What every step may use. Two cores, whatever the host has, so that nothing can tell hosts apart.
+pub(super) fn bounds() -> Bounds {
+    Bounds {
+        wall_s: STEP_WALL_S_MAX,
+        memory_bytes: None,
+        processes: 4096,
+        file_bytes: 4 << 30,
+        cores: 2,
+    }
+}
+
+/// Writes the version into every `.app.src` of the source that asks git for it.
+fn stamp(main: &Path, step: &Step) -> Result<(), CompileError> {
+    let Some(version) = &step.stamp else {
+        return Ok(());
+    };
+    let mut directories = vec![main.join("src")];
+    if step.kind == StepKind::Release {
+        let apps = main.join("apps");
+        if disk::exists(&apps) {
+            directories.extend(disk::list(&apps)?.iter().map(|app| {
+                apps.join(std::ffi::OsString::from(
+                    String::from_utf8_lossy(app).into_owned(),
+                ))
+                .join("src")
+            }));
+        }
+    }
+    for directory in directories
+        .iter()
+        .filter(|directory| disk::exists(directory))
+    {
+        for name in disk::list(directory)?
+            .into_iter()
+            .filter(|name| name.ends_with(b".app.src"))
+        {
+            let path = directory.join(String::from_utf8_lossy(&name).into_owned());
+            let Ok(text) = disk::read_text(&path, crate::limits::TEXT_FILE_BYTES_MAX) else {
+                continue;
+            };
+            if let Some(stamped) = super::stamp::stamp(&text, version) {
+                disk::write_atomic(&path, stamped.as_bytes())?;
+                disk::set_time(&path, crate::store::TREE_TIME)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Debian: packages by way of signed indices, and what they need; package files, opened without dpkg.
+//!
+//! Trust runs from the archive keys that rebeam carries over `InRelease` to the index, and from the index to
+//! each package by SHA-256. A lock holds those, so only `resolve` reads an index.
+
+mod compression;
+mod control;
+mod deb;
+mod each;
+mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod index;
+mod mirror;
+mod pool;
+mod release;
+mod resolve;
+mod suite;
+mod version;
+
+use std::collections::BTreeSet;
+
+use crate::event::{Event, Observer};
+use crate::http::{Http, HttpError, Request};
+use crate::limits::DEB_BYTES_MAX;
+use crate::lock::{Deb, ToolchainLock};
+use crate::store::{HeldBlob, Store};
+
+pub use deb::unpack;
+pub(crate) use each::each;
+pub use error::DebianError;
+pub use mirror::{PRIMARY, PRIMARY_SECURITY};
+
+use index::Universe;
+use mirror::Mirror;
+use suite::Suite;
+
+/// Times that the closure is sought again because the pool lacks what an index names.
+const ROUNDS_MAX: usize = 8;
+
+/// What an index that is past its `Valid-Until` is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Nothing, at this time in seconds since 1970.
+    CheckedAt(i64),
+    /// As much as any: only where it is asked for by name, for snapshots and frozen mirrors.
+    Ignored,
+}
+
+/// A machine that Debian builds for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Architecture {
+    /// x86_64.
+    Amd64,
+    /// aarch64.
+    Arm64,
+}
+
+impl Architecture {
+    /// Returns the machine that this rebeam is made for.
+    pub fn own() -> Self {
+        if cfg!(target_arch = "aarch64") {
+            Self::Arm64
+        } else {
+            Self::Amd64
+        }
+    }
+
+    /// Returns Debian's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+/// Pins the packages of a toolchain: the preset's of this OTP, those wished for, and all that they need.
+///
+/// Reads the suite's indices: the newest versions of today.
+pub fn resolve(
+    otp: &str,
+    wished: &[String],
+    architecture: Architecture,
+    expiry: Expiry,
+    web: (&Http, &dyn Observer),
+) -> Result<ToolchainLock, DebianError> {
+    let suite = Suite::of_otp(otp).ok_or_else(|| DebianError::NoSuchOtp {
+        otp: otp.into(),
+        known: suite::known_otps(),
+    })?;
+    let mut indices = Vec::new();
+    let trust = release::Trust {
+        keyring: release::Keyring::archive(),
+        expiry,
+    };
+    for name in suite.parts() {
+        indices.push(index::fetch(&name, architecture.name(), &trust, web)?);
+    }
+    let mut seeds: BTreeSet<&str> = suite.packages().collect();
+    seeds.extend(wished.iter().map(String::as_str));
+    let wishes = resolve::Wishes {
+        seeds,
+        is_dropped: &suite::is_dropped,
+    };
+    let debs = available(&indices, &wishes, web)?;
+    let wished: BTreeSet<String> = wished.iter().cloned().collect();
+    Ok(ToolchainLock {
+        otp: otp.into(),
+        wished: wished.into_iter().collect(),
+        suite: suite.name.into(),
+        debs,
+    })
+}
+
+/// Resolves, and again without those versions that an index names and the pool does not have.
+///
+/// That happens where a mirror is behind its own index, or where a suite's updates are being put
+/// away. A lock of such versions could not be built.
+fn available(
+    indices: &[index::Index],
+    wishes: &resolve::Wishes<'_>,
+    web: (&Http, &dyn Observer),
+) -> Result<Vec<Deb>, DebianError> {
+    let mut left = BTreeSet::new();
+    for _ in 0..ROUNDS_MAX {
+        let universe = Universe::new(indices, &left);
+        let debs = resolve::closure(&universe, wishes)?;
+        let lacking = pool::lacking(&debs, web)?;
+        let known = left.len();
+        for package in lacking.iter().filter_map(|deb| universe.get(&deb.package)) {
+            let (source, version) = package.source();
+            let message = format!(
+                "`{source}` {version} is in the index of {} and not whole in its pool: another version is taken",
+                package.suite
+            );
+            if left.insert((source, version)) {
+                web.1.observe(&Event::Warned { message: &message });
+            }
+        }
+        if left.len() == known {
+            return Ok(debs);
+        }
+    }
+    Err(DebianError::Shifting)
+}
+
+/// Returns the address of Debian's archive for this machine, as the mirrors and the host's apt sources say.
+pub fn base_address(http: &Http) -> Result<String, DebianError> {
+    Mirror::Main.base(http)
+}
+
+/// Returns a package file out of the store, or fetches it: from a mirror, else from the pool.
+pub fn fetch(
+    deb: &Deb,
+    store: &Store,
+    http: &Http,
+    observer: &dyn Observer,
+) -> Result<HeldBlob, DebianError> {
+    if let Some(held) = store.blob(deb.sha256)? {
+        return Ok(held);
+    }
+    let name = format!("{} {}", deb.package, deb.version);
+    let url = pool::address(deb, http)?;
+    let scratch = store.scratch()?;
+    let file = scratch.path().join("deb");
+    let request = Request {
+        name: &name,
+        url: &url,
+        limit: deb.size.min(DEB_BYTES_MAX),
+        headers: &[],
+    };
+    match http.download(&request, &file, observer) {
+        Err(error @ HttpError::Gone { .. }) => {
+            return Err(DebianError::Left {
+                package: deb.package.clone(),
+                version: deb.version.clone(),
+                source: Box::new(error),
+            });
+        }
+        other => other?,
+    };
+    let stream = crate::disk::open(&file)?;
+    Ok(store.insert_blob(&name, stream, deb.size, Some(deb.sha256))?)
+}
+
+#[cfg(test)]
+mod tests;

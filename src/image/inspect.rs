@@ -1,0 +1,365 @@
+//! Inspect: what an image file says of itself, every digest checked.
+//!
+//! The file may come from anyone. Documents are small and read whole up to a limit; layers are hashed as
+//! a stream; the members' names are only looked up, never written anywhere.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read, Write as _};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+
+use super::ImageError;
+use super::members::Members;
+use crate::digest::{Digest, Hashing};
+use crate::limits::{LAYER_BYTES_MAX, TEXT_FILE_BYTES_MAX};
+use crate::release::{LOCK_PATH, PROVENANCE_PATH};
+
+/// What an image file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// The image's id: the digest of its configuration.
+    pub image_id: Digest,
+    /// The digest by which registries know it, where the file is an OCI layout too.
+    pub manifest_digest: Option<Digest>,
+    /// Names and tags.
+    pub names: Vec<String>,
+    /// `amd64` or `arm64`.
+    pub architecture: String,
+    /// When it says it was made.
+    pub created: Option<String>,
+    /// The command that it runs, and arguments.
+    pub entrypoint: Vec<String>,
+    /// Arguments behind the entry point.
+    pub cmd: Vec<String>,
+    /// The environment, as `NAME=value`.
+    pub env: Vec<String>,
+    /// User and group.
+    pub user: String,
+    /// The working directory.
+    pub directory: String,
+    /// Ports.
+    pub ports: Vec<String>,
+    /// Volumes.
+    pub volumes: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its layers, from the bottom.
+    pub layers: Vec<InspectedLayer>,
+    /// The text of the lock that it was built from, where rebeam made it.
+    pub lock: Option<String>,
+    /// How it was made, as JSON, where rebeam made it.
+    pub provenance: Option<String>,
+}
+
+/// One layer of an image file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InspectedLayer {
+    /// What made it, as its history says.
+    pub made_by: String,
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub bytes: u64,
+    /// Digest of the plain tar.
+    pub diff_id: Digest,
+    /// Bytes of the plain tar.
+    pub tar_bytes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DockerImage {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    manifests: Option<Vec<Descriptor>>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+struct OciManifest {
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    architecture: String,
+    created: Option<String>,
+    #[serde(default)]
+    config: Option<Run>,
+    rootfs: RootFs,
+    #[serde(default)]
+    history: Option<Vec<History>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "PascalCase", default)]
+struct Run {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    user: Option<String>,
+    working_dir: Option<String>,
+    exposed_ports: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    volumes: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    diff_ids: Vec<Digest>,
+}
+
+#[derive(Deserialize)]
+struct History {
+    #[serde(default)]
+    created_by: String,
+    #[serde(default)]
+    empty_layer: bool,
+}
+
+/// Reads an image file that rebeam or `docker save` wrote, and checks every digest in it.
+pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
+    let members = Members::read(path)?;
+    let docker: Vec<DockerImage> = members.json("manifest.json")?;
+    let [image] = docker.as_slice() else {
+        return Err(members.strange(format!("it holds {} images instead of one", docker.len())));
+    };
+    let config_bytes = members.document(&image.config)?;
+    let image_id = Digest::of(&config_bytes);
+    if let Some(promised) = digest_in(&image.config).filter(|promised| *promised != image_id) {
+        return Err(members.mismatch(&image.config, promised, image_id));
+    }
+    let config: Config = members.parse(&image.config, &config_bytes)?;
+    let diff_ids = &config.rootfs.diff_ids;
+    if diff_ids.len() != image.layers.len() {
+        return Err(members.strange(format!(
+            "its configuration names {} layers and its manifest {}",
+            diff_ids.len(),
+            image.layers.len()
+        )));
+    }
+    let manifest_digest = oci_manifest(&members, image_id, image.layers.len())?;
+    let mut made_by = history(&config).into_iter();
+    let (mut layers, mut papers) = (Vec::new(), BTreeMap::new());
+    for (name, diff_id) in image.layers.iter().zip(diff_ids) {
+        let made_by = made_by.next().unwrap_or_default();
+        layers.push(layer(&members, (name, *diff_id), made_by, &mut papers)?);
+    }
+    let run = config.config.unwrap_or_default();
+    let keys = |map: Option<BTreeMap<String, serde::de::IgnoredAny>>| {
+        map.unwrap_or_default().into_keys().collect()
+    };
+    Ok(Inspected {
+        image_id,
+        manifest_digest,
+        names: image.repo_tags.clone().unwrap_or_default(),
+        architecture: config.architecture,
+        created: config.created,
+        entrypoint: run.entrypoint.unwrap_or_default(),
+        cmd: run.cmd.unwrap_or_default(),
+        env: run.env.unwrap_or_default(),
+        user: run.user.unwrap_or_default(),
+        directory: run.working_dir.unwrap_or_default(),
+        ports: keys(run.exposed_ports),
+        volumes: keys(run.volumes),
+        labels: run.labels.unwrap_or_default(),
+        layers,
+        lock: papers.remove(LOCK_PATH),
+        provenance: papers.remove(PROVENANCE_PATH),
+    })
+}
+
+/// Checks the OCI half of the file against the Docker half.
+fn oci_manifest(
+    members: &Members,
+    image_id: Digest,
+    layers: usize,
+) -> Result<Option<Digest>, ImageError> {
+    if !members.contains("index.json") {
+        return Ok(None);
+    }
+    let index: Index = members.json("index.json")?;
+    // Docker 25.0.0 wrote `null` here.
+    let manifests = index.manifests.unwrap_or_default();
+    let Some(descriptor) = manifests.first() else {
+        return Ok(None);
+    };
+    let name = format!("blobs/sha256/{}", descriptor.digest.hex());
+    let bytes = members.document(&name)?;
+    let found = Digest::of(&bytes);
+    if found != descriptor.digest {
+        return Err(members.mismatch(&name, descriptor.digest, found));
+    }
+    let manifest: OciManifest = members.parse(&name, &bytes)?;
+    if manifest.config.digest != image_id {
+        return Err(members.mismatch("manifest.json", manifest.config.digest, image_id));
+    }
+    if manifest.layers.len() != layers {
+        return Err(members.strange("its two manifests name different layers".into()));
+    }
+    Ok(Some(descriptor.digest))
+}
+
+fn history(config: &Config) -> Vec<String> {
+    let entries = config.history.iter().flatten();
+    let filled = entries.filter(|entry| !entry.empty_layer);
+    filled.map(|entry| entry.created_by.clone()).collect()
+}
+
+/// Reads a layer once: both digests, and what rebeam laid into it.
+fn layer(
+    members: &Members,
+    (name, diff_id): (&str, Digest),
+    made_by: String,
+    papers: &mut BTreeMap<&'static str, String>,
+) -> Result<InspectedLayer, ImageError> {
+    let (blob, bytes) = members.open(name)?;
+    let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
+    let mut plain = HashRead::new(plain(&mut hashing).map_err(members.unreadable(name))?);
+    collect_papers(&mut plain, papers).map_err(members.unreadable(name))?;
+    plain
+        .drain(LAYER_BYTES_MAX)
+        .map_err(members.unreadable(name))?;
+    let (found, tar_bytes) = plain.finish();
+    if tar_bytes > LAYER_BYTES_MAX {
+        return Err(ImageError::TooLarge {
+            path: members.path.clone(),
+            member: name.to_owned(),
+            limit: LAYER_BYTES_MAX,
+        });
+    }
+    if found != diff_id {
+        return Err(members.mismatch(name, diff_id, found));
+    }
+    hashing.drain(u64::MAX).map_err(members.unreadable(name))?;
+    let (digest, _) = hashing.finish();
+    if let Some(promised) =
+        digest_in(name).filter(|promised| made_by_blob(name) && *promised != digest)
+    {
+        return Err(members.mismatch(name, promised, digest));
+    }
+    Ok(InspectedLayer {
+        made_by,
+        digest,
+        bytes,
+        diff_id,
+        tar_bytes,
+    })
+}
+
+/// Hands each layer of the file at `path` to `take`, from the bottom, as a plain tar.
+pub(super) fn each_layer<E: From<ImageError>>(
+    path: &Path,
+    take: &mut dyn FnMut(&mut dyn Read) -> Result<(), E>,
+) -> Result<(), E> {
+    let members = Members::read(path)?;
+    let docker: Vec<DockerImage> = members.json("manifest.json")?;
+    for name in docker.iter().flat_map(|image| &image.layers) {
+        let (blob, _) = members.open(name)?;
+        let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
+        let mut plain = plain(&mut hashing).map_err(members.unreadable(name))?;
+        take(&mut plain)?;
+    }
+    Ok(())
+}
+
+/// Tells whether a member's name is the digest of its own bytes; in old archives it is that of the plain tar.
+fn made_by_blob(name: &str) -> bool {
+    name.starts_with("blobs/sha256/")
+}
+
+fn plain<'a, R: Read>(blob: &'a mut HashRead<BufReader<R>>) -> io::Result<Box<dyn Read + 'a>> {
+    let head = blob.peek()?;
+    Ok(if head.starts_with(&[0x1f, 0x8b]) {
+        Box::new(MultiGzDecoder::new(blob))
+    } else if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(zstd::Decoder::new(blob)?)
+    } else {
+        Box::new(blob)
+    })
+}
+
+fn collect_papers(
+    layer: &mut impl Read,
+    papers: &mut BTreeMap<&'static str, String>,
+) -> io::Result<()> {
+    let mut archive = tar::Archive::new(layer.take(LAYER_BYTES_MAX));
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        let path = entry.path_bytes();
+        let wanted = [LOCK_PATH, PROVENANCE_PATH]
+            .into_iter()
+            .find(|name| path.as_ref() == name.as_bytes());
+        let Some(name) = wanted else {
+            continue;
+        };
+        let mut text = String::new();
+        entry
+            .by_ref()
+            .take(TEXT_FILE_BYTES_MAX)
+            .read_to_string(&mut text)?;
+        papers.insert(name, text);
+    }
+    Ok(())
+}
+
+/// A reader that hashes and counts what is read.
+struct HashRead<R> {
+    inner: R,
+    hashing: Hashing<io::Sink>,
+}
+
+impl<R: Read> HashRead<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            hashing: Hashing::new(io::sink()),
+        }
+    }
+
+    /// Reads the rest, as far as about `limit` bytes in all.
+    fn drain(&mut self, limit: u64) -> io::Result<()> {
+        let mut buffer = vec![0; 64 << 10];
+        while self.hashing.bytes() <= limit && self.read(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    fn finish(self) -> (Digest, u64) {
+        let (_, digest, bytes) = self.hashing.finish();
+        (digest, bytes)
+    }
+}
+
+impl<R: Read> HashRead<BufReader<R>> {
+    fn peek(&mut self) -> io::Result<&[u8]> {
+        io::BufRead::fill_buf(&mut self.inner)
+    }
+}
+
+impl<R: Read> Read for HashRead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hashing.write_all(&buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// Reads the digest that a member's name promises: `blobs/sha256/<hex>`, `<hex>.json`.
+fn digest_in(name: &str) -> Option<Digest> {
+    let file = name.rsplit('/').next()?;
+    Digest::from_hex(file.strip_suffix(".json").unwrap_or(file)).ok()
+}

@@ -1,0 +1,115 @@
+//! Layer: a part of the release as a blob of the store, made once.
+//!
+//! A layer's key is the hash of the image format and of every entry with its digest. The store remembers
+//! what a key became, so an unchanged part is neither read, tarred, compressed nor hashed again.
+
+use std::fmt::Write as _;
+
+use super::gzip::Members;
+use super::tar::{TarStream, check_name};
+use super::{ImageError, Layer};
+use crate::digest::Digest;
+use crate::disk;
+use crate::limits::LAYER_BYTES_MAX;
+use crate::lock::IMAGE_FORMAT;
+use crate::release::{Component, Content, RULES};
+use crate::store::{BuildKey, Record, Store};
+
+/// Makes the layer of a part, or takes it from the store.
+pub(super) fn layer(
+    component: &Component,
+    modified: u64,
+    store: &Store,
+) -> Result<Layer, ImageError> {
+    for path in component.entries.keys() {
+        check_name(path)?;
+    }
+    let key = key(component, modified);
+    if let Some(layer) = recall(component, key, store)? {
+        return Ok(layer);
+    }
+    let mut members = Members::new(TarStream::new(component.entries.iter(), modified));
+    let name = format!("layer {}", component.part.name());
+    let inserted = store.insert_blob(&name, &mut members, LAYER_BYTES_MAX, None);
+    let (mut stream, diff_id, tar_bytes) = members.finish();
+    if let Some(failure) = stream.take_failure() {
+        return Err(failure.into());
+    }
+    let blob = inserted?;
+    store.remember(
+        key,
+        &Record {
+            inputs: format!(
+                "layer {}, {} entries\n",
+                component.part.name(),
+                component.entries.len()
+            ),
+            outputs: vec![
+                ("blob".into(), blob.digest()),
+                (format!("tar of {tar_bytes} bytes"), diff_id),
+            ],
+        },
+    )?;
+    Ok(Layer {
+        part: component.part,
+        bytes: size(&blob)?,
+        blob,
+        diff_id,
+        tar_bytes,
+        reused: false,
+    })
+}
+
+/// Hashes what decides a layer's bytes.
+fn key(component: &Component, modified: u64) -> BuildKey {
+    let mut text =
+        format!("rebeam layer\nformat {IMAGE_FORMAT}\nrules {RULES}\nmodified {modified}\n");
+    let say = "writing to a String cannot fail";
+    for (path, node) in &component.entries {
+        let path = path.as_bytes().escape_ascii();
+        write!(text, "{path} {:o} {} {} ", node.mode, node.uid, node.gid).expect(say);
+        match &node.content {
+            Content::Directory => writeln!(text, "directory"),
+            Content::Symlink(target) => writeln!(text, "link {}", target.escape_ascii()),
+            // A file that was made here and the same file on disk are the same bytes.
+            Content::Bytes(bytes) => writeln!(text, "file {}", Digest::of(bytes).hex()),
+            Content::File { digest, .. } => writeln!(text, "file {}", digest.hex()),
+            Content::Beam { digest, .. } => writeln!(text, "stripped {}", digest.hex()),
+        }
+        .expect(say);
+    }
+    BuildKey::of(&text)
+}
+
+fn recall(
+    component: &Component,
+    key: BuildKey,
+    store: &Store,
+) -> Result<Option<Layer>, ImageError> {
+    let Some(record) = store.recall(key)? else {
+        return Ok(None);
+    };
+    let [(_, blob), (tar, diff_id)] = record.outputs.as_slice() else {
+        return Ok(None);
+    };
+    let tar_bytes = tar
+        .strip_prefix("tar of ")
+        .and_then(|text| text.strip_suffix(" bytes"))
+        .and_then(|text| text.parse().ok());
+    let (Some(tar_bytes), Some(blob)) = (tar_bytes, store.blob(*blob)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Layer {
+        part: component.part,
+        bytes: size(&blob)?,
+        blob,
+        diff_id: *diff_id,
+        tar_bytes,
+        reused: true,
+    }))
+}
+
+/// Returns the bytes of a blob.
+pub(super) fn size(blob: &crate::store::HeldBlob) -> Result<u64, ImageError> {
+    Ok(disk::status(blob.path())?.map_or(0, |status| status.size))
+}

@@ -1,0 +1,65 @@
+//! Unpack: lays the files of an image file out as a root, for `rebeam run`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::ImageError;
+use super::inspect::{Inspected, each_layer, inspect};
+use crate::archive::{self, Links, Rules, SpecialBits};
+use crate::limits::LAYER_BYTES_MAX;
+use crate::sandbox::{Bounds, Level, Reach, Room};
+
+/// Checks the image file at `archive` and lays its files out below the empty directory `root`.
+///
+/// The image must be for this machine to be of use; that is the caller's matter. Layers that remove files of lower
+/// layers are not of our making and are refused.
+pub fn unpack(archive: &Path, root: &Path) -> Result<Inspected, ImageError> {
+    let inspected = inspect(archive)?;
+    let rules = Rules {
+        bytes_max: LAYER_BYTES_MAX,
+        links: Links::Anywhere,
+        special_bits: SpecialBits::Dropped,
+        strip: 0,
+    };
+    each_layer(archive, &mut |layer| {
+        archive::unpack(layer, root, &rules, &|path| path).map_err(|source| ImageError::BadLayer {
+            path: archive.to_owned(),
+            source: Box::new(source),
+        })
+    })?;
+    Ok(inspected)
+}
+
+impl Inspected {
+    /// Returns the room in which the image starts as a container would, on the host's network.
+    pub fn room(&self, root: &Path, level: Level) -> Room {
+        let pairs = self.env.iter().filter_map(|pair| pair.split_once('='));
+        let env: BTreeMap<String, String> = pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let mut ids = self.user.split(':').map(|id| id.parse::<u32>().ok());
+        let uid = ids.next().flatten().unwrap_or(65_532);
+        let gid = ids.next().flatten().unwrap_or(uid);
+        Room {
+            root: root.to_owned(),
+            mounts: Vec::new(),
+            argv: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
+            env,
+            cwd: if self.directory.is_empty() {
+                "/".into()
+            } else {
+                self.directory.clone()
+            },
+            user: (uid, gid),
+            bounds: Bounds {
+                wall_s: u64::MAX,
+                memory_bytes: None,
+                processes: 65_536,
+                file_bytes: u64::MAX,
+                cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            },
+            reach: Reach::Host,
+            level,
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Detect: looks at a project that has no manifest yet, and writes the manifest that would fit it.
+//!
+//! Nothing is run: files are read as terms, and what only evaluation could tell is left open.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::form::Form;
+use super::rebar::{self, RebarError, RebarFacts};
+use super::{FILE_NAME, OTP_PRESETS};
+use crate::disk::{self, DiskError};
+use crate::explain::{Blame, Explain};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::terms::{self, Term};
+
+/// The preset for a project that does not say which OTP it wants.
+const OTP_DEFAULT: &str = "27";
+const VERSION_DEFAULT: &str = "0.1.0";
+/// Applications of one project that are looked at.
+const APPS_MAX: usize = 1000;
+
+/// What a look at a project's files tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Detected {
+    /// A name for the project that is an image's name too.
+    pub name: String,
+    /// Its version, or a first one.
+    pub version: String,
+    /// Whether there is a `rebeam.toml`, which must not be overwritten.
+    pub has_manifest: bool,
+    /// The facts of `rebar.config`, where there is one.
+    pub config: Option<RebarFacts>,
+    /// Whether a `rebar.config.script` changes that configuration.
+    pub has_script: bool,
+    /// Whether there is a `rebar.lock`.
+    pub has_lock: bool,
+    /// relx's releases, the first of which is built.
+    pub releases: Vec<NamedVersion>,
+    /// The project's own applications, sorted by name.
+    pub apps: Vec<NamedVersion>,
+    /// Directories with C or C++ code, relative to the project.
+    pub native: Vec<String>,
+    /// The least OTP version that `rebar.config` asks for, as written.
+    pub otp_minimum: Option<String>,
+    /// The preset that fits.
+    pub otp: String,
+    /// Files of build tools that rebeam does not drive yet.
+    pub others: Vec<&'static str>,
+}
+
+/// A release or application.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedVersion {
+    /// Its name.
+    pub name: String,
+    /// Its version, where it is written out and not computed.
+    pub version: Option<String>,
+}
+
+/// A project that cannot be looked at.
+#[derive(Debug, Error)]
+pub enum DetectError {
+    /// Neither `rebar.config` nor an application is there.
+    #[error("`{}` holds no rebar3 project{}", path.display(), beside(others))]
+    NoProject {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Files of other build tools.
+        others: Vec<&'static str>,
+    },
+    /// A manifest is there already.
+    #[error("`{}` exists and is not overwritten", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Its configuration cannot be read.
+    #[error(transparent)]
+    Rebar(#[from] RebarError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+fn beside(others: &[&str]) -> String {
+    match others {
+        [] => String::new(),
+        others => format!(", only `{}`", others.join("`, `")),
+    }
+}
+
+impl Explain for DetectError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::NoProject { .. } | Self::Exists { .. } => Blame::User,
+            Self::Rebar(error) => error.blame(),
+            Self::Disk(error) => error.blame(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoProject { .. } => {
+                Some("run it in the directory that holds `rebar.config`".to_owned())
+            }
+            Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
+            Self::Rebar(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+        }
+    }
+}
+
+/// Looks at the project in `dir` and changes nothing.
+pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
+    let has = |name: &str| disk::exists(&dir.join(name));
+    let config = match text(dir, "rebar.config")? {
+        Some(text) => Some(RebarFacts::read(&text, "rebar.config")?),
+        None => None,
+    };
+    let others = ["mix.exs", "erlang.mk", "gleam.toml"];
+    let others = others.into_iter().filter(|name| has(name)).collect();
+    let (mut apps, native) = applications(dir)?;
+    apps.sort_unstable();
+    if config.is_none() && apps.is_empty() {
+        let path = dir.to_owned();
+        return Err(DetectError::NoProject { path, others });
+    }
+    let own = config.as_ref().map_or(&[][..], |config| &config.terms);
+    let releases = releases(dir, own)?;
+    let otp_minimum = otp_minimum(own);
+    let mut detected = Detected {
+        has_manifest: has(FILE_NAME),
+        has_script: has("rebar.config.script"),
+        has_lock: has("rebar.lock"),
+        otp: preset(dir, otp_minimum.as_deref())?,
+        otp_minimum,
+        releases,
+        apps,
+        native,
+        others,
+        config,
+        ..Detected::default()
+    };
+    detected.name = detected.guess_name(dir);
+    detected.version = detected.guess_version();
+    Ok(detected)
+}
+
+fn text(dir: &Path, name: &str) -> Result<Option<String>, DiskError> {
+    let path = dir.join(name);
+    if !disk::exists(&path) {
+        return Ok(None);
+    }
+    disk::read_text(&path, TEXT_FILE_BYTES_MAX).map(Some)
+}
+
+/// Lists a directory's names; none where it does not exist.
+fn names(dir: &Path) -> Result<Vec<String>, DiskError> {
+    if !disk::exists(dir) {
+        return Ok(Vec::new());
+    }
+    let names = disk::list(dir)?.into_iter().take(APPS_MAX);
+    Ok(names
+        .filter_map(|name| String::from_utf8(name).ok())
+        .collect())
+}
+
+/// Finds the project's applications and the directories of their C code.
+fn applications(dir: &Path) -> Result<(Vec<NamedVersion>, Vec<String>), DiskError> {
+    let mut places = vec![String::new()];
+    for above in ["apps", "lib"] {
+        let below = names(&dir.join(above))?.into_iter();
+        places.extend(below.map(|name| format!("{above}/{name}/")));
+    }
+    let (mut apps, mut native) = (Vec::new(), Vec::new());
+    for place in places {
+        let sources = dir.join(format!("{place}src"));
+        if disk::exists(&dir.join(format!("{place}c_src"))) {
+            native.push(format!("{place}c_src"));
+        }
+        for file in names(&sources)? {
+            if let Some(name) = file.strip_suffix(".app.src") {
+                let text = disk::read_text(&sources.join(&file), TEXT_FILE_BYTES_MAX)?;
+                apps.push(NamedVersion {
+                    name: name.to_owned(),
+                    version: app_version(&text),
+                });
+            }
+        }
+    }
+    Ok((apps, native))
+}
+
+/// Returns the version of an application that writes it out; `git` is one that is computed.
+fn app_version(text: &str) -> Option<String> {
+    let terms = terms::parse_all(text).ok()?;
+    let [_, properties] = terms.first()?.tagged("application")? else {
+        return None;
+    };
+    written_version(terms::get(properties.as_list()?, "vsn")?)
+}
+
+fn written_version(version: &Term) -> Option<String> {
+    match version {
+        Term::String(text) if !matches!(text.as_str(), "git" | "semver") => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Reads relx's releases from `rebar.config`, its prod profile, or `relx.config`.
+fn releases(dir: &Path, own: &[Term]) -> Result<Vec<NamedVersion>, DetectError> {
+    let relx_file = match text(dir, "relx.config")? {
+        Some(text) => rebar::read_terms(&text, "relx.config")?,
+        None => Vec::new(),
+    };
+    let list = |terms, key| {
+        terms::get(terms, key)
+            .and_then(Term::as_list)
+            .unwrap_or_default()
+    };
+    let in_profile = list(list(list(own, "profiles"), "prod"), "relx");
+    let places = [list(own, "relx"), in_profile, &relx_file];
+    let releases = places.into_iter().flatten().filter_map(release);
+    Ok(releases.collect())
+}
+
+fn release(term: &Term) -> Option<NamedVersion> {
+    let [Term::Tuple(named), ..] = term.tagged("release")? else {
+        return None;
+    };
+    match named.as_slice() {
+        [Term::Atom(name), version] => Some(NamedVersion {
+            name: name.clone(),
+            version: written_version(version),
+        }),
+        _ => None,
+    }
+}
+
+fn otp_minimum(own: &[Term]) -> Option<String> {
+    let keys = ["minimum_otp_vsn", "require_min_otp_vsn"];
+    keys.into_iter()
+        .find_map(|key| terms::get(own, key)?.as_text())
+}
+
+/// Chooses the preset: what `.tool-versions` names, else the default, but no older than asked for.
+fn preset(dir: &Path, minimum: Option<&str>) -> Result<String, DiskError> {
+    let tools = text(dir, ".tool-versions")?.unwrap_or_default();
+    let named = tools.lines().find_map(|line| line.strip_prefix("erlang "));
+    let least = named.and_then(major).or_else(|| {
+        let default = major(OTP_DEFAULT);
+        minimum.and_then(major).max(default)
+    });
+    let fits = |preset: &&&str| major(preset) >= least;
+    let newest = OTP_PRESETS.last();
+    let chosen = OTP_PRESETS.iter().find(fits).or(newest);
+    Ok((*chosen.expect("there are presets")).to_owned())
+}
+
+/// Reads the major version at the start of `25.1`, `OTP-25` or `R16`.
+fn major(version: &str) -> Option<u32> {
+    let start = version.find(|c: char| c.is_ascii_digit())?;
+    let digits = version[start..]
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?;
+    digits.parse().ok()
+}
+
+/// Makes a name that an image may have out of any.
+fn image_name(name: &str) -> Option<String> {
+    let lower = name.to_lowercase();
+    let parts = lower.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
+    let plain: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    // Underscores are the rule in Erlang, so a name that is fine stays as it is.
+    let name = if Form::Name.fits(&lower) {
+        lower
+    } else {
+        plain.join("-")
+    };
+    Form::Name.fits(&name).then_some(name)
+}
+
+impl Detected {
+    fn guess_name(&self, dir: &Path) -> String {
+        let named = self.releases.first().or(self.apps.first());
+        let directory = disk::canonical(dir).ok();
+        let directory = directory.as_ref().and_then(|dir| dir.file_name());
+        let directory = directory.map(|name| name.to_string_lossy().into_owned());
+        let candidates = [named.map(|named| named.name.clone()), directory];
+        let mut names = candidates.into_iter().flatten();
+        names
+            .find_map(|name| image_name(&name))
+            .unwrap_or_else(|| "app".to_owned())
+    }
+
+    fn guess_version(&self) -> String {
+        let release = self.releases.first();
+        let app = release.map_or(self.apps.first(), |release| {
+            let same = self.apps.iter().find(|app| app.name == release.name);
+            same.or(self.apps.first())
+        });
+        let candidates = [release, app].into_iter().flatten();
+        let mut versions = candidates.filter_map(|named| named.version.as_deref());
+        // A tag knows no `+`, which semantic versions put before build metadata.
+        let version = versions.find_map(|version| {
+            let version = version.replace('+', "-");
+            Form::Version.fits(&version).then_some(version)
+        });
+        version.unwrap_or_else(|| VERSION_DEFAULT.to_owned())
+    }
+
+    /// Returns what was found, one fact a line.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(config) = &self.config {
+            let plugins = config.plugins.len() + config.project_plugins.len();
+            let deps = count(config.deps.len(), "dependency", "dependencies");
+            let plugins = count(plugins, "plugin", "plugins");
+            lines.push(format!("`rebar.config` with {deps} and {plugins}"));
+        }
+        if self.has_script {
+            lines.push("`rebar.config.script`, which `rebeam lock` evaluates".to_owned());
+        }
+        if self.has_lock {
+            lines.push("`rebar.lock`, which `rebeam lock` imports".to_owned());
+        }
+        for (kind, found) in [("release", &self.releases), ("application", &self.apps)] {
+            for named in found {
+                let version = named
+                    .version
+                    .as_deref()
+                    .unwrap_or("with a computed version");
+                lines.push(format!("{kind} `{}` {version}", named.name));
+            }
+        }
+        for place in &self.native {
+            lines.push(format!("C code in `{place}`"));
+        }
+        if let Some(minimum) = &self.otp_minimum {
+            lines.push(format!("OTP {minimum} or later is asked for"));
+        }
+        for other in &self.others {
+            lines.push(format!("`{other}`, which rebeam does not read"));
+        }
+        lines
+    }
+
+    /// Writes the manifest into `dir`, where there is none yet, and returns its path.
+    pub fn write_manifest(&self, dir: &Path) -> Result<PathBuf, DetectError> {
+        let path = dir.join(FILE_NAME);
+        if disk::exists(&path) {
+            return Err(DetectError::Exists { path });
+        }
+        let mut file = disk::create_new(&path, false)?;
+        disk::write_all(&mut file, &path, self.to_manifest_text().as_bytes())?;
+        Ok(path)
+    }
+
+    /// Returns a short manifest for the project, which [`super::Manifest::parse`] accepts.
+    pub fn to_manifest_text(&self) -> String {
+        let mut text =
+            String::from("# What rebeam builds, and with what. `rebeam lock` comes next.\n\n");
+        let release = self.releases.first().map(|release| release.name.as_str());
+        let mut line =
+            |line: &str| writeln!(text, "{line}").expect("writing to a String cannot fail");
+        line("[project]");
+        line(&format!("name = \"{}\"", self.name));
+        line(&format!("version = \"{}\"", self.version));
+        line("\n[toolchain]");
+        line(&format!(
+            "otp = \"{}\" # one of {}",
+            self.otp,
+            OTP_PRESETS.join(", ")
+        ));
+        if !self.native.is_empty() {
+            line("# Debian packages that the C code needs beside a compiler:");
+        }
+        line("# packages = [\"zlib1g-dev\"]");
+        if let Some(release) =
+            release.filter(|release| *release != self.name && Form::App.fits(release))
+        {
+            line("\n[release]");
+            line(&format!("name = \"{release}\""));
+        }
+        line("\n[image]");
+        line("# ports = [8080]");
+        line("# volumes = [\"/data\"]");
+        line("# shell = \"busybox\" # for remote_console");
+        text
+    }
+}
+
+fn count(number: usize, one: &str, many: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        number => format!("{number} {many}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

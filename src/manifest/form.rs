@@ -1,0 +1,221 @@
+//! Form: what a text in the manifest may be, as a check, in words, and for editors.
+
+use super::{OTP_PRESETS, Shell, Tool};
+use crate::digest::Digest;
+
+const IMAGE_NAME_BYTES_MAX: usize = 255;
+const TAG_BYTES_MAX: usize = 128;
+
+/// What a text may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Anything without NUL.
+    Any,
+    /// One component of an image's name.
+    Name,
+    /// A repository, perhaps with its registry, without a tag.
+    ImageName,
+    /// What a tag may be.
+    Version,
+    /// A preset.
+    Otp,
+    /// A build tool.
+    Tool,
+    /// A shell for the image.
+    Shell,
+    /// An Erlang application, release, profile or plugin.
+    App,
+    /// A Debian package.
+    Package,
+    /// An environment variable.
+    Variable,
+    /// `8080`, `8080/tcp`, `53/udp`.
+    Port,
+    /// `65532` or `65532:65532`.
+    User,
+    /// An absolute path in the image.
+    Absolute,
+    /// A path inside the project.
+    Inside,
+    /// SHA-256 in one of its spellings.
+    Sha256,
+    /// An address, the beginning of one, or a name: no white space.
+    Address,
+    /// A key of a label.
+    Label,
+}
+
+impl Form {
+    /// Tells whether a text has this form.
+    pub(super) fn fits(self, text: &str) -> bool {
+        match self {
+            Self::Any => !text.contains('\0'),
+            Self::Name => is_component(text),
+            Self::ImageName => is_image_name(text),
+            Self::Version => is_tag(text),
+            Self::Otp | Self::Tool | Self::Shell => self.choices().contains(&text),
+            Self::App => is_app(text),
+            Self::Package => is_package(text),
+            Self::Variable => is_variable(text),
+            Self::Port => port(text).is_some(),
+            Self::User => user(text).is_some(),
+            Self::Absolute => text.strip_prefix('/').is_some_and(is_path),
+            Self::Inside => is_path(text),
+            Self::Sha256 => sha256(text).is_some(),
+            Self::Address => !text.is_empty() && !text.contains(blank),
+            Self::Label => !text.is_empty() && !text.contains(char::is_control),
+        }
+    }
+
+    /// Says in words what a text must be.
+    pub(super) fn expected(self) -> String {
+        let plain = match self {
+            Self::Any => "a string without NUL",
+            Self::Name => {
+                "a name of lower-case letters and digits, parted by `.`, `_`, `__` or dashes"
+            }
+            Self::ImageName => {
+                "a repository like `shop` or `registry.example/team/shop`, without a tag"
+            }
+            Self::Version => {
+                "a version that can be a tag: letters, digits, `.`, `_` and `-`, at most 128"
+            }
+            Self::Otp | Self::Tool | Self::Shell => return self.one_of(),
+            Self::App => "an Erlang name like `cowboy`",
+            Self::Package => "the name of a Debian package like `libsnappy-dev`",
+            Self::Variable => "the name of a variable: letters, digits and `_`, no digit first",
+            Self::Port => "a port like `8080` or `53/udp`",
+            Self::User => "a user id like `65532`, or user and group like `65532:65532`",
+            Self::Absolute => "an absolute path like `/data`, without `.` and `..`",
+            Self::Inside => "a path inside the project, without `.` and `..`",
+            Self::Sha256 => "a SHA-256: 64 hex digits, or `sha256-` and base64",
+            Self::Address => "an address without blanks",
+            Self::Label => "the name of a label",
+        };
+        plain.to_owned()
+    }
+
+    fn one_of(self) -> String {
+        let choices = self.choices();
+        let quoted: Vec<_> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+        match quoted.as_slice() {
+            [only] => only.clone(),
+            _ => format!("one of {}", quoted.join(", ")),
+        }
+    }
+
+    /// Returns the texts that are allowed, where they are few.
+    pub(super) fn choices(self) -> Vec<&'static str> {
+        match self {
+            Self::Otp => OTP_PRESETS.to_vec(),
+            Self::Tool => vec![Tool::Rebar3.name()],
+            Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Tells whether a bare number is as good as a text.
+    pub(super) fn takes_numbers(self) -> bool {
+        matches!(self, Self::Port | Self::User)
+    }
+
+    /// Returns a regular expression for editors; it may allow a little more than [`Form::fits`].
+    pub(super) fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::Name => Some("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$"),
+            Self::Version => Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"),
+            Self::App => Some("^[A-Za-z0-9_][A-Za-z0-9_@+.-]*$"),
+            Self::Package => Some("^[a-z0-9][a-z0-9+.-]+$"),
+            Self::Variable => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
+            Self::Port => Some("^[0-9]{1,5}(/(tcp|udp|sctp))?$"),
+            Self::User => Some("^[0-9]{1,10}(:[0-9]{1,10})?$"),
+            Self::Absolute => Some("^/[^/]+(/[^/]+)*$"),
+            Self::Inside => Some("^[^/]+(/[^/]+)*$"),
+            Self::Address => Some("^\\S+$"),
+            _ => None,
+        }
+    }
+}
+
+fn blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control()
+}
+
+/// Checks one component of a repository's name (OCI distribution specification, "Pull").
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let parted = |separator: &str| {
+        matches!(separator, "" | "." | "_" | "__") || separator.chars().all(|c| c == '-')
+    };
+    text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.len() <= IMAGE_NAME_BYTES_MAX
+        && text.split(alphanumeric).all(parted)
+}
+
+fn is_image_name(text: &str) -> bool {
+    let registry = |name: &str| {
+        let (host, port) = name.split_once(':').unwrap_or((name, "5000"));
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+        !host.is_empty() && host.chars().all(plain) && port.parse::<u16>().is_ok()
+    };
+    let parts: Vec<_> = text.split('/').collect();
+    let repository = match parts.as_slice() {
+        [first, rest @ ..] if !rest.is_empty() && registry(first) => rest,
+        all => all,
+    };
+    text.len() <= IMAGE_NAME_BYTES_MAX && repository.iter().all(|part| is_component(part))
+}
+
+fn is_tag(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.starts_with(word)
+        && text.len() <= TAG_BYTES_MAX
+        && text.chars().all(|c| word(c) || matches!(c, '.' | '-'))
+}
+
+fn is_app(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '+' | '.' | '-');
+    (1..=128).contains(&text.len())
+        && text.chars().all(plain)
+        && !text.starts_with(['.', '-', '@', '+'])
+}
+
+fn is_package(text: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let plain = |c: char| alphanumeric(c) || matches!(c, '+' | '.' | '-');
+    (2..=128).contains(&text.len()) && text.starts_with(alphanumeric) && text.chars().all(plain)
+}
+
+fn is_variable(text: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.chars().all(word) && !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_path(text: &str) -> bool {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+    text.split('/').all(plain)
+}
+
+/// Reads a port and its protocol.
+pub(super) fn port(text: &str) -> Option<(u16, &str)> {
+    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let known = matches!(protocol, "tcp" | "udp" | "sctp");
+    let number = digits(number)?.parse().ok().filter(|number| *number != 0);
+    number.filter(|_| known).map(|number| (number, protocol))
+}
+
+/// Reads a user and its group; the group is the user's where it is left out.
+pub(super) fn user(text: &str) -> Option<(u32, u32)> {
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    Some((digits(user)?.parse().ok()?, digits(group)?.parse().ok()?))
+}
+
+fn digits(text: &str) -> Option<&str> {
+    text.chars().all(|c| c.is_ascii_digit()).then_some(text)
+}
+
+/// Reads a SHA-256 in one of its spellings.
+pub(super) fn sha256(text: &str) -> Option<Digest> {
+    text.parse().or_else(|_| Digest::from_hex(text)).ok()
+}

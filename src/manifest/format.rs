@@ -1,0 +1,257 @@
+//! Format: reads a `rebeam.toml` that has been checked into a [`Manifest`].
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use toml_edit::{Item, TableLike};
+
+use super::check;
+use super::error::ManifestError;
+use super::form::{self, Form};
+use super::{
+    BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, ImageWish, Manifest, Patch,
+    Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
+};
+use crate::disk;
+use crate::limits::TEXT_FILE_BYTES_MAX;
+
+const HEALTH_INTERVAL_S: u64 = 30;
+const HEALTH_TIMEOUT_S: u64 = 5;
+const HEALTH_RETRIES: u32 = 3;
+
+/// Says why a value can be read without an error: the walk over the table of keys came first.
+const CHECKED: &str = "the document was checked against the table of keys";
+
+impl Manifest {
+    /// Reads the manifest of the project in `dir`.
+    pub fn read(dir: &Path) -> Result<Self, ManifestError> {
+        let path = dir.join(FILE_NAME);
+        if !disk::exists(&path) {
+            return Err(ManifestError::Missing { path });
+        }
+        let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
+        let root = disk::canonical(dir)?;
+        build(&text, &path.display().to_string(), &root)
+    }
+
+    /// Reads a manifest's text. `path` is its file: it stands in errors, and mirrors that begin
+    /// with `./` or `../` are relative to its directory.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ManifestError> {
+        let root = path.parent().unwrap_or(Path::new("/"));
+        build(text, &path.display().to_string(), root)
+    }
+}
+
+fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError> {
+    let document = check::read(text, file)?;
+    let top = Section(Some(document.as_table()));
+    let project = project(&top.section("project"));
+    let image = image(&top.section("image"), &project.name);
+    let mirrors = top.texts_by_name("mirrors").into_iter();
+    Ok(Manifest {
+        toolchain: toolchain(&top.section("toolchain")),
+        build: tools(&top.section("build")),
+        deps: top.sections("deps", dep),
+        release: release(&top.section("release")),
+        mirrors: mirrors
+            .map(|(prefix, place)| (prefix, mirror(place, root)))
+            .collect(),
+        image,
+        project,
+    })
+}
+
+/// A table of the checked document, or none where it was left out.
+#[derive(Clone, Copy)]
+struct Section<'a>(Option<&'a dyn TableLike>);
+
+impl<'a> Section<'a> {
+    fn get(self, key: &str) -> Option<&'a Item> {
+        self.0?.get(key)
+    }
+
+    fn section(self, key: &str) -> Self {
+        Self(self.get(key).and_then(Item::as_table_like))
+    }
+
+    fn flag(self, key: &str) -> Option<bool> {
+        self.get(key)?.as_bool()
+    }
+
+    fn number(self, key: &str) -> Option<u64> {
+        let number = self.get(key)?.as_integer()?;
+        Some(u64::try_from(number).expect(CHECKED))
+    }
+
+    fn text(self, key: &str) -> Option<String> {
+        self.get(key)?.as_value().map(text)
+    }
+
+    fn texts(self, key: &str) -> Option<Vec<String>> {
+        Some(self.get(key)?.as_array()?.iter().map(text).collect())
+    }
+
+    /// Returns the texts of a list whose order means nothing.
+    fn sorted_texts(self, key: &str) -> Vec<String> {
+        let mut texts = self.texts(key).unwrap_or_default();
+        texts.sort_unstable();
+        texts.dedup();
+        texts
+    }
+
+    fn texts_by_name(self, key: &str) -> BTreeMap<String, String> {
+        let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
+        entries
+            .filter_map(|(name, item)| Some((name.to_owned(), text(item.as_value()?))))
+            .collect()
+    }
+
+    fn sections<T>(self, key: &str, read: impl Fn(&Self) -> T) -> BTreeMap<String, T> {
+        let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
+        entries
+            .map(|(name, item)| (name.to_owned(), read(&Self(item.as_table_like()))))
+            .collect()
+    }
+
+    /// Reads a list of tables, in brackets or under headers.
+    fn list<T>(self, key: &str, read: impl Fn(&Section<'_>) -> T) -> Vec<T> {
+        match self.get(key) {
+            Some(Item::ArrayOfTables(tables)) => tables
+                .iter()
+                .map(|table| read(&Section(Some(table))))
+                .collect(),
+            Some(item) => {
+                let values = item.as_array().into_iter().flatten();
+                let tables = values.filter_map(|value| value.as_inline_table());
+                tables.map(|table| read(&Section(Some(table)))).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Returns a text, or a number where one is as good.
+fn text(value: &toml_edit::Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.as_integer().expect(CHECKED).to_string(),
+    }
+}
+
+fn project(section: &Section<'_>) -> Project {
+    Project {
+        name: section.text("name").expect(CHECKED),
+        version: section.text("version").expect(CHECKED),
+    }
+}
+
+fn toolchain(section: &Section<'_>) -> ToolchainWish {
+    ToolchainWish {
+        otp: section.text("otp").expect(CHECKED),
+        packages: section.sorted_texts("packages"),
+    }
+}
+
+fn tool(section: &Section<'_>) -> Option<Tool> {
+    let name = section.text("tool")?;
+    Some(Tool::from_name(&name).expect(CHECKED))
+}
+
+fn tools(section: &Section<'_>) -> Build {
+    Build {
+        tool: tool(section).unwrap_or(Tool::Rebar3),
+        profile: section.text("profile").unwrap_or_else(|| "prod".to_owned()),
+        env: section.texts_by_name("env"),
+    }
+}
+
+fn dep(section: &Section<'_>) -> DepOverride {
+    DepOverride {
+        use_source: section.text("use"),
+        env: section.texts_by_name("env"),
+        patches: section.list("patches", patch),
+        ignore_plugins: section.sorted_texts("ignore-plugins"),
+        tool: tool(section),
+    }
+}
+
+fn patch(section: &Section<'_>) -> Patch {
+    let sha256 = section.text("sha256").expect(CHECKED);
+    Patch {
+        file: section.text("file").expect(CHECKED),
+        sha256: form::sha256(&sha256).expect(CHECKED),
+    }
+}
+
+fn release(section: &Section<'_>) -> ReleaseWish {
+    ReleaseWish {
+        name: section.text("name"),
+        keep_debug_info: section.flag("keep-debug-info").unwrap_or(false),
+        boot_timeout_s: section.number("boot-timeout").or(Some(BOOT_TIMEOUT_S)),
+    }
+}
+
+fn image(section: &Section<'_>, project: &str) -> ImageWish {
+    debug_assert!(
+        Form::ImageName.fits(project),
+        "a project's name is an image's"
+    );
+    let user = section.text("user");
+    let shell = section.text("shell");
+    let mut ports = section.texts("ports").unwrap_or_default();
+    for port in &mut ports {
+        let (number, protocol) = form::port(port).expect(CHECKED);
+        *port = format!("{number}/{protocol}");
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    ImageWish {
+        name: section.text("name").unwrap_or_else(|| project.to_owned()),
+        ports,
+        env: section.texts_by_name("env"),
+        user: user.map_or(USER, |user| form::user(&user).expect(CHECKED)),
+        volumes: section.sorted_texts("volumes"),
+        labels: section.texts_by_name("labels"),
+        health: section
+            .get("health")
+            .map(|_| health(&section.section("health"))),
+        entrypoint: section.texts("entrypoint"),
+        cmd: section.texts("cmd").unwrap_or_default(),
+        shell: shell.map_or(Shell::None, |shell| {
+            Shell::from_name(&shell).expect(CHECKED)
+        }),
+        tzdata: section.flag("tzdata").unwrap_or(false),
+        ca_certificates: section.flag("ca-certificates"),
+    }
+}
+
+fn health(section: &Section<'_>) -> HealthCheck {
+    let retries = section.number("retries");
+    HealthCheck {
+        command: section.texts("command").expect(CHECKED),
+        interval_s: section.number("interval").unwrap_or(HEALTH_INTERVAL_S),
+        timeout_s: section.number("timeout").unwrap_or(HEALTH_TIMEOUT_S),
+        retries: retries.map_or(HEALTH_RETRIES, |retries| {
+            u32::try_from(retries).expect(CHECKED)
+        }),
+    }
+}
+
+/// Returns a mirror's address: a path relative to the manifest becomes a `file://` address.
+fn mirror(place: String, root: &Path) -> String {
+    if !place.starts_with("./") && !place.starts_with("../") {
+        return place;
+    }
+    let mut path = PathBuf::from("/");
+    for part in root.join(&place).components() {
+        match part {
+            Component::Normal(name) => path.push(name),
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    let end = if place.ends_with('/') { "/" } else { "" };
+    format!("file://{}{end}", path.display())
+}

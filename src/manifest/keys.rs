@@ -1,0 +1,279 @@
+//! Keys: the one table of what a `rebeam.toml` may hold. The strict check walks it, and the schema
+//! for editors is made from it, so the two cannot drift apart.
+
+use super::form::Form;
+
+/// A key of a table.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) about: &'static str,
+    /// A line that would do, for keys that must be there.
+    pub(super) required: Option<&'static str>,
+}
+
+/// What stands behind a key.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number in a range.
+    Number(i64, i64),
+    /// A text.
+    Text(Form),
+    /// A list of texts.
+    Texts(Form),
+    /// A list of texts that is not empty.
+    Command,
+    /// Texts by free names.
+    TextMap(Form, Form),
+    /// A table with known keys.
+    Table(&'static [Key]),
+    /// Tables with known keys by free names.
+    TableMap(Form, &'static [Key]),
+    /// A list of tables with known keys.
+    Tables(&'static [Key]),
+}
+
+const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key {
+        name,
+        kind,
+        about,
+        required: None,
+    }
+}
+
+const fn required(
+    name: &'static str,
+    kind: Kind,
+    about: &'static str,
+    example: &'static str,
+) -> Key {
+    Key {
+        name,
+        kind,
+        about,
+        required: Some(example),
+    }
+}
+
+const SECONDS: Kind = Kind::Number(1, 3600);
+const ENV: Kind = Kind::TextMap(Form::Variable, Form::Any);
+
+/// The top of the file.
+pub(super) const TOP: &[Key] = &[
+    required(
+        "project",
+        Kind::Table(PROJECT),
+        "What is built.",
+        "[project]` with `name` and `version",
+    ),
+    required(
+        "toolchain",
+        Kind::Table(TOOLCHAIN),
+        "What it is built with.",
+        "[toolchain]` with `otp = \"27\"",
+    ),
+    key("build", Kind::Table(BUILD), "How it is built."),
+    key(
+        "deps",
+        Kind::TableMap(Form::App, DEP),
+        "What is done otherwise for one dependency, by application name.",
+    ),
+    key(
+        "release",
+        Kind::Table(RELEASE),
+        "What of the release matters.",
+    ),
+    key(
+        "image",
+        Kind::Table(IMAGE),
+        "What the image says of itself.",
+    ),
+    key(
+        "mirrors",
+        Kind::TextMap(Form::Address, Form::Address),
+        "Beginnings of addresses and what stands in their place, for git, hex, Debian and tarballs alike; the longest match wins. `./` and `../` are relative to this file.",
+    ),
+];
+
+const PROJECT: &[Key] = &[
+    required(
+        "name",
+        Kind::Text(Form::Name),
+        "The project's name; by default also the release's and the image's.",
+        "name = \"shop\"",
+    ),
+    required(
+        "version",
+        Kind::Text(Form::Version),
+        "The release's version, and the image's tag.",
+        "version = \"1.0.0\"",
+    ),
+];
+
+const TOOLCHAIN: &[Key] = &[
+    required(
+        "otp",
+        Kind::Text(Form::Otp),
+        "OTP's major version; each is a preset of Debian packages.",
+        "otp = \"27\"",
+    ),
+    key(
+        "packages",
+        Kind::Texts(Form::Package),
+        "Debian packages beside the preset's, for C and C++ code.",
+    ),
+];
+
+const BUILD: &[Key] = &[
+    key(
+        "tool",
+        Kind::Text(Form::Tool),
+        "The project's build tool; rebar3 by default.",
+    ),
+    key(
+        "profile",
+        Kind::Text(Form::App),
+        "The profile that the release is made with; prod by default.",
+    ),
+    key("env", ENV, "Variables that every build step sees."),
+];
+
+const DEP: &[Key] = &[
+    key(
+        "use",
+        Kind::Text(Form::Address),
+        "Which source decides where the closure asks for several: the name of the application that asks, or an address with `#` and a reference.",
+    ),
+    key("env", ENV, "Variables that this dependency's step sees."),
+    key(
+        "patches",
+        Kind::Tables(PATCH),
+        "Patch files, applied in order.",
+    ),
+    key(
+        "ignore-plugins",
+        Kind::Texts(Form::App),
+        "Plugins that are left out.",
+    ),
+    key(
+        "tool",
+        Kind::Text(Form::Tool),
+        "The tool that builds it, where the guess is wrong.",
+    ),
+];
+
+const PATCH: &[Key] = &[
+    required(
+        "file",
+        Kind::Text(Form::Inside),
+        "The patch file's path in the project.",
+        "file = \"patches/fix.patch\"",
+    ),
+    required(
+        "sha256",
+        Kind::Text(Form::Sha256),
+        "SHA-256 of the patch file.",
+        "sha256 = \"…\"",
+    ),
+];
+
+const RELEASE: &[Key] = &[
+    key(
+        "name",
+        Kind::Text(Form::App),
+        "relx's release name, where the project has several or it differs from the project's name.",
+    ),
+    key(
+        "keep-debug-info",
+        Kind::Flag,
+        "Whether beams keep their debug information and documentation; false by default.",
+    ),
+    key(
+        "boot-timeout",
+        SECONDS,
+        "Seconds that the release may take to start in the boot check; 30 by default.",
+    ),
+];
+
+const IMAGE: &[Key] = &[
+    key(
+        "name",
+        Kind::Text(Form::ImageName),
+        "The repository's name, without a tag; the project's by default.",
+    ),
+    key("ports", Kind::Texts(Form::Port), "Ports that are exposed."),
+    key("env", ENV, "Variables of the container."),
+    key(
+        "user",
+        Kind::Text(Form::User),
+        "User and group by number; 65532 by default.",
+    ),
+    key(
+        "volumes",
+        Kind::Texts(Form::Absolute),
+        "Directories that are volumes; the user may write to them.",
+    ),
+    key(
+        "labels",
+        Kind::TextMap(Form::Label, Form::Any),
+        "Labels of the image.",
+    ),
+    key(
+        "health",
+        Kind::Table(HEALTH),
+        "A command that the container runtime runs to see whether all is well.",
+    ),
+    key(
+        "entrypoint",
+        Kind::Command,
+        "An entry point in place of the emulator's.",
+    ),
+    key(
+        "cmd",
+        Kind::Texts(Form::Any),
+        "Arguments behind the entry point.",
+    ),
+    key(
+        "shell",
+        Kind::Text(Form::Shell),
+        "Which shell the image holds; none by default. busybox is for remote_console.",
+    ),
+    key(
+        "tzdata",
+        Kind::Flag,
+        "Whether time zone data is put in; false by default.",
+    ),
+    key(
+        "ca-certificates",
+        Kind::Flag,
+        "Whether the CA bundle is put in; by default where the release holds ssl.",
+    ),
+];
+
+const HEALTH: &[Key] = &[
+    required(
+        "command",
+        Kind::Command,
+        "Command and arguments.",
+        "command = [\"/app/bin/check\"]",
+    ),
+    key(
+        "interval",
+        SECONDS,
+        "Seconds between two checks; 30 by default.",
+    ),
+    key(
+        "timeout",
+        SECONDS,
+        "Seconds a check may take; 5 by default.",
+    ),
+    key(
+        "retries",
+        Kind::Number(1, 100),
+        "Failures in a row that count; 3 by default.",
+    ),
+];

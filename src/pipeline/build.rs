@@ -1,0 +1,232 @@
+//! Build: from a lock to an image file that was seen to start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::lock::{Configs, LockFailure, Update, lock, stale};
+use super::{Desk, quick, rooms};
+use crate::compile::{self, Compiled, Project, Workshop};
+use crate::digest::Digest;
+use crate::disk;
+use crate::event::Event;
+use crate::explain::Failure;
+use crate::fetch;
+use crate::image::{self, Image};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::lock::{IMAGE_FORMAT, Lock, Role};
+use crate::project::Survey;
+use crate::release::{self, Release};
+use crate::toolchain::{self, Toolchain};
+
+/// What is done about a stale lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is brought up to date.
+    Renewed,
+    /// It is an error: `--locked`.
+    Locked,
+    /// Nobody looks: `--frozen`.
+    Frozen,
+}
+
+/// How a build is done.
+#[derive(Debug, Clone)]
+pub struct BuildOptions {
+    /// What is done about a stale lock.
+    pub freshness: Freshness,
+    /// Where the image goes; `NAME-VERSION.tar` in the project by default.
+    pub output: Option<PathBuf>,
+    /// Whether the image must be seen to start before it is written.
+    pub boot_check: bool,
+}
+
+/// An image file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// The digest of its configuration.
+    pub image_id: Digest,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+}
+
+/// Builds the project's image and writes it, unless it stands there already.
+pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure> {
+    let output = options
+        .output
+        .clone()
+        .unwrap_or_else(|| default_output(desk));
+    if let Some(key) = quick::key(desk, options, &output)?
+        && let Some(packed) = quick::recall(desk, key, &output)?
+    {
+        let path = output.to_string_lossy();
+        let Packed {
+            image_id, manifest, ..
+        } = packed;
+        desk.observer.observe(&Event::ImageUpToDate {
+            path: &path,
+            image_id,
+            manifest,
+        });
+        return Ok(packed);
+    }
+    let lock = fresh_lock(desk, options.freshness)?;
+    let (image, release) = make(desk, &lock)?;
+    if options.boot_check {
+        rooms::boot_check(desk, &release)?;
+    }
+    let packed = write(desk, &image, &output)?;
+    if let Some(key) = quick::key(desk, options, &output)? {
+        quick::remember(desk, key, &packed)?;
+    }
+    Ok(packed)
+}
+
+/// Returns where the project's image is written: `NAME-VERSION.tar` in its root.
+pub fn default_output(desk: &Desk<'_>) -> PathBuf {
+    let project = &desk.manifest.project;
+    desk.root
+        .join(format!("{}-{}.tar", project.name, project.version))
+}
+
+fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
+    let Some(found) = Lock::read(desk.root)? else {
+        return match freshness {
+            Freshness::Renewed => lock(desk, &Update::nothing()),
+            _ => Err(LockFailure::Missing {
+                path: desk.root.to_owned(),
+            }
+            .into()),
+        };
+    };
+    if freshness == Freshness::Frozen {
+        return Ok(found);
+    }
+    let reasons = stale(desk, &found)?;
+    match freshness {
+        _ if reasons.is_empty() => Ok(found),
+        Freshness::Locked => Err(LockFailure::Stale { reasons }.into()),
+        _ => lock(desk, &Update::nothing()),
+    }
+}
+
+/// Makes the image of a lock: fetches, compiles, assembles.
+fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
+    fetch::fetch(lock, desk.store, desk.http, desk.observer)?;
+    let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
+    let compiled = compile(desk, lock, &toolchain)?;
+    let release = assemble(desk, lock, &toolchain, &compiled)?;
+    let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer)?;
+    Ok((image, release))
+}
+
+fn compile(desk: &Desk<'_>, lock: &Lock, toolchain: &Toolchain) -> Result<Compiled, Failure> {
+    let started = Instant::now();
+    let tree = Survey::new(desk.root)?.take(desk.store)?;
+    let project = &desk.manifest.project;
+    let config = Configs::new(desk, &lock.toolchain).terms(&project.name, &tree)?;
+    let patches = patches(desk)?;
+    let plan = compile::plan(&Project {
+        manifest: desk.manifest,
+        lock,
+        tree: tree.digest(),
+        config: &config,
+        patches: &patches,
+        unpinned: &BTreeMap::new(),
+    })?;
+    desk.observer.observe(&Event::BuildPlanned {
+        steps: plan.steps.len(),
+    });
+    let Desk {
+        store,
+        level,
+        jobs,
+        observer,
+        ..
+    } = *desk;
+    let compiled = compile::compile(
+        &plan,
+        &Workshop {
+            store,
+            toolchain,
+            level,
+            jobs,
+            observer,
+        },
+    )?;
+    desk.observer.observe(&Event::Built {
+        name: &project.name,
+        version: &project.version,
+        reused: compiled.reused,
+        built: compiled.built,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    Ok(compiled)
+}
+
+/// Reads the patch files that the manifest names.
+fn patches(desk: &Desk<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let mut patches = BTreeMap::new();
+    for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
+        let bytes = disk::read(&desk.root.join(&patch.file), TEXT_FILE_BYTES_MAX)?;
+        patches.insert(patch.file.clone(), bytes);
+    }
+    Ok(patches)
+}
+
+fn assemble(
+    desk: &Desk<'_>,
+    lock: &Lock,
+    toolchain: &Toolchain,
+    compiled: &Compiled,
+) -> Result<Release, Failure> {
+    let deps = lock
+        .sources
+        .iter()
+        .filter(|source| source.role == Role::Dep);
+    let dep_apps: BTreeSet<String> = deps.map(|source| source.app.clone()).collect();
+    let owners = toolchain.owners()?;
+    let listing = desk.store.listing(&compiled.release)?;
+    Ok(release::assemble(&release::Inputs {
+        release: compiled.release.path(),
+        listing: &listing,
+        toolchain: toolchain.root.path(),
+        owner: &|path| {
+            let owner = owners.of(&path.to_string())?;
+            Some(release::Package {
+                name: owner.package.clone(),
+                version: owner.version.clone(),
+            })
+        },
+        provider: &|library| owners.holding(library),
+        dep_apps: &dep_apps,
+        manifest: desk.manifest,
+        lock_text: &lock.to_text(),
+        provenance: &provenance(desk),
+    })?)
+}
+
+/// How the image was made, as it says in itself. No times, no paths, no host.
+fn provenance(desk: &Desk<'_>) -> String {
+    let value = serde_json::json!({ "image_format": IMAGE_FORMAT, "sandbox": desk.level.name() });
+    format!("{value}\n")
+}
+
+fn write(desk: &Desk<'_>, image: &Image, output: &Path) -> Result<Packed, Failure> {
+    let wish = &desk.manifest.image;
+    let bytes = image::write_archive(image, &wish.name, &desk.manifest.project.version, output)?;
+    desk.observer.observe(&Event::ImageWritten {
+        path: &output.to_string_lossy(),
+        image_id: image.image_id(),
+        manifest: image.manifest_digest(),
+        bytes,
+        unpacked_bytes: image.unpacked_bytes(),
+    });
+    Ok(Packed {
+        path: output.to_owned(),
+        image_id: image.image_id(),
+        manifest: image.manifest_digest(),
+    })
+}

@@ -1,0 +1,452 @@
+//! Lock: walks the project's closure level by level and pins what it finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
+
+use thiserror::Error;
+
+use super::Desk;
+use crate::compile::{self, Workshop};
+use crate::disk;
+use crate::event::Event;
+use crate::explain::{Explain, Failure};
+use crate::fetch::Doors;
+use crate::fetch::debian::{self, Architecture, Expiry};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::lock::{
+    self, IMAGE_FORMAT, Lock, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
+    ToolchainLock,
+};
+use crate::manifest::rebar::{self, RebarFacts};
+use crate::project;
+use crate::store::HeldTree;
+use crate::terms::Term;
+use crate::toolchain::{self, Toolchain};
+
+/// What is pinned anew although its wish did not change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Applications.
+    apps: BTreeSet<String>,
+    /// The toolchain.
+    toolchain: bool,
+    /// All applications.
+    all: bool,
+    /// An index of Debian's that is past its date counts as much as any.
+    pub expired_index: bool,
+}
+
+impl Update {
+    /// Nothing: what is pinned stays.
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// These applications; `toolchain` means the toolchain.
+    pub fn named(names: &[String]) -> Self {
+        let apps = names
+            .iter()
+            .filter(|name| *name != "toolchain")
+            .cloned()
+            .collect();
+        let toolchain = names.iter().any(|name| name == "toolchain");
+        Self {
+            apps,
+            toolchain,
+            ..Self::default()
+        }
+    }
+
+    /// All applications and the toolchain.
+    pub fn everything() -> Self {
+        Self {
+            toolchain: true,
+            all: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// The lock could not be made.
+#[derive(Debug, Error)]
+pub enum LockFailure {
+    /// Neither git nor the environment dates the project.
+    #[error("nothing dates the image: `{}` is in no git repository with a commit", path.display())]
+    NoDate {
+        /// The project's root.
+        path: PathBuf,
+    },
+    /// An application that is to be updated is not locked.
+    #[error("`{name}` is not in the lock, so it cannot be updated")]
+    UnknownUpdate {
+        /// What was named.
+        name: String,
+    },
+    /// The lock is stale and `--locked` was given.
+    #[error("the lock is stale:\n{}", reasons.iter().map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n"))]
+    Stale {
+        /// Which field of which entry, and why.
+        reasons: Vec<String>,
+    },
+    /// There is no lock.
+    #[error("there is no {} in `{}`", lock::FILE_NAME, path.display())]
+    Missing {
+        /// The project's root.
+        path: PathBuf,
+    },
+}
+
+impl Explain for LockFailure {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoDate { .. } => {
+                "commit the project, or set SOURCE_DATE_EPOCH to seconds since 1970".into()
+            }
+            Self::UnknownUpdate { .. } => {
+                "names are applications of rebeam.lock, or `toolchain`".into()
+            }
+            Self::Stale { .. } => "`rebeam lock` brings it up to date; look at the diff".into(),
+            Self::Missing { .. } => "`rebeam lock` makes one".into(),
+        })
+    }
+}
+
+/// Brings the project's lock up to date and writes it, unless it is equal.
+pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
+    let previous = Lock::read_previous(desk.root)?;
+    let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
+    let configs = Configs::new(desk, &toolchain);
+    let facts = project_facts(desk, &configs)?;
+    let kept = previous
+        .as_ref()
+        .map(|lock| keep(lock, update))
+        .transpose()?;
+    let imported = rebar_lock(desk)?;
+    let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    for conflict in &resolution.conflicts {
+        desk.observer.observe(&Event::Warned {
+            message: &conflict.to_string(),
+        });
+    }
+    let mut lock = Lock {
+        project: desk.manifest.project.name.clone(),
+        epoch: 0,
+        image_format: IMAGE_FORMAT,
+        toolchain,
+        sources: resolution.sources,
+    };
+    lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
+    if let Some(imported) = &imported {
+        for disagreement in imported.verify_against(&lock) {
+            desk.observer.observe(&Event::Warned {
+                message: &disagreement.to_string(),
+            });
+        }
+    }
+    let moved: Vec<String> = previous
+        .iter()
+        .flat_map(|old| lock::changes(old, &lock))
+        .map(|change| change.to_string())
+        .collect();
+    let rewritten = lock.write(desk.root)?;
+    let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
+    desk.observer.observe(&Event::Locked {
+        sources,
+        packages,
+        moved: &moved,
+        rewritten,
+    });
+    Ok(lock)
+}
+
+/// Returns what is stale in the project's lock, one reason each. Touches no network.
+pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
+    let lock = Lock::read(desk.root)?.ok_or_else(|| LockFailure::Missing {
+        path: desk.root.to_owned(),
+    })?;
+    stale(desk, &lock)
+}
+
+/// Returns what is stale in `lock`, one reason each.
+pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
+    let configs = Configs::new(desk, &lock.toolchain);
+    let facts = project_facts(desk, &configs)?;
+    Ok(lock::stale(lock, &facts, desk.manifest)
+        .iter()
+        .map(ToString::to_string)
+        .collect())
+}
+
+fn choose_toolchain(
+    desk: &Desk<'_>,
+    previous: Option<&Lock>,
+    update: &Update,
+) -> Result<ToolchainLock, Failure> {
+    let wish = &desk.manifest.toolchain;
+    let mut wished = wish.packages.clone();
+    wished.sort();
+    wished.dedup();
+    let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
+    if !update.toolchain {
+        if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
+            return Ok(lock.clone());
+        }
+        if let Some(preset) =
+            toolchain::preset(&wish.otp, Architecture::own()).filter(|preset| same(&preset))
+        {
+            return Ok(preset);
+        }
+    }
+    let expiry = if update.expired_index {
+        Expiry::Ignored
+    } else {
+        Expiry::CheckedAt(desk.now)
+    };
+    let web = (desk.http, desk.observer);
+    Ok(debian::resolve(
+        &wish.otp,
+        &wished,
+        Architecture::own(),
+        expiry,
+        web,
+    )?)
+}
+
+/// The previous lock without the entries that are to be pinned anew.
+fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
+    let known = |name: &&String| !lock.sources.iter().any(|source| source.app == **name);
+    if let Some(name) = update.apps.iter().find(known) {
+        return Err(LockFailure::UnknownUpdate { name: name.clone() });
+    }
+    let mut kept = lock.clone();
+    kept.sources
+        .retain(|source| !update.all && !update.apps.contains(&source.app));
+    Ok(kept)
+}
+
+fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
+    let path = desk.root.join("rebar.lock");
+    if !disk::exists(&path) {
+        return Ok(None);
+    }
+    Ok(Some(RebarLock::parse(&disk::read_text(
+        &path,
+        TEXT_FILE_BYTES_MAX,
+    )?)?))
+}
+
+/// What dates the image: what the environment says, else the previous lock while nothing else changes, else the newest
+/// commit of the project, else that of its sources.
+fn epoch(
+    desk: &Desk<'_>,
+    previous: Option<&Lock>,
+    lock: &Lock,
+    newest: Option<i64>,
+) -> Result<i64, Failure> {
+    if let Some(epoch) = desk.epoch {
+        return Ok(epoch);
+    }
+    if let Some(previous) = previous {
+        let dated = Lock {
+            epoch: previous.epoch,
+            ..lock.clone()
+        };
+        if dated == *previous {
+            return Ok(previous.epoch);
+        }
+    }
+    let own = project::newest_commit(desk.root)?;
+    Ok(own.or(newest).ok_or_else(|| LockFailure::NoDate {
+        path: desk.root.to_owned(),
+    })?)
+}
+
+fn resolve(
+    desk: &Desk<'_>,
+    configs: &Configs<'_>,
+    facts: &ProjectFacts,
+    previous: Option<&Lock>,
+    imported: Option<&RebarLock>,
+) -> Result<(Resolution, Option<i64>), Failure> {
+    let mut resolver = Resolver::new(facts, &desk.manifest.deps);
+    if let Some(previous) = previous {
+        resolver = resolver.with_previous(previous);
+    }
+    if let Some(imported) = imported {
+        resolver = resolver.with_rebar_lock(imported);
+    }
+    let mut newest = None;
+    loop {
+        let requests = resolver.next_level();
+        if requests.is_empty() {
+            return Ok((resolver.finish()?, newest));
+        }
+        let answers = at_once(desk.jobs.max(4), &requests, |request| {
+            answer(desk, configs, request)
+        })?;
+        newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
+        resolver.settle(answers.into_iter().map(|(settled, _)| settled).collect());
+    }
+}
+
+/// Fetches one wished source and reads its configuration.
+fn answer(
+    desk: &Desk<'_>,
+    configs: &Configs<'_>,
+    request: &Request,
+) -> Result<(Settled, Option<i64>), Failure> {
+    let found = Doors::new(desk.store, desk.http, desk.observer).answer(request)?;
+    let mut facts = configs.facts(&request.app, &found.tree)?;
+    facts = match found.deps {
+        Some(deps) => facts.with_package_deps(deps),
+        None => with_own_lock(facts, &found.tree)?,
+    };
+    let wish = desk.manifest.deps.get(&request.app);
+    let tool = wish
+        .and_then(|wish| wish.tool)
+        .unwrap_or(crate::manifest::Tool::Rebar3);
+    let settled = Settled {
+        app: request.app.clone(),
+        role: request.role,
+        pin: found.pin,
+        describe: found.describe,
+        tool,
+        facts,
+    };
+    Ok((settled, found.time))
+}
+
+/// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
+fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failure> {
+    let path = tree.path().join("rebar.lock");
+    if !disk::exists(&path) {
+        return Ok(facts);
+    }
+    let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
+    Ok(facts.with_lock(&rebar::read_terms(&text, "rebar.lock")?)?)
+}
+
+/// Does `work` for every item, `width` at once, and returns the results in the items' order.
+fn at_once<I: Sync, O: Send>(
+    width: usize,
+    items: &[I],
+    work: impl Fn(&I) -> Result<O, Failure> + Sync,
+) -> Result<Vec<O>, Failure> {
+    let next = Mutex::new(0..items.len());
+    let results: Vec<Mutex<Option<Result<O, Failure>>>> =
+        items.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..width.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let Some(index) = next.lock().expect("counting does not panic").next() else {
+                        return;
+                    };
+                    let result = work(&items[index]);
+                    *results[index].lock().expect("storing does not panic") = Some(result);
+                }
+            });
+        }
+    });
+    let take = |slot: Mutex<Option<Result<O, Failure>>>| {
+        slot.into_inner()
+            .expect("storing does not panic")
+            .expect("every item is worked on")
+    };
+    results.into_iter().map(take).collect()
+}
+
+/// Configurations, evaluated where they are code; the toolchain is put together only then.
+pub(super) struct Configs<'a> {
+    desk: Desk<'a>,
+    toolchain_lock: &'a ToolchainLock,
+    toolchain: OnceLock<Toolchain>,
+    /// One thread at a time puts the toolchain together.
+    gate: Mutex<()>,
+}
+
+impl<'a> Configs<'a> {
+    pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
+        Self {
+            desk: *desk,
+            toolchain_lock,
+            toolchain: OnceLock::new(),
+            gate: Mutex::new(()),
+        }
+    }
+
+    /// Returns the evaluated configuration of the application in `tree`.
+    pub(super) fn terms(&self, app: &str, tree: &HeldTree) -> Result<Vec<Term>, Failure> {
+        if !compile::is_code(tree.path()) {
+            return Ok(compile::read_config(app, tree.path())?);
+        }
+        let toolchain = self.toolchain()?;
+        let Desk {
+            store,
+            level,
+            jobs,
+            observer,
+            ..
+        } = self.desk;
+        let workshop = Workshop {
+            store,
+            toolchain,
+            level,
+            jobs,
+            observer,
+        };
+        Ok(compile::evaluate(app, tree, &workshop)?)
+    }
+
+    fn toolchain(&self) -> Result<&Toolchain, Failure> {
+        let _gate = self.gate.lock().expect("no holder of the gate panics");
+        if self.toolchain.get().is_none() {
+            let Desk {
+                store,
+                http,
+                observer,
+                ..
+            } = self.desk;
+            let made = toolchain::toolchain(self.toolchain_lock, store, http, observer)?;
+            drop(self.toolchain.set(made));
+        }
+        Ok(self.toolchain.get().expect("it was set above"))
+    }
+
+    fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
+        let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
+        if let Some(wish) = self.desk.manifest.deps.get(app) {
+            facts.ignore_plugins(&wish.ignore_plugins);
+        }
+        Ok(facts)
+    }
+}
+
+/// What the project states: its configuration, and those of its own applications.
+fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
+    let tree = project::Survey::new(desk.root)?.take(desk.store)?;
+    let name = desk.manifest.project.name.clone();
+    let config = configs.facts(&name, &tree)?;
+    let mut apps = BTreeMap::new();
+    for (app, home) in project::applications(desk.root)? {
+        // The configuration at the top is the project's own already.
+        let facts = match home == desk.root {
+            false => RebarFacts::from_terms(compile::read_config(&app, &home)?)?,
+            true => RebarFacts::default(),
+        };
+        apps.insert(app, facts);
+    }
+    let profile = desk.manifest.build.profile.clone();
+    let profiles = if profile == "default" {
+        vec![]
+    } else {
+        vec![profile]
+    };
+    Ok(ProjectFacts {
+        name,
+        profiles,
+        config,
+        apps,
+    })
+}

@@ -1,0 +1,62 @@
+//! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
+
+mod build;
+mod doctor;
+mod load;
+mod lock;
+mod quick;
+mod rooms;
+
+use std::path::Path;
+
+pub use build::{BuildOptions, Freshness, Packed, build, default_output};
+pub use doctor::examine;
+pub use load::{LoadFailure, load};
+pub use lock::{LockFailure, Update, check, lock};
+pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+
+use crate::digest::Digest;
+use crate::event::Observer;
+use crate::explain::Failure;
+use crate::fetch::{self, Doors};
+use crate::http::{Http, Mirrors, Network};
+use crate::manifest::Manifest;
+use crate::sandbox::Level;
+use crate::store::Store;
+
+/// What every verb works with.
+#[derive(Clone, Copy)]
+pub struct Desk<'a> {
+    /// The project's root, absolute.
+    pub root: &'a Path,
+    /// Its wishes.
+    pub manifest: &'a Manifest,
+    /// Where sources and results are kept.
+    pub store: &'a Store,
+    /// The way out.
+    pub http: &'a Http,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+    /// How strongly rooms are closed.
+    pub level: Level,
+    /// Things done at once.
+    pub jobs: usize,
+    /// The date of the image, where the environment says one (`SOURCE_DATE_EPOCH`).
+    pub epoch: Option<i64>,
+    /// The time of day in seconds since 1970: whether an index has expired, and nothing else.
+    pub now: i64,
+}
+
+/// Returns the content hash of a commit's tree: of `URL#COMMIT`.
+pub fn hash_git(
+    address: &str,
+    store: &Store,
+    network: Network,
+    observer: &dyn Observer,
+) -> Result<Digest, Failure> {
+    let http = Http::new(network, Mirrors::default());
+    Ok(fetch::hash_git(
+        address,
+        &Doors::new(store, &http, observer),
+    )?)
+}

@@ -1,0 +1,99 @@
+//! Quick: the build that has nothing to do. A look at every file's status proves it, in milliseconds.
+//!
+//! What decides an image is written down as one key: lock, manifest, patches, the project's
+//! files by status, and what the options say. The image that was made of it is remembered with the status of the
+//! written file; if that stands as it was left, it is up to date.
+
+use std::path::{Path, PathBuf};
+
+use super::Desk;
+use super::build::{BuildOptions, Packed};
+use crate::digest::Digest;
+use crate::disk;
+use crate::explain::Failure;
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::lock;
+use crate::manifest;
+use crate::project::Survey;
+use crate::store::{BuildKey, Record};
+
+/// Changes when what a build makes of the same inputs changes.
+const BUILD_VERSION: u32 = 1;
+
+/// Returns the key of everything that decides this build; `None` where a part of it is not there.
+pub(super) fn key(
+    desk: &Desk<'_>,
+    options: &BuildOptions,
+    output: &Path,
+) -> Result<Option<BuildKey>, Failure> {
+    let lock = desk.root.join(lock::FILE_NAME);
+    if !disk::exists(&lock) {
+        return Ok(None);
+    }
+    let read =
+        |path: PathBuf| disk::read(&path, TEXT_FILE_BYTES_MAX).map(|bytes| Digest::of(&bytes));
+    let mut text = format!("build {BUILD_VERSION}\nlock {}\n", read(lock)?);
+    text += &format!("manifest {}\n", read(desk.root.join(manifest::FILE_NAME))?);
+    text += &format!("project {}\n", Survey::new(desk.root)?.fingerprint());
+    for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
+        let path = desk.root.join(&patch.file);
+        if !disk::exists(&path) {
+            return Ok(None);
+        }
+        text += &format!("patch {}\n", read(path)?);
+    }
+    text += &format!(
+        "level {}\nboot check {}\n",
+        desk.level.name(),
+        options.boot_check
+    );
+    text += &format!("output {}\n", output.display());
+    Ok(Some(BuildKey::of(&text)))
+}
+
+/// Returns the image that was made of these inputs, if its file stands as it was left.
+pub(super) fn recall(
+    desk: &Desk<'_>,
+    key: BuildKey,
+    output: &Path,
+) -> Result<Option<Packed>, Failure> {
+    let Some(record) = desk.store.recall(key)? else {
+        return Ok(None);
+    };
+    let mut lines = record.inputs.lines();
+    if lines.next() != status(output)?.as_deref() {
+        return Ok(None);
+    }
+    let mut digest = || lines.next()?.parse::<Digest>().ok();
+    let (Some(image_id), Some(manifest)) = (digest(), digest()) else {
+        return Ok(None);
+    };
+    Ok(Some(Packed {
+        path: output.to_owned(),
+        image_id,
+        manifest,
+    }))
+}
+
+/// Remembers what was made.
+pub(super) fn remember(desk: &Desk<'_>, key: BuildKey, packed: &Packed) -> Result<(), Failure> {
+    let status = status(&packed.path)?.unwrap_or_default();
+    let inputs = format!("{status}\n{}\n{}\n", packed.image_id, packed.manifest);
+    Ok(desk.store.remember(
+        key,
+        &Record {
+            inputs,
+            outputs: vec![],
+        },
+    )?)
+}
+
+fn status(path: &Path) -> Result<Option<String>, Failure> {
+    let status = disk::status(path)?;
+    Ok(status.map(|status| {
+        format!(
+            "{} {} {}",
+            status.size, status.modified_ns, status.changed_ns
+        )
+    }))
+}

@@ -1,0 +1,165 @@
+//! Rooms: the commands that run beside a build: the boot check, `rebeam run`, `rebeam shell`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use thiserror::Error;
+
+use super::Desk;
+use super::lock::LockFailure;
+use crate::compile;
+use crate::disk;
+use crate::event::Event;
+use crate::explain::{Explain, Failure};
+use crate::image;
+use crate::lock::Lock;
+use crate::release::{self, BootVerdict, BootWatch, Release};
+use crate::sandbox::{self, Access, Level, Mount, Status};
+use crate::store::Store;
+use crate::toolchain;
+
+/// Seconds that a release may take to start and stop, where the manifest does not say.
+const BOOT_TIMEOUT_S: u64 = 30;
+
+/// The release did not pass the boot check.
+#[derive(Debug, Error)]
+pub enum BootFailure {
+    /// It did not start.
+    #[error(
+        "the release does not start from the image's files; its last words:\n{}",
+        words(lines)
+    )]
+    DidNotStart {
+        /// What it said last.
+        lines: Vec<String>,
+    },
+    /// It started and did not stop on SIGTERM.
+    #[error("the release starts, but does not stop in order on SIGTERM: {how}")]
+    DidNotStop {
+        /// How it ended.
+        how: String,
+    },
+}
+
+fn words(lines: &[String]) -> String {
+    lines
+        .iter()
+        .map(|line| format!("  | {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl Explain for BootFailure {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::DidNotStart { .. } => {
+                "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
+                 or build with `--no-boot-check`"
+            }
+            Self::DidNotStop { .. } => "container runtimes kill what does not stop; look at the shutdown times of its supervisors",
+        }.into())
+    }
+}
+
+/// Starts the release from exactly the image's files, waits until the node has started, and asks it to stop.
+pub(super) fn boot_check(desk: &Desk<'_>, release: &Release) -> Result<(), Failure> {
+    let scratch = desk.store.scratch()?;
+    let root = scratch.path().join("root");
+    disk::create_dir(&root)?;
+    release::lay_out(release, &root)?;
+    let timeout_s = desk
+        .manifest
+        .release
+        .boot_timeout_s
+        .unwrap_or(BOOT_TIMEOUT_S);
+    let room = release::boot_room(
+        release,
+        &root,
+        desk.manifest.image.user,
+        timeout_s,
+        desk.level,
+    );
+    let mut watch = BootWatch::default();
+    let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| {
+        watch.hear(line)
+    })?;
+    match watch.verdict(outcome.status) {
+        BootVerdict::Started => {}
+        BootVerdict::Failed { lines } => return Err(BootFailure::DidNotStart { lines }.into()),
+        BootVerdict::DidNotStop { how } => return Err(BootFailure::DidNotStop { how }.into()),
+    }
+    desk.observer.observe(&Event::BootChecked {
+        duration_ms: outcome.duration_ms,
+    });
+    Ok(())
+}
+
+/// Starts an image file in the sandbox, with the host's network and the caller's terminal.
+pub fn run(
+    store: &Store,
+    archive: &Path,
+    level: Level,
+    arguments: &[String],
+    env: &BTreeMap<String, String>,
+) -> Result<u8, Failure> {
+    let scratch = store.scratch()?;
+    let root = scratch.path().join("root");
+    disk::create_dir(&root)?;
+    let image = image::unpack(archive, &root)?;
+    let mut room = image.room(&root, level);
+    if !arguments.is_empty() {
+        room.argv.truncate(image.entrypoint.len());
+        room.argv.extend_from_slice(arguments);
+    }
+    room.env.extend(env.clone());
+    Ok(exit_code(sandbox::interactive(&room)?))
+}
+
+/// Opens a shell in the room that steps run in, with a copy of the project as `/build`.
+pub fn shell(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
+    let lock = Lock::read(desk.root)?.ok_or_else(|| LockFailure::Missing {
+        path: desk.root.to_owned(),
+    })?;
+    let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
+    let scratch = desk.store.scratch()?;
+    let build = scratch.path().join("build");
+    disk::create_dir(&build)?;
+    let tree = crate::project::Survey::new(desk.root)?.take(desk.store)?;
+    compile::lay(desk.store, &tree, &build)?;
+    let mounts = vec![Mount {
+        host: build,
+        inside: "/build".into(),
+        access: Access::ReadWrite,
+    }];
+    let room = compile::room(
+        toolchain.root.path(),
+        mounts,
+        shell_command(command),
+        desk.level,
+    );
+    Ok(exit_code(sandbox::interactive(&room)?))
+}
+
+/// Opens a shell in the room of the step that failed last, as it left it.
+pub fn shell_of_failed_step(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
+    let mut room = compile::failed_room(desk.store)?;
+    room.argv = shell_command(command);
+    Ok(exit_code(sandbox::interactive(&room)?))
+}
+
+fn shell_command(command: &[String]) -> Vec<String> {
+    if command.is_empty() {
+        vec!["/bin/bash".into(), "--norc".into()]
+    } else {
+        command.to_vec()
+    }
+}
+
+fn exit_code(status: Status) -> u8 {
+    match status {
+        Status::Exited(code) => u8::try_from(code).unwrap_or(1),
+        // What a shell reports of a killed command.
+        Status::Killed { signal } => u8::try_from(128 + signal).unwrap_or(255),
+        Status::TimedOut => 124,
+    }
+}

@@ -1,0 +1,331 @@
+//! Project: the project's own files, as a tree of the store, and the time that dates what is made of them.
+//!
+//! What git ignores is no part of a project, nor are the outputs of a build. A look at every file's status
+//! decides whether anything changed since the last time: contents are read only then.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use git2::Repository;
+use thiserror::Error;
+
+use crate::digest::Digest;
+use crate::disk::{self, DiskError, Kind, Status};
+use crate::explain::{Blame, Explain};
+use crate::limits::TREE_ENTRIES_MAX;
+use crate::store::{BuildKey, HeldTree, Record, Store, StoreError};
+use crate::tree::{RelPath, TreeError};
+
+/// The project's files could not be taken.
+#[derive(Debug, Error)]
+pub enum ProjectError {
+    /// There are more files than a project may have.
+    #[error("`{}` holds more than {limit} files", path.display())]
+    TooMany {
+        /// The project's root.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// The repository around the project could not be read.
+    #[error("the git repository of `{}` cannot be read", path.display())]
+    Git {
+        /// The project's root.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A path cannot be in a tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl Explain for ProjectError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Store(error) => error.blame(),
+            Self::Tree(error) => error.blame(),
+            Self::Disk(error) => error.blame(),
+            Self::TooMany { .. } | Self::Git { .. } => Blame::User,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            Self::Tree(error) => error.hint(),
+            Self::Disk(error) => error.hint(),
+            Self::TooMany { .. } => Some("name what is no source in `.gitignore`".into()),
+            Self::Git { path, .. } => {
+                Some(format!("`git -C {} fsck` looks for damage", path.display()))
+            }
+        }
+    }
+}
+
+/// Names at the project's top that are never sources: ours, git's and rebar3's.
+const NO_SOURCES: [&str; 6] = [
+    ".git",
+    "_build",
+    ".rebar3",
+    "rebeam.lock",
+    "rebeam.toml",
+    ".rebeam",
+];
+
+/// One file or link of the project with its status.
+struct Found {
+    path: RelPath,
+    status: Status,
+}
+
+/// The project's files by name and status, contents unread.
+pub struct Survey {
+    root: PathBuf,
+    files: Vec<Found>,
+}
+
+impl Survey {
+    /// Lists the project's files below `root`; a `.tar` at the top is taken for a built image.
+    pub fn new(root: &Path) -> Result<Self, ProjectError> {
+        let git = |source| ProjectError::Git {
+            path: root.to_owned(),
+            source,
+        };
+        let repository = match Repository::discover(root) {
+            Ok(repository) => Some(repository),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => None,
+            Err(error) => return Err(git(error)),
+        };
+        let mut survey = Self {
+            root: root.to_owned(),
+            files: Vec::new(),
+        };
+        for name in disk::list(root)? {
+            let text = String::from_utf8_lossy(&name);
+            if !NO_SOURCES.contains(&text.as_ref()) && !text.ends_with(".tar") {
+                survey.visit(RelPath::new(name)?, repository.as_ref())?;
+            }
+        }
+        Ok(survey)
+    }
+
+    fn visit(
+        &mut self,
+        path: RelPath,
+        repository: Option<&Repository>,
+    ) -> Result<(), ProjectError> {
+        let on_disk = path.under(&self.root);
+        let ignored = repository
+            .is_some_and(|repository| repository.is_path_ignored(&on_disk).unwrap_or(false));
+        let Some(status) = disk::status(&on_disk)?.filter(|_| !ignored) else {
+            return Ok(());
+        };
+        match status.kind {
+            Kind::Directory => {
+                for name in disk::list(&on_disk)?
+                    .into_iter()
+                    .filter(|name| name != b".git")
+                {
+                    self.visit(path.join(&name)?, repository)?;
+                }
+            }
+            Kind::Special => {}
+            Kind::File { .. } | Kind::Symlink => self.files.push(Found { path, status }),
+        }
+        if self.files.len() > TREE_ENTRIES_MAX {
+            return Err(ProjectError::TooMany {
+                path: self.root.clone(),
+                limit: TREE_ENTRIES_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the hash of every file's name, kind, size, times and identity.
+    pub fn fingerprint(&self) -> Digest {
+        let mut text = String::new();
+        for Found { path, status } in &self.files {
+            let Status {
+                kind,
+                size,
+                identity,
+                modified_ns,
+                changed_ns,
+            } = status;
+            writeln!(
+                text,
+                "{path:?} {kind:?} {size} {identity:?} {modified_ns} {changed_ns}"
+            )
+            .expect("writing to a String cannot fail");
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    /// Takes the files into the store, unless their fingerprint says that they are there.
+    pub fn take(&self, store: &Store) -> Result<HeldTree, ProjectError> {
+        let key = BuildKey::of(&format!("project files {}", self.fingerprint()));
+        if let Some(record) = store.recall(key)?
+            && let Some((_, digest)) = record.outputs.first()
+            && let Some(held) = store.tree(*digest)?
+        {
+            return Ok(held);
+        }
+        let scratch = store.scratch()?;
+        let copy = scratch.path().join("project");
+        disk::create_dir(&copy)?;
+        let now = disk::status(&copy)?.map_or(0, |status| status.changed_ns);
+        for Found { path, status } in &self.files {
+            self.copy(path, *status, &copy)?;
+        }
+        let held = store.insert_tree("the project", &copy, None)?;
+        // A file that changed in this very moment can change again without its times showing it.
+        let settled = |found: &Found| found.status.changed_ns + 1_000_000_000 < now;
+        if self.files.iter().all(settled) {
+            store.remember(
+                key,
+                &Record {
+                    inputs: String::new(),
+                    outputs: vec![("tree".into(), held.digest())],
+                },
+            )?;
+        }
+        Ok(held)
+    }
+
+    fn copy(&self, path: &RelPath, status: Status, to: &Path) -> Result<(), ProjectError> {
+        let (from, target) = (path.under(&self.root), path.under(to));
+        if let Some(parent) = path.parent() {
+            disk::create_dir_all(&parent.under(to))?;
+        }
+        match status.kind {
+            Kind::File { executable } => disk::copy_file(&from, &target, executable)?,
+            _ => disk::symlink(&disk::read_link(&from)?, &target)?,
+        }
+        Ok(())
+    }
+}
+
+/// Returns the project's own applications with their directories, where rebar3 looks for them: at the
+/// top, in `apps/*` and in `lib/*`.
+pub fn applications(root: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectError> {
+    let mut homes = vec![root.to_owned()];
+    for below in ["apps", "lib"] {
+        let below = root.join(below);
+        if disk::exists(&below) {
+            homes.extend(
+                disk::list(&below)?
+                    .iter()
+                    .map(|name| below.join(OsStr::from_bytes(name))),
+            );
+        }
+    }
+    let mut applications = BTreeMap::new();
+    for home in homes {
+        let src = home.join("src");
+        let names = if disk::exists(&src) {
+            disk::list(&src)?
+        } else {
+            vec![]
+        };
+        for name in names {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let app = name
+                .strip_suffix(".app.src")
+                .or_else(|| name.strip_suffix(".app.src.script"));
+            if let Some(app) = app {
+                applications.insert(app.to_owned(), home.clone());
+            }
+        }
+    }
+    Ok(applications)
+}
+
+/// Returns the time of the newest commit of the repository around `root`, in seconds since 1970.
+pub fn newest_commit(root: &Path) -> Result<Option<i64>, ProjectError> {
+    let git = |source| ProjectError::Git {
+        path: root.to_owned(),
+        source,
+    };
+    let repository = match Repository::discover(root) {
+        Ok(repository) => repository,
+        Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
+        Err(error) => return Err(git(error)),
+    };
+    match repository.head() {
+        Ok(head) => Ok(Some(head.peel_to_commit().map_err(git)?.time().seconds())),
+        Err(error) if error.code() == git2::ErrorCode::UnbornBranch => Ok(None),
+        Err(error) => Err(git(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, text: &str) {
+        disk::create_dir_all(path.parent().unwrap()).unwrap();
+        disk::write_atomic(path, text.as_bytes()).unwrap();
+    }
+
+    fn world() -> (tempfile::TempDir, PathBuf, Store) {
+        let world = tempfile::tempdir().unwrap();
+        let root = world.path().join("project");
+        write(&root.join("src/a.erl"), "-module(a).");
+        write(&root.join("src/a.app.src"), "{application, a, []}.");
+        let store = Store::open(&world.path().join("store")).unwrap();
+        (world, root, store)
+    }
+
+    #[test]
+    fn outputs_and_ignored_files_are_no_part_of_the_project() {
+        let (_world, root, store) = world();
+        let before = Survey::new(&root).unwrap().take(&store).unwrap();
+        Repository::init(&root).unwrap();
+        write(&root.join("_build/x"), "x");
+        write(&root.join("a-1.0.tar"), "x");
+        write(&root.join("rebeam.lock"), "x");
+        write(&root.join(".git/info/exclude"), "*.swp\n");
+        write(&root.join("src/a.swp"), "x");
+        assert_eq!(Survey::new(&root).unwrap().take(&store).unwrap(), before);
+        write(&root.join("src/b.erl"), "-module(b).");
+        assert_ne!(Survey::new(&root).unwrap().take(&store).unwrap(), before);
+    }
+
+    #[test]
+    fn a_change_right_after_a_look_is_seen() {
+        let (_world, root, store) = world();
+        for text in ["-module(a). % 1", "-module(a). % 2", "-module(a). % 3"] {
+            write(&root.join("src/a.erl"), text);
+            let held = Survey::new(&root).unwrap().take(&store).unwrap();
+            assert_eq!(
+                disk::read_text(&held.path().join("src/a.erl"), 100).unwrap(),
+                text
+            );
+        }
+    }
+
+    #[test]
+    fn applications_are_found_at_the_top_and_below_apps() {
+        let (_world, root, _store) = world();
+        write(&root.join("apps/b/src/b.app.src"), "");
+        let found = applications(&root).unwrap();
+        assert_eq!(
+            found,
+            BTreeMap::from([
+                ("a".into(), root.clone()),
+                ("b".into(), root.join("apps/b"))
+            ])
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! Boot: the room in which a release has to show that it starts.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use super::Release;
+use crate::sandbox::{Bounds, Level, Reach, Reply, Room, Status};
+
+/// What the node says once its boot script has run to the end.
+const MARK: &str = "rebeam_node_has_started";
+/// Lines that are told of a failed start.
+const LINES_MAX: usize = 20;
+
+/// Whether a release started and stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootVerdict {
+    /// Its boot script ran to the end, and it stopped when it was asked to.
+    Started,
+    /// It did not start; the last lines that it said.
+    Failed {
+        /// The lines, the last at the end.
+        lines: Vec<String>,
+    },
+    /// It started, and then did not stop in order.
+    DidNotStop {
+        /// `took longer than 30 s`, `ended with exit code 1`.
+        how: String,
+    },
+}
+
+/// Hears what a starting node says.
+#[derive(Debug, Default)]
+pub struct BootWatch {
+    started: bool,
+    last: VecDeque<String>,
+}
+
+impl BootWatch {
+    /// Takes a line; the answer asks the node to stop once it has started.
+    pub fn hear(&mut self, line: &str) -> Reply {
+        let line = line.trim_end();
+        if line.trim_matches('\'') == MARK {
+            self.started = true;
+            return Reply::Terminate;
+        }
+        if self.last.len() == LINES_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(line.to_owned());
+        Reply::Continue
+    }
+
+    /// Judges by what was heard and how the node ended.
+    pub fn verdict(self, status: Status) -> BootVerdict {
+        if !self.started {
+            return BootVerdict::Failed {
+                lines: self.last.into(),
+            };
+        }
+        let how = match status {
+            Status::Exited(0) => return BootVerdict::Started,
+            Status::Exited(code) => format!("it ended with exit code {code}"),
+            Status::Killed { signal } => format!("it was killed by signal {signal}"),
+            Status::TimedOut => "it went on until the time for the check was over".into(),
+        };
+        BootVerdict::DidNotStop { how }
+    }
+}
+
+/// Makes the room in which the release starts from `root`, where exactly the image's files stand.
+///
+/// The node is started as the image starts it. The emulator takes further arguments from
+/// `ERL_ZFLAGS`: after the boot script it prints a mark, and then it is asked to stop as a container's runtime asks.
+pub fn boot_room(
+    release: &Release,
+    root: &Path,
+    user: (u32, u32),
+    timeout_s: u64,
+    level: Level,
+) -> Room {
+    let mut env: BTreeMap<String, String> = release.start.env.clone();
+    let probe = format!("-eval 'erlang:display({MARK}).'");
+    let flags = env.entry("ERL_ZFLAGS".into()).or_default();
+    *flags = format!("{flags} {probe}").trim().to_owned();
+    let mut argv = release.start.entrypoint.clone();
+    argv.extend(release.start.cmd.clone());
+    Room {
+        root: root.to_owned(),
+        mounts: Vec::new(),
+        argv,
+        env,
+        cwd: release.start.directory.clone(),
+        user,
+        bounds: Bounds {
+            wall_s: timeout_s,
+            memory_bytes: None,
+            processes: 4096,
+            file_bytes: 1 << 30,
+            cores: 2,
+        },
+        reach: Reach::Closed,
+        level,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_says_the_mark_is_asked_to_stop() {
+        let mut watch = BootWatch::default();
+        assert_eq!(watch.hear("=PROGRESS REPORT=\r\n"), Reply::Continue);
+        assert_eq!(watch.hear("rebeam_node_has_started\r\n"), Reply::Terminate);
+        assert_eq!(watch.verdict(Status::Exited(0)), BootVerdict::Started);
+    }
+
+    #[test]
+    fn a_node_that_does_not_stop_has_not_passed() {
+        let mut watch = BootWatch::default();
+        watch.hear(MARK);
+        assert!(matches!(
+            watch.verdict(Status::TimedOut),
+            BootVerdict::DidNotStop { .. }
+        ));
+    }
+
+    #[test]
+    fn a_node_that_dies_is_quoted_at_its_end() {
+        let mut watch = BootWatch::default();
+        for number in 0..100 {
+            watch.hear(&format!("line {number}"));
+        }
+        let BootVerdict::Failed { lines } = watch.verdict(Status::Exited(0)) else {
+            panic!("it did not start");
+        };
+        assert_eq!(lines.len(), LINES_MAX);
+        assert_eq!(lines.last().unwrap(), "line 99");
+    }
+}

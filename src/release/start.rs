@@ -1,0 +1,103 @@
+//! Start: the command and environment by which an image starts its release.
+//!
+//! The emulator's launcher is called straight, without a shell between: the node is process 1 and hears
+//! SIGTERM itself, on which OTP's default handler stops all applications in order.
+
+use std::collections::BTreeMap;
+
+use super::spec::{Config, Spec};
+use super::{HOME, ReleaseError, Start};
+use crate::manifest::{ImageWish, Shell};
+
+/// The user's home in the image.
+pub(super) const USER_HOME: &str = "home/app";
+
+/// Settles how the release starts.
+pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseError> {
+    let by_script = match (spec.unfinished(), image.shell) {
+        (None, _) => false,
+        (Some(_), Shell::Busybox) => true,
+        // An entry point of the project's own may fill the files in itself.
+        (Some(_), Shell::None) if image.entrypoint.is_some() => false,
+        (Some(path), Shell::None) => return Err(ReleaseError::NeedsShell { path }),
+    };
+    let mut env = environment(spec, image);
+    if by_script {
+        env.insert("RELX_REPLACE_OS_VARS".into(), "true".into());
+        env.insert("RELX_OUT_FILE_PATH".into(), "/tmp".into());
+    }
+    env.extend(image.env.clone());
+    let entrypoint = match &image.entrypoint {
+        Some(own) => own.clone(),
+        None if by_script => vec![format!("/{HOME}/bin/{}", spec.name), "foreground".into()],
+        None => launcher(spec),
+    };
+    Ok(Start {
+        entrypoint,
+        cmd: image.cmd.clone(),
+        env,
+        directory: format!("/{HOME}"),
+    })
+}
+
+fn environment(spec: &Spec, image: &ImageWish) -> BTreeMap<String, String> {
+    let home = if image.user.0 == 0 {
+        "/root".into()
+    } else {
+        format!("/{USER_HOME}")
+    };
+    let bin = format!("/{HOME}/erts-{}/bin", spec.erts);
+    BTreeMap::from(
+        [
+            (
+                "PATH",
+                format!("{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ),
+            ("BINDIR", bin),
+            ("ROOTDIR", format!("/{HOME}")),
+            ("EMU", "beam".into()),
+            ("PROGNAME", "erl".into()),
+            ("HOME", home),
+            ("LANG", "C.UTF-8".into()),
+            // The release's own directory is not writable.
+            ("ERL_CRASH_DUMP", "/tmp/erl_crash.dump".into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
+fn launcher(spec: &Spec) -> Vec<String> {
+    let version = format!("/{HOME}/{}", spec.directory);
+    let library = format!("/{HOME}/lib");
+    let mut command = vec![format!("/{HOME}/erts-{}/bin/erlexec", spec.erts)];
+    let mut say = |words: &[&str]| command.extend(words.iter().map(|word| (*word).to_owned()));
+    // Without +Bd, Ctrl-C would open the emulator's menu, which nobody can answer.
+    say(&[
+        "-noinput",
+        "+Bd",
+        "-boot",
+        &format!("{version}/{}", spec.boot),
+    ]);
+    // relx writes its boot files with one or the other of these.
+    say(&[
+        "-boot_var",
+        "ERTS_LIB_DIR",
+        &library,
+        "-boot_var",
+        "SYSTEM_LIB_DIR",
+        &library,
+    ]);
+    if !spec.asks_for(&["-mode"]) {
+        say(&["-mode", "embedded"]);
+    }
+    if spec.sys_config == Some(Config::Plain) {
+        say(&["-config", &format!("{version}/sys")]);
+    }
+    if spec.vm_args == Some(Config::Plain) {
+        say(&["-args_file", &format!("{version}/vm.args")]);
+    }
+    if !spec.is_distributed() {
+        say(&["-start_epmd", "false"]);
+    }
+    command
+}

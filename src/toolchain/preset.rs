@@ -1,0 +1,149 @@
+//! Preset: the tested toolchains that rebeam carries, one lock file for each suite and machine.
+//!
+//! One package a line, so that an update is read as a diff.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::fetch::debian::Architecture;
+use crate::lock::{Deb, ToolchainLock};
+
+use super::ToolchainError;
+
+/// The version of the presets' form.
+const VERSION: u32 = 1;
+
+/// The presets, by OTP and machine.
+const PRESETS: [(&str, Architecture, &str); 8] = [
+    (
+        "23",
+        Architecture::Amd64,
+        include_str!("../../lockfiles/bullseye-amd64.lock"),
+    ),
+    (
+        "23",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/bullseye-arm64.lock"),
+    ),
+    (
+        "25",
+        Architecture::Amd64,
+        include_str!("../../lockfiles/bookworm-amd64.lock"),
+    ),
+    (
+        "25",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/bookworm-arm64.lock"),
+    ),
+    (
+        "27",
+        Architecture::Amd64,
+        include_str!("../../lockfiles/trixie-amd64.lock"),
+    ),
+    (
+        "27",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/trixie-arm64.lock"),
+    ),
+    (
+        "29",
+        Architecture::Amd64,
+        include_str!("../../lockfiles/forky-amd64.lock"),
+    ),
+    (
+        "29",
+        Architecture::Arm64,
+        include_str!("../../lockfiles/forky-arm64.lock"),
+    ),
+];
+
+/// Returns the toolchain that is preset for this OTP on this machine.
+pub fn preset(otp: &str, architecture: Architecture) -> Option<ToolchainLock> {
+    let (_, _, text) = PRESETS
+        .iter()
+        .find(|(known, machine, _)| *known == otp && *machine == architecture)?;
+    Some(read_preset(text).expect("the presets are data of ours, and a test reads them"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    otp: String,
+    suite: String,
+    debs: Vec<Line>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    package: String,
+    version: String,
+    architecture: String,
+    suite: String,
+    path: String,
+    size: u64,
+    sha256: Digest,
+}
+
+/// Reads a preset's text.
+pub fn read_preset(text: &str) -> Result<ToolchainLock, ToolchainError> {
+    let bad = |what: String| ToolchainError::BadPreset { what };
+    let file: File = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
+    if file.version != VERSION {
+        return Err(bad(format!("its version is {}", file.version)));
+    }
+    let debs = file.debs.into_iter().map(|line| Deb {
+        package: line.package,
+        version: line.version,
+        architecture: line.architecture,
+        sha256: line.sha256,
+        size: line.size,
+        path: line.path,
+        suite: line.suite,
+    });
+    let debs: Vec<Deb> = debs.collect();
+    if !debs.is_sorted() {
+        return Err(bad("its packages are not sorted".into()));
+    }
+    Ok(ToolchainLock {
+        otp: file.otp,
+        wished: Vec::new(),
+        suite: file.suite,
+        debs,
+    })
+}
+
+/// Writes a preset's text.
+pub fn write_preset(lock: &ToolchainLock) -> String {
+    let mut text = format!(
+        "# Debian {} with OTP {}: the packages of this preset. `rebeam update toolchain` takes newer ones.\n\
+         version = {VERSION}\notp = {}\nsuite = {}\ndebs = [\n",
+        lock.suite,
+        lock.otp,
+        quoted(&lock.otp),
+        quoted(&lock.suite)
+    );
+    for deb in &lock.debs {
+        writeln!(
+            text,
+            "  {{ package = {}, version = {}, architecture = {}, suite = {}, path = {}, size = {}, sha256 = {} }},",
+            quoted(&deb.package),
+            quoted(&deb.version),
+            quoted(&deb.architecture),
+            quoted(&deb.suite),
+            quoted(&deb.path),
+            deb.size,
+            quoted(&deb.sha256.to_string()),
+        )
+        .expect("writing to a String cannot fail");
+    }
+    text.push_str("]\n");
+    text
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}

@@ -1,0 +1,169 @@
+//! `rebeam build` and what follows from it.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+
+use super::harness::{Ran, World};
+
+fn image(world: &World) -> Vec<u8> {
+    fs::read(world.project().join("hello-1.0.0.tar")).unwrap()
+}
+
+#[test]
+fn two_builds_give_the_same_bytes_whatever_the_host_looks_like() {
+    let one = World::with("hello").with_own_store();
+    one.rebeam(&["build"]).succeeds();
+    let two = World::with("hello").with_own_store();
+    let mut command = two.command(&["build", "--jobs", "1"]);
+    command
+        .env("TZ", "Pacific/Auckland")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("USER", "somebody");
+    // SAFETY: umask is async-signal-safe and cannot fail.
+    #[expect(
+        unsafe_code,
+        reason = "the mask of a child process is set between fork and exec"
+    )]
+    unsafe {
+        command.pre_exec(|| {
+            libc::umask(0o077);
+            Ok(())
+        });
+    }
+    Ran::of(&command.output().unwrap()).succeeds();
+    assert!(image(&one) == image(&two), "the images differ");
+}
+
+#[test]
+fn an_ordinary_user_builds_the_same_bytes_as_root() {
+    let root = World::with("hello");
+    root.rebeam(&["build"]).succeeds();
+    let user = World::with("hello").with_empty_store();
+    let chown = std::process::Command::new("chown")
+        .args(["-R", "4242:4242"])
+        .arg(user.path(""))
+        .status()
+        .unwrap();
+    assert!(chown.success(), "this test runs as root");
+    let mut command = user.command(&["build"]);
+    command.uid(4242).gid(4242);
+    Ran::of(&command.output().unwrap()).succeeds();
+    assert!(image(&root) == image(&user), "the images differ");
+}
+
+#[test]
+fn a_second_build_does_nothing_and_leaves_the_file_alone() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    let path = world.project().join("hello-1.0.0.tar");
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    let again = world.rebeam(&["build"]).succeeds();
+    assert!(again.stderr.contains("up to date"), "{}", again.stderr);
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn a_change_in_the_project_builds_only_the_project() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    world.edit("src/hello_page.erl", "not found", "nothing here");
+    let built = world.rebeam(&["build", "--why"]).succeeds();
+    assert!(
+        built.stderr.contains("3 reused, 1 built"),
+        "{}",
+        built.stderr
+    );
+    assert!(
+        built.stderr.contains("hello 1.0.0 changed"),
+        "{}",
+        built.stderr
+    );
+}
+
+#[test]
+fn why_names_the_dependency_that_moved() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    let new = world.commit("words", "src/words.erl", "Unknown", "Unheard Of");
+    world.git("words", &["tag", "v0.3.0", &new]);
+    let old = world.commit("tinyhttp", "rebar.config", "v0.2.0", "v0.3.0");
+    world.git("tinyhttp", &["tag", "1.1.0", &old]);
+    world.edit(
+        "rebar.config",
+        "1.0.0\"}}},\n    {adler",
+        "1.1.0\"}}},\n    {adler",
+    );
+    let built = world.rebeam(&["build", "--why"]).succeeds();
+    for reason in ["words v0.2.0 → v0.3.0", "tinyhttp 1.0.0 → 1.1.0"] {
+        assert!(
+            built.stderr.contains(reason),
+            "{reason:?} is missing in:\n{}",
+            built.stderr
+        );
+    }
+    assert!(
+        built.stderr.contains("adler: nothing changed"),
+        "{}",
+        built.stderr
+    );
+}
+
+#[test]
+fn a_failing_step_shows_its_last_lines_and_its_room_can_be_entered() {
+    let world = World::with("hello").with_own_store();
+    world.edit("src/hello_page.erl", "answer(_Method", "answr(_Method");
+    world.rebeam(&["build"]).fails(
+        1,
+        &[
+            "step `hello` ended with exit code 1",
+            "answr",
+            "rebeam shell --failed",
+        ],
+    );
+    let looked = world
+        .rebeam(&["shell", "--failed", "--", "ls", "_build/default/lib"])
+        .succeeds();
+    assert_eq!(
+        looked.stdout, "adler\ntinyhttp\nwords\n",
+        "{}",
+        looked.stderr
+    );
+}
+
+#[test]
+fn a_moved_tag_does_not_change_what_is_locked() {
+    let world = World::with("hello").with_own_store();
+    world.rebeam(&["lock"]).succeeds();
+    let before = world.read("rebeam.lock");
+    let moved = world.commit("tinyhttp", "src/tinyhttp.erl", "bad request", "bad demand");
+    world.git("tinyhttp", &["tag", "-f", "1.0.0", &moved]);
+    world.rebeam(&["build"]).succeeds();
+    assert_eq!(world.read("rebeam.lock"), before);
+}
+
+#[test]
+fn a_vanished_commit_is_an_error_that_names_old_and_new() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let old = world.git("tinyhttp", &["rev-parse", "1.0.0"]);
+    let new = world.git(
+        "tinyhttp",
+        &["commit-tree", "-m", "rewritten", "1.0.0^{tree}"],
+    );
+    world.git("tinyhttp", &["update-ref", "refs/heads/main", &new]);
+    world.git("tinyhttp", &["tag", "-f", "1.0.0", &new]);
+    world.git(
+        "tinyhttp",
+        &["-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"],
+    );
+    let world = world.with_own_store();
+    world
+        .rebeam(&["build", "--frozen"])
+        .fails(3, &["tinyhttp", &old, &new]);
+}
+
+#[test]
+fn offline_names_what_is_missing() {
+    let world = World::with("hello").with_own_store();
+    world.rebeam(&["build", "--offline"]).fails(3, &["offline"]);
+}

@@ -1,0 +1,117 @@
+//! `rebeam lock`, `update` and `lock --check`.
+
+use super::harness::World;
+
+#[test]
+fn lock_pins_the_closure_and_writes_nothing_when_equal() {
+    let world = World::with("hello");
+    std::fs::remove_file(world.project().join("rebeam.lock")).ok();
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    for app in ["tinyhttp", "adler", "words"] {
+        let commit = world.git(app, &["rev-parse", "main"]);
+        assert!(
+            lock.contains(&format!("commit = \"{commit}\"")),
+            "{app}:\n{lock}"
+        );
+    }
+    let written = std::fs::metadata(world.project().join("rebeam.lock"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let again = world.rebeam(&["lock"]).succeeds();
+    assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
+    assert_eq!(
+        std::fs::metadata(world.project().join("rebeam.lock"))
+            .unwrap()
+            .modified()
+            .unwrap(),
+        written
+    );
+}
+
+#[test]
+fn the_fixtures_own_lock_is_current() {
+    let world = World::with("hello");
+    let checked = world.rebeam(&["lock", "--check"]);
+    assert_eq!(
+        (checked.code, checked.stdout.as_str()),
+        (0, ""),
+        "{}",
+        checked.stderr
+    );
+}
+
+#[test]
+fn a_branch_moves_only_when_asked() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let before = world.read("rebeam.lock");
+    let commit = world.commit(
+        "adler",
+        "src/adler.app.src",
+        "Adler-32 in C",
+        "Adler-32 in plain C",
+    );
+    world.rebeam(&["lock"]).succeeds();
+    assert_eq!(world.read("rebeam.lock"), before);
+    let moved = world.rebeam(&["update", "adler"]).succeeds();
+    assert!(moved.stderr.contains("adler"), "{}", moved.stderr);
+    assert!(world.read("rebeam.lock").contains(&commit));
+}
+
+#[test]
+fn a_stale_field_is_named() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    world.edit("rebar.config", "{branch, \"main\"}", "{tag, \"0.3.0\"}");
+    let checked = world.rebeam(&["lock", "--check"]);
+    assert_eq!(checked.code, 1, "{}", checked.stderr);
+    assert!(
+        checked.stdout.contains("adler") && checked.stdout.contains("tag 0.3.0"),
+        "{}",
+        checked.stdout
+    );
+    world
+        .rebeam(&["build", "--locked"])
+        .fails(1, &["stale", "adler", "rebeam lock"]);
+}
+
+#[test]
+fn a_configuration_script_is_evaluated_by_the_pinned_otp() {
+    let world = World::with("hello");
+    world.edit(
+        "rebar.config",
+        "{adler, {git, \"https://git.rebeam.test/adler.git\", {branch, \"main\"}}}",
+        "{adler, none}",
+    );
+    let script = "Adler = {adler, {git, \"https://git.rebeam.test/adler.git\", {tag, \"0.3.0\"}}},\n\
+        true = list_to_integer(erlang:system_info(otp_release)) >= 25,\n\
+        false = os:getenv(\"REBEAM_STORE\"),\n\
+        {deps, Deps} = lists:keyfind(deps, 1, CONFIG),\n\
+        lists:keystore(deps, 1, CONFIG, {deps, lists:keystore(adler, 1, Deps, Adler)}).\n";
+    world.write("rebar.config.script", script);
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("wanted = \"tag 0.3.0\""));
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_one() {
+    let world = World::with("hello");
+    world.edit("rebeam.toml", "[image]\nports", "[image]\nprots");
+    world
+        .rebeam(&["lock"])
+        .fails(1, &["rebeam.toml", "prots", "ports"]);
+}
+
+#[test]
+fn a_lock_with_merge_markers_is_refused() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    world.write(
+        "rebeam.lock",
+        &format!("<<<<<<< HEAD\n{lock}=======\n{lock}>>>>>>> other\n"),
+    );
+    world.rebeam(&["build"]).fails(1, &["rebeam.lock", "merge"]);
+}
