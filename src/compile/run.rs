@@ -4,7 +4,7 @@
 //! was built again to the same bytes does not make those above it run again.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -210,47 +210,7 @@ fn perform(
     let scratch = store.scratch()?;
     let work = scratch.path().join("build");
     disk::create_dir(&work)?;
-    let mut mounts = vec![Mount {
-        host: work.clone(),
-        inside: "/build".into(),
-        access: Access::ReadWrite,
-    }];
-    for input in &step.inputs {
-        let at = work.join(&input.at);
-        disk::create_dir_all(&at)?;
-        match input.content {
-            Content::Source(digest) => {
-                let held = store.tree(digest)?.ok_or_else(|| CompileError::NoSource {
-                    app: step.name.clone(),
-                })?;
-                lay(store, &held, &at)?;
-            }
-            Content::Output(index) => {
-                let host = outputs[index]
-                    .as_ref()
-                    .expect("every step's inputs stand before it")
-                    .path()
-                    .to_owned();
-                let inside = format!("/build/{}", input.at);
-                mounts.push(Mount {
-                    host,
-                    inside,
-                    access: Access::ReadOnly,
-                });
-            }
-        }
-    }
-    let main = work.join(&step.inputs[0].at);
-    stamp(&main, step)?;
-    for (path, bytes) in &step.files {
-        disk::write_atomic(&work.join(path), bytes)?;
-    }
-    // What the project's own scripts and lock decided is in the configuration already.
-    for decided in ["rebar.config.script", "rebar.lock"] {
-        if step.kind == StepKind::Release {
-            disk::remove_file(&work.join(decided))?;
-        }
-    }
+    let mounts = furnish(step, outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
     let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
@@ -278,6 +238,60 @@ fn perform(
     // rebar3's own notes hold times; without them it compares artifacts, which is what is wanted.
     disk::remove_tree(&output.join(".rebar3"))?;
     Ok(store.insert_tree(&step.name, &output, None)?)
+}
+
+/// Lays out everything that the step may write to, and says what else it sees.
+fn furnish(
+    step: &Step,
+    outputs: &[Option<HeldTree>],
+    store: &Store,
+    work: &Path,
+) -> Result<Vec<Mount>, CompileError> {
+    let mut mounts = vec![Mount {
+        host: work.to_owned(),
+        inside: "/build".into(),
+        access: Access::ReadWrite,
+    }];
+    for input in &step.inputs {
+        match input.content {
+            Content::Source(digest) => {
+                let missing = || CompileError::NoSource {
+                    app: step.name.clone(),
+                };
+                let held = store.tree(digest)?.ok_or_else(missing)?;
+                let at = below(work, &input.at);
+                disk::create_dir_all(&at)?;
+                lay(store, &held, &at)?;
+                stamp(&at, step)?;
+            }
+            Content::Output(index) => {
+                let output = outputs[index]
+                    .as_ref()
+                    .expect("every step's inputs stand before it");
+                let (host, inside) = (output.path().to_owned(), input.at.clone());
+                mounts.push(Mount {
+                    host,
+                    inside,
+                    access: Access::ReadOnly,
+                });
+            }
+        }
+    }
+    for (path, bytes) in &step.files {
+        disk::write_atomic(&work.join(path), bytes)?;
+    }
+    // What the project's own scripts and lock decided is in the configuration already.
+    for decided in ["rebar.config.script", "rebar.lock"] {
+        if step.kind == StepKind::Release {
+            disk::remove_file(&work.join(decided))?;
+        }
+    }
+    Ok(mounts)
+}
+
+/// Where a path of the room below `/build` stands on the host.
+fn below(work: &Path, inside: &str) -> PathBuf {
+    work.join(inside.trim_start_matches("/build").trim_start_matches('/'))
 }
 
 /// Lays a held tree out as a copy that may be written to.
@@ -316,7 +330,10 @@ fn commands(
             .into_iter()
             .chain([format!("/build/{file}")])
             .collect();
-        let cwd = format!("/build/{}", step.inputs[0].at);
+        let cwd = step
+            .inputs
+            .first()
+            .map_or_else(|| "/build".into(), |input| input.at.clone());
         run(
             step,
             &Room {

@@ -69,7 +69,7 @@ fn a_change_in_the_project_builds_only_the_project() {
     world.edit("src/hello_page.erl", "not found", "nothing here");
     let built = world.rebeam(&["build", "--why"]).succeeds();
     assert!(
-        built.stderr.contains("3 reused, 1 built"),
+        built.stderr.contains("4 reused, 1 built"),
         "{}",
         built.stderr
     );
