@@ -14,11 +14,25 @@ use crate::tree::{self, Entry, RelPath};
 const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 /// The names that a release's own script calls, and `remote_console` by hand.
-const APPLETS: [&str; 36] = [
-    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env", "expr",
-    "false", "find", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mkfifo", "mv", "od",
-    "printf", "ps", "readlink", "realpath", "rm", "sed", "sh", "sleep", "tail", "test", "tr",
-    "true", "xargs",
+const APPLETS: [&str; 51] = [
+    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "expr",
+    "false", "find", "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mkfifo", "mv",
+    "od", "printf", "ps", "pwd", "readlink", "realpath", "rm", "sed", "sh", "sleep", "sort",
+    "stat", "stty", "tail", "tee", "test", "touch", "tr", "true", "tty", "uname", "uniq", "vi",
+    "wc", "which", "whoami", "xargs",
+];
+
+/// Terminals that people sit at.
+const TERMINALS: [&str; 9] = [
+    "dumb",
+    "linux",
+    "screen",
+    "screen-256color",
+    "tmux-256color",
+    "vt100",
+    "vt220",
+    "xterm",
+    "xterm-256color",
 ];
 
 type Entries = BTreeMap<RelPath, Node>;
@@ -126,8 +140,25 @@ pub(super) fn wished(
         for applet in APPLETS {
             entries.insert(at(&format!("usr/bin/{applet}")), Node::link("busybox"));
         }
+        terminals(toolchain, &mut entries)?;
     }
     Ok(entries)
+}
+
+/// Takes the descriptions of common terminals: without its own, Erlang's shell falls back to one that
+/// cannot reach another node.
+fn terminals(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
+    for terminal in TERMINALS {
+        for directory in ["usr/lib/terminfo", "usr/share/terminfo"] {
+            let first = &terminal[..1];
+            let place = at(&format!("{directory}/{first}/{terminal}"));
+            if let Some(real) = resolve(toolchain, &place)? {
+                entries.insert(place, file(&real.under(toolchain), false)?);
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
