@@ -44,6 +44,8 @@ pub const STEP_LOG_BYTES_MAX: u64 = 8 << 20;
 pub const STEP_LOG_TAIL_LINES: usize = 40;
 /// Sources in one lock.
 pub const LOCK_SOURCES_MAX: usize = 10_000;
+/// Plugins that plugins need to be installed, one within the other.
+pub const PLUGIN_DEPTH_MAX: usize = 64;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
 /// Seconds that one step may take.

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled};
 use crate::digest::Digest;
 use crate::explain::{Blame, Explain as _};
+use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
 use crate::lock::{
     IMAGE_FORMAT, Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, ToolchainLock, git_url,
 };
@@ -559,6 +560,31 @@ fn an_imported_pin_is_offered_where_the_address_is_the_same() {
     let ran = world.run();
     assert!(ran.requests[0].imported.is_some());
     assert!(ran.requests[1].imported.is_none());
+}
+
+#[test]
+fn a_closure_without_end_is_refused_by_name() {
+    let names: Vec<String> = (0..=LOCK_SOURCES_MAX).map(|n| format!("n{n}@1")).collect();
+    let error = world(&deps(&names.join(" ")), &[])
+        .run()
+        .result
+        .unwrap_err();
+    assert!(
+        error.to_string().ends_with("(`LOCK_SOURCES_MAX`)"),
+        "{error}"
+    );
+
+    let next = |n: usize| (format!("p{n}@1"), plugins(&format!("p{}@1", n + 1)));
+    let chain: Vec<(String, String)> = (0..=PLUGIN_DEPTH_MAX).map(next).collect();
+    let chain: Vec<(&str, &str)> = chain
+        .iter()
+        .map(|(name, config)| (name.as_str(), config.as_str()))
+        .collect();
+    let error = world(&plugins("p0@1"), &chain).run().result.unwrap_err();
+    assert!(
+        error.to_string().ends_with("(`PLUGIN_DEPTH_MAX`)"),
+        "{error}"
+    );
 }
 
 #[test]
