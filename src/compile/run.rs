@@ -16,7 +16,7 @@ use crate::disk::{self, Kind};
 use crate::event::{Event, Observer};
 use crate::limits::STEP_WALL_S_MAX;
 use crate::sandbox::{self, Access, Bounds, Level, Mount, Reply, Room, Status};
-use crate::store::{HeldTree, Record, Store};
+use crate::store::{BuildKey, HeldTree, Record, Store};
 use crate::toolchain::Toolchain;
 use crate::tree::{self, Placement};
 
@@ -41,6 +41,8 @@ pub struct Compiled {
     pub release: HeldTree,
     /// The outputs of all steps, in the plan's order.
     pub outputs: Vec<HeldTree>,
+    /// The steps' keys, in the plan's order.
+    pub keys: Vec<BuildKey>,
     /// Steps whose outputs were in the store.
     pub reused: usize,
     /// Steps that ran.
@@ -53,6 +55,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         work: Mutex::new(Work {
             waiting: (0..plan.steps.len()).collect(),
             outputs: vec![None; plan.steps.len()],
+            keys: vec![None; plan.steps.len()],
             running: 0,
             built: 0,
             failure: None,
@@ -82,6 +85,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         .clone();
     Ok(Compiled {
         release,
+        keys: work.keys.into_iter().flatten().collect(),
         reused: outputs.len() - work.built,
         outputs,
         built: work.built,
@@ -97,6 +101,7 @@ struct Board {
 struct Work {
     waiting: BTreeSet<usize>,
     outputs: Vec<Option<HeldTree>>,
+    keys: Vec<Option<BuildKey>>,
     running: usize,
     built: usize,
     failure: Option<CompileError>,
@@ -136,8 +141,9 @@ impl Board {
                 .expect("no worker panics while it holds the board");
             work.running -= 1;
             match done {
-                Ok((output, built)) => {
+                Ok((output, key, built)) => {
                     work.outputs[index] = Some(output);
+                    work.keys[index] = Some(key);
                     work.built += usize::from(built);
                 }
                 Err(failure) => work.failure = work.failure.take().or(Some(failure)),
@@ -152,7 +158,7 @@ fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
-) -> Result<(HeldTree, bool), CompileError> {
+) -> Result<(HeldTree, BuildKey, bool), CompileError> {
     let store = workshop.store;
     let output = |index: usize| {
         outputs[index]
@@ -172,7 +178,7 @@ fn attend(
             name: &step.name,
             digest: held.digest(),
         });
-        return Ok((held, false));
+        return Ok((held, key, false));
     }
     let reason = reason::reason(store, step, &text)?;
     workshop
@@ -196,7 +202,7 @@ fn attend(
         duration_ms,
         reason: &reason,
     });
-    Ok((held, true))
+    Ok((held, key, true))
 }
 
 /// Lays the step's room out, runs its command and takes the output in.
