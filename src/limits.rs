@@ -30,6 +30,12 @@ pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
 pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
 /// Times a request is made before its error counts.
 pub const REQUEST_ATTEMPTS_MAX: u32 = 5;
+/// Redirects that one request follows.
+pub const REDIRECTS_MAX: u32 = 8;
+/// Seconds that one body may take to arrive, so that a dripping server does not hold a build for ever.
+pub const BODY_SECONDS_MAX: u64 = 3600;
+/// Repositories inside one another, as submodules.
+pub const SUBMODULE_DEPTH_MAX: usize = 8;
 /// Downloads under way at once.
 pub const DOWNLOADS_MAX: usize = 8;
 /// Bytes of a step's log that are kept; later output replaces the middle.

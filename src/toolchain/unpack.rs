@@ -1,5 +1,7 @@
 //! Unpack: each locked package as a tree of its own in the store.
 
+use std::sync::{Condvar, Mutex};
+
 use crate::disk;
 use crate::event::{Event, Observer};
 use crate::fetch::debian;
@@ -49,17 +51,17 @@ pub(super) fn packages<'a>(
         .collect();
     // The longest first, so that no core waits for one that began late.
     missing.sort_by_key(|(_, deb)| std::cmp::Reverse(deb.size));
-    let files = debian::each(&missing, DOWNLOADS_MAX, |(_, deb)| {
-        debian::fetch(deb, store, http, observer)
-    })?;
-    let missing: Vec<_> = missing.into_iter().zip(files).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let unpacked = debian::each(&missing, cores, |((_, deb), file)| {
-        let tree = unpack(deb, file, store)?;
+    let turns = Turns::new(cores);
+    // While the cores unpack, the next packages arrive.
+    let unpacked = debian::each(&missing, DOWNLOADS_MAX.max(cores), |(_, deb)| {
+        let file = debian::fetch(deb, store, http, observer)?;
+        let _turn = turns.take();
+        let tree = unpack(deb, &file, store)?;
         observer.observe(&Event::PackageUnpacked { name: &deb.package });
         Ok::<_, ToolchainError>(tree)
     })?;
-    for (((place, _), _), tree) in missing.iter().zip(unpacked) {
+    for ((place, _), tree) in missing.iter().zip(unpacked) {
         trees[*place] = Some(tree);
     }
     let whole = debs.iter().zip(trees).map(|(deb, tree)| Package {
@@ -68,6 +70,43 @@ pub(super) fn packages<'a>(
     });
     Ok(whole.collect())
 }
+
+/// Lets as many at once do something as there are cores.
+struct Turns {
+    free: Mutex<usize>,
+    returned: Condvar,
+}
+
+/// The right to use a core, given back when dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Turns {
+    fn new(free: usize) -> Self {
+        Self {
+            free: Mutex::new(free),
+            returned: Condvar::new(),
+        }
+    }
+
+    fn take(&self) -> Turn<'_> {
+        let free = self.free.lock().expect(COUNTING);
+        let mut free = self
+            .returned
+            .wait_while(free, |free| *free == 0)
+            .expect(COUNTING);
+        *free -= 1;
+        Turn(self)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().expect(COUNTING) += 1;
+        self.0.returned.notify_one();
+    }
+}
+
+const COUNTING: &str = "counting does not panic";
 
 fn key(deb: &Deb) -> (BuildKey, String) {
     let inputs = format!("package recipe {RECIPE}\ndeb {}\n", deb.sha256);
@@ -98,9 +137,8 @@ fn unpack(deb: &Deb, file: &HeldBlob, store: &Store) -> Result<HeldTree, Toolcha
 pub(super) fn place(path: RelPath) -> Option<RelPath> {
     let first = path.components().next().unwrap_or_default();
     let path = if MERGED.contains(&first) {
-        if path.components().nth(1).is_none() {
-            return None;
-        }
+        // The directory itself is a link now, which the fix-ups make.
+        path.components().nth(1)?;
         let merged = [b"usr/", path.as_bytes()].concat();
         RelPath::new(merged).ok()?
     } else {
@@ -110,5 +148,5 @@ pub(super) fn place(path: RelPath) -> Option<RelPath> {
         let rest = path.as_bytes().strip_prefix(*directory);
         rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     };
-    (!DROPPED.iter().any(|directory| is_dropped(directory))).then_some(path)
+    (!DROPPED.iter().any(is_dropped)).then_some(path)
 }

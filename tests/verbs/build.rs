@@ -38,7 +38,7 @@ fn two_builds_give_the_same_bytes_whatever_the_host_looks_like() {
 fn an_ordinary_user_builds_the_same_bytes_as_root() {
     let root = World::with("hello");
     root.rebeam(&["build"]).succeeds();
-    let user = World::with("hello").with_own_store();
+    let user = World::with("hello").with_empty_store();
     let chown = std::process::Command::new("chown")
         .args(["-R", "4242:4242"])
         .arg(user.path(""))

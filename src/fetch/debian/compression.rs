@@ -49,17 +49,10 @@ impl Compression {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
+    use crate::fetch::debian::fixture::xz;
     use std::io::Write as _;
-
-    /// Packs bytes as xz.
-    pub(in crate::fetch::debian) fn xz(bytes: &[u8]) -> Vec<u8> {
-        let mut packed = Vec::new();
-        let mut encoder = liblzma::read::XzEncoder::new(bytes, 1);
-        encoder.read_to_end(&mut packed).unwrap();
-        packed
-    }
 
     fn packed(compression: Compression, bytes: &[u8]) -> Vec<u8> {
         match compression {

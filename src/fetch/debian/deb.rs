@@ -148,3 +148,195 @@ impl Read for Whole {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::Failure;
+    use crate::fetch::debian::fixture::{Part, ar, deb, tar, xz};
+    use crate::store::Store;
+    use proptest::prelude::*;
+    use std::os::unix::fs::PermissionsExt as _;
+    use tar::EntryType;
+
+    /// Unpacks a package file; the directory holds `root`, and nothing may appear beside it but the store.
+    fn unpacked(bytes: &[u8]) -> (tempfile::TempDir, Result<(), String>) {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("root");
+        std::fs::create_dir(&root).unwrap();
+        let store = Store::open(&home.path().join("store")).unwrap();
+        let held = store.insert_blob("test", bytes, 1 << 30, None).unwrap();
+        let result = unpack("test 1.0", &held, &root, &Some);
+        let result = result.map_err(|error| Failure::from(error).messages().join(": "));
+        drop(store);
+        let mut names: Vec<_> = std::fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["root", "store"]);
+        (home, result)
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        unpacked(bytes).1.unwrap_err()
+    }
+
+    #[test]
+    fn files_links_and_second_names_are_unpacked_and_setuid_bits_dropped() {
+        let parts = [
+            Part::Directory("./"),
+            Part::Directory("./usr/bin/"),
+            Part::File("./usr/bin/su", 0o4755, b"su"),
+            Part::File("./usr/share/text", 0o2644, b"text"),
+            Part::Second("./usr/bin/again", "./usr/bin/su"),
+            Part::Link("./etc/out", "/usr/share/text"),
+            Part::Link("./etc/up", "../../../somewhere"),
+        ];
+        let (home, result) = unpacked(&deb(&parts));
+        result.unwrap();
+        let root = home.path().join("root");
+        let mode = |path: &str| {
+            std::fs::metadata(root.join(path))
+                .unwrap()
+                .permissions()
+                .mode()
+        };
+        assert_eq!(mode("usr/bin/su") & 0o7777, 0o755);
+        assert_eq!(mode("usr/share/text") & 0o7777, 0o644);
+        assert_eq!(std::fs::read(root.join("usr/bin/again")).unwrap(), b"su");
+        let target = std::fs::read_link(root.join("etc/out")).unwrap();
+        assert_eq!(target.to_str(), Some("/usr/share/text"));
+    }
+
+    #[test]
+    fn names_that_lead_outside_are_refused() {
+        for name in ["../out", "./a/../../out", "/etc/out"] {
+            let message = refusal(&deb(&[Part::File(name, 0o644, b"x")]));
+            assert!(message.contains("the unsafe name"), "{message}");
+        }
+        let through = [
+            Part::Link("./a", "/tmp"),
+            Part::File("./a/out", 0o644, b"x"),
+        ];
+        let message = refusal(&deb(&through));
+        assert!(message.contains("the unsafe name `a/out`"), "{message}");
+    }
+
+    #[test]
+    fn devices_and_pipes_are_refused() {
+        for (kind, what) in [
+            (EntryType::Char, "a device"),
+            (EntryType::Block, "a device"),
+            (EntryType::Fifo, "a pipe"),
+        ] {
+            let message = refusal(&deb(&[Part::Odd("./dev/x", kind)]));
+            assert!(message.contains(what), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_cut_package_is_damaged_wherever_it_was_cut() {
+        let noise: Vec<u8> = (0..30_000u32)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        let whole = deb(&[Part::File("./a", 0o644, &noise)]);
+        for cut in [4, 60, 70, 150, 1000, whole.len() / 2, whole.len() - 1] {
+            let message = refusal(&whole[..cut]);
+            assert!(message.contains("`test 1.0`"), "{cut}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_behind_the_tars_end_is_damaged() {
+        let packed = xz(&tar(&[Part::File("./a", 0o644, b"x")]));
+        let file = ar(&[
+            ("debian-binary", b"2.0\n"),
+            ("data.tar.xz", &packed[..packed.len() - 12]),
+        ]);
+        assert_eq!(refusal(&file), "`test 1.0` is damaged: premature eof");
+    }
+
+    #[test]
+    fn every_packing_of_debian_is_known_and_others_are_named() {
+        let plain = tar(&[Part::File("./a", 0o644, b"x")]);
+        let zst = zstd::encode_all(&plain[..], 1).unwrap();
+        for (name, bytes) in [("data.tar", &plain), ("data.tar.zst/", &zst)] {
+            let file = ar(&[
+                ("debian-binary/", b"2.0\n"),
+                ("_note", b"odd"),
+                (name, bytes),
+            ]);
+            unpacked(&file).1.unwrap();
+        }
+        let file = ar(&[("debian-binary", b"2.0\n"), ("data.tar.bz2", &plain)]);
+        assert_eq!(
+            refusal(&file),
+            "`test 1.0` is not a Debian package: `data.tar.bz2` is packed in a way that is not known"
+        );
+    }
+
+    #[test]
+    fn what_is_no_package_is_named_as_such() {
+        for (bytes, what) in [
+            (b"".to_vec(), "does not begin as an ar archive"),
+            (
+                b"PK\x03\x04 and more".to_vec(),
+                "does not begin as an ar archive",
+            ),
+            (ar(&[]), "no data.tar"),
+            (ar(&[("debian-binary", b"2.0\n")]), "no data.tar"),
+            (ar(&[("data.tar", b"")]), "first member"),
+            (
+                ar(&[("debian-binary", b"3.0\n"), ("data.tar", b"")]),
+                "its format",
+            ),
+        ] {
+            let message = refusal(&bytes);
+            assert!(message.contains(what), "{message}");
+        }
+        let mut bad = ar(&[("debian-binary", b"2.0\n")]);
+        bad[8 + 48] = b'x';
+        assert!(refusal(&bad).contains("a bad ar header"));
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_limit() {
+        // The header says 10 GB; the stream is zeros without end.
+        let mut header = tar::Header::new_gnu();
+        header.set_path("bomb").unwrap();
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(0o644);
+        header.set_size(10 << 30);
+        header.set_cksum();
+        let rules = Rules {
+            bytes_max: 1 << 20,
+            links: Links::Anywhere,
+            special_bits: SpecialBits::Dropped,
+            strip: 0,
+        };
+        let root = tempfile::tempdir().unwrap();
+        let stream = header.as_bytes().chain(io::repeat(0));
+        let error = archive::unpack_some(stream, root.path(), &rules, &Some).unwrap_err();
+        assert!(
+            error.to_string().contains("more than 1048576 bytes"),
+            "{error}"
+        );
+        let written = std::fs::metadata(root.path().join("bomb")).unwrap().len();
+        assert!(written <= 1 << 20);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_bytes_make_it_panic_or_write_outside(
+            at in 0usize..700, byte: u8, cut in 0usize..700,
+        ) {
+            let parts = [Part::File("./usr/a", 0o755, b"text"), Part::Link("./b", "usr/a")];
+            let mut file = ar(&[("debian-binary", b"2.0\n"), ("data.tar", &tar(&parts))]);
+            if let Some(place) = file.get_mut(at) { *place = byte; }
+            file.truncate(file.len() - cut);
+            let _ = unpacked(&file);
+        }
+    }
+}

@@ -200,7 +200,7 @@ impl Explain for DebianError {
                 "only Debian's own archive is believed; a newer rebeam may know newer keys"
             }
             Self::Expired { .. } => {
-                "the mirror is behind, or the clock is wrong; for a frozen copy: `rebeam update toolchain --expired`"
+                "the mirror is behind, or the clock is wrong; for a frozen copy: `rebeam update toolchain --expired-index`"
             }
             Self::Shifting
             | Self::Mismatch { .. }

@@ -12,8 +12,8 @@ use crate::limits::INDEX_BYTES_MAX;
 use super::compression::Compression;
 use super::control::{Paragraph, Relation, paragraphs};
 use super::mirror::Mirror;
-use super::release::{self, Keyring, Release};
-use super::{DebianError, Expiry, version};
+use super::release::{self, Release, Trust};
+use super::{DebianError, version};
 
 /// Bytes of an `InRelease`; Debian's own have 150,000.
 const RELEASE_BYTES_MAX: u64 = 16 << 20;
@@ -29,7 +29,7 @@ pub(super) struct Index {
 pub(super) fn fetch(
     suite: &str,
     architecture: &str,
-    expiry: Expiry,
+    trust: &Trust,
     (http, observer): (&Http, &dyn Observer),
 ) -> Result<Index, DebianError> {
     let base = format!("{}/dists/{suite}", Mirror::of_suite(suite).base(http)?);
@@ -47,7 +47,7 @@ pub(super) fn fetch(
         &format!("{base}/InRelease"),
         RELEASE_BYTES_MAX,
     )?;
-    let release = release::read(&signed, suite, &Keyring::archive(), expiry)?;
+    let release = release::read(&signed, suite, trust)?;
     let file = format!("main/binary-{architecture}/Packages.xz");
     let (url, digest, size) = locate(&release, &base, suite, &file)?;
     let name = format!("{suite} Packages");

@@ -38,18 +38,23 @@ impl Mirror {
         }
     }
 
-    /// Returns the address to ask, without a slash at its end.
-    pub(super) fn base(self, http: &Http) -> Result<String, DebianError> {
+    /// Returns the addresses to ask, one after the other, without a slash at their ends.
+    pub(super) fn bases(self, http: &Http) -> Result<Vec<String>, DebianError> {
         let primary = self.primary();
         // The door to the web rewrites by itself; a rule for the primary beats what apt asks.
         let probe = format!("{primary}/");
         if http.mirrors().rewrite(&probe) != probe {
-            return Ok(primary.into());
+            return Ok(vec![primary.into()]);
         }
         let found = apt_sources(Path::new("/etc/apt"))?
             .into_iter()
             .find(|uri| self.is_served_at(uri));
-        Ok(found.unwrap_or_else(|| primary.into()))
+        Ok(found.into_iter().chain([primary.to_owned()]).collect())
+    }
+
+    /// Returns the address that is asked first.
+    pub(super) fn base(self, http: &Http) -> Result<String, DebianError> {
+        Ok(self.bases(http)?.swap_remove(0))
     }
 
     fn is_served_at(self, uri: &str) -> bool {

@@ -8,6 +8,8 @@ mod control;
 mod deb;
 mod each;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod index;
 mod mirror;
 mod pool;
@@ -18,9 +20,9 @@ mod version;
 
 use std::collections::BTreeSet;
 
+use crate::disk;
 use crate::event::{Event, Observer};
-use crate::http::{Http, HttpError, Request};
-use crate::limits::DEB_BYTES_MAX;
+use crate::http::Http;
 use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
@@ -88,8 +90,12 @@ pub fn resolve(
         known: suite::known_otps(),
     })?;
     let mut indices = Vec::new();
+    let trust = release::Trust {
+        keyring: release::Keyring::archive(),
+        expiry,
+    };
     for name in suite.parts() {
-        indices.push(index::fetch(&name, architecture.name(), expiry, web)?);
+        indices.push(index::fetch(&name, architecture.name(), &trust, web)?);
     }
     let mut seeds: BTreeSet<&str> = suite.packages().collect();
     seeds.extend(wished.iter().map(String::as_str));
@@ -122,13 +128,15 @@ fn available(
         let debs = resolve::closure(&universe, wishes)?;
         let lacking = pool::lacking(&debs, web)?;
         let known = left.len();
-        for deb in lacking {
+        for package in lacking.iter().filter_map(|deb| universe.get(&deb.package)) {
+            let (source, version) = package.source();
             let message = format!(
-                "`{}` {} is in the index of {} and not in its pool: an older version is taken",
-                deb.package, deb.version, deb.suite
+                "`{source}` {version} is in the index of {} and not whole in its pool: another version is taken",
+                package.suite
             );
-            web.1.observe(&Event::Warned { message: &message });
-            left.extend(universe.get(&deb.package).map(|package| package.source()));
+            if left.insert((source, version)) {
+                web.1.observe(&Event::Warned { message: &message });
+            }
         }
         if left.len() == known {
             return Ok(debs);
@@ -152,26 +160,13 @@ pub fn fetch(
     if let Some(held) = store.blob(deb.sha256)? {
         return Ok(held);
     }
-    let name = format!("{} {}", deb.package, deb.version);
-    let url = pool::address(deb, http)?;
     let scratch = store.scratch()?;
     let file = scratch.path().join("deb");
-    let request = Request {
-        name: &name,
-        url: &url,
-        limit: deb.size.min(DEB_BYTES_MAX),
-        headers: &[],
-    };
-    match http.download(&request, &file, observer) {
-        Err(error @ HttpError::Gone { .. }) => {
-            return Err(DebianError::Left {
-                package: deb.package.clone(),
-                version: deb.version.clone(),
-                source: Box::new(error),
-            });
-        }
-        other => other?,
-    };
-    let stream = crate::disk::open(&file)?;
+    pool::download(deb, &file, (http, observer))?;
+    let name = format!("{} {}", deb.package, deb.version);
+    let stream = disk::open(&file)?;
     Ok(store.insert_blob(&name, stream, deb.size, Some(deb.sha256))?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,10 +43,10 @@ impl Keyring {
         )
     }
 
-    /// Returns the keys in one armored text, for tests with a key of their own.
+    /// Takes one key, for tests with a key of their own.
     #[cfg(test)]
-    pub(super) fn of(text: &str) -> Self {
-        Self(read_keys(text))
+    pub(super) fn of(key: SignedPublicKey) -> Self {
+        Self(vec![key])
     }
 
     /// Checks one signature with the key that it names; `None` if that key is not ours.
@@ -93,6 +93,15 @@ fn holds(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool {
     strong && of_document && signature.verify(key, text).is_ok()
 }
 
+/// What is believed.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// Whose signatures count.
+    pub(super) keyring: Keyring,
+    /// Whether they count for ever.
+    pub(super) expiry: Expiry,
+}
+
 /// What a suite's index files are, as its `InRelease` says.
 #[derive(Debug)]
 pub(super) struct Release {
@@ -103,13 +112,8 @@ pub(super) struct Release {
 }
 
 /// Believes an `InRelease` of `suite` or says why not.
-pub(super) fn read(
-    bytes: &[u8],
-    suite: &str,
-    keyring: &Keyring,
-    expiry: Expiry,
-) -> Result<Release, DebianError> {
-    let text = verified_text(bytes, suite, keyring)?;
+pub(super) fn read(bytes: &[u8], suite: &str, trust: &Trust) -> Result<Release, DebianError> {
+    let text = verified_text(bytes, suite, &trust.keyring)?;
     let paragraph = Paragraph::new(&text);
     let found = paragraph.field("Codename").unwrap_or_default();
     if found != suite {
@@ -118,7 +122,7 @@ pub(super) fn read(
             found: found.into(),
         });
     }
-    if let (Expiry::CheckedAt(now), Some(until)) = (expiry, paragraph.field("Valid-Until")) {
+    if let (Expiry::CheckedAt(now), Some(until)) = (trust.expiry, paragraph.field("Valid-Until")) {
         let end = seconds(until).ok_or_else(|| bad(suite, format!("the date `{until}`")))?;
         if end < now {
             return Err(DebianError::Expired {
@@ -248,6 +252,18 @@ mod tests {
             "Fri, 06 Foo 2026 08:08:01 UTC",
         ] {
             assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(text in "\\PC{0,200}", date in "\\PC{0,40}") {
+            let trust = Trust { keyring: Keyring(Vec::new()), expiry: Expiry::CheckedAt(0) };
+            let begin = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n";
+            for text in [text.clone(), format!("{begin}{text}"), format!("{begin}x\n-----BEGIN PGP SIGNATURE-----\n\n{text}")] {
+                proptest::prop_assert!(read(text.as_bytes(), "test", &trust).is_err());
+            }
+            seconds(&date);
         }
     }
 

@@ -99,7 +99,7 @@ const ERLANG_TOOLS: [&str; 3] = ["erlang-syntax-tools", "erlang-tools", "erlang-
 /// Packages that nothing in a build needs and that would bring hundreds with them: graphics, init
 /// systems, log-in, package management, headers of NIS. A dependency on one counts as met; a wish by
 /// name is obeyed.
-const DROPPED: [&str; 21] = [
+const DROPPED: [&str; 20] = [
     "adduser",
     "debconf",
     "dpkg",
@@ -111,7 +111,6 @@ const DROPPED: [&str; 21] = [
     "erlang-wx",
     "init-system-helpers",
     "libdpkg-perl",
-    "libgprofng0",
     "libnsl-dev",
     "libtirpc-dev",
     "login",
@@ -123,11 +122,10 @@ const DROPPED: [&str; 21] = [
     "sysvinit-utils",
 ];
 
-/// The same for packages with a number or a part in their names: sanitizers, PAM, scripts of web pages.
-const DROPPED_SERIES: [&str; 7] = [
+/// The same for packages with a number or a part in their names: sanitizers, PAM.
+const DROPPED_SERIES: [&str; 6] = [
     "libasan",
     "libhwasan",
-    "libjs-",
     "liblsan",
     "libpam",
     "libtsan",

@@ -8,9 +8,10 @@ use crate::lock::{
 };
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::manifest::{DepOverride, Tool};
+use crate::terms;
 
 /// Spells dependencies: `c@1 d@2` is `{c, {git, …, {tag, "1"}}}` and `{d, …}`.
-fn list(names: &str) -> String {
+pub(super) fn list(names: &str) -> String {
     let dep = |name: &str| {
         let (app, tag) = name.split_once('@').unwrap();
         format!(r#"{{{app}, {{git, "https://git.example/{app}", {{tag, "{tag}"}}}}}}"#)
@@ -37,10 +38,12 @@ fn facts(text: &str) -> RebarFacts {
 }
 
 /// A world of repositories at `https://git.example/APP`, each tag with its configuration.
-struct World {
-    project: ProjectFacts,
+pub(super) struct World {
+    pub(super) project: ProjectFacts,
     choices: BTreeMap<String, DepOverride>,
     configs: BTreeMap<String, String>,
+    /// The `rebar.lock` beside a tag's configuration.
+    pub(super) locks: BTreeMap<String, String>,
     previous: Option<Lock>,
     imported: Option<RebarLock>,
 }
@@ -53,7 +56,7 @@ struct Ran {
     result: Result<Resolution, ResolveError>,
 }
 
-fn world(config: &str, repositories: &[(&str, &str)]) -> World {
+pub(super) fn world(config: &str, repositories: &[(&str, &str)]) -> World {
     let config_of = |(name, config): &(&str, &str)| ((*name).to_owned(), (*config).to_owned());
     World {
         project: ProjectFacts {
@@ -64,12 +67,13 @@ fn world(config: &str, repositories: &[(&str, &str)]) -> World {
         },
         choices: BTreeMap::new(),
         configs: repositories.iter().map(config_of).collect(),
+        locks: BTreeMap::new(),
         previous: None,
         imported: None,
     }
 }
 
-fn commit(name: &str) -> String {
+pub(super) fn commit(name: &str) -> String {
     Digest::of(name.as_bytes()).hex()[..40].to_owned()
 }
 
@@ -97,7 +101,7 @@ impl World {
     }
 
     fn settle(&self, request: &Request) -> Settled {
-        let name = name_of(&request.wish);
+        let name = self.name_at(&request.wish);
         let pin = request
             .pinned
             .clone()
@@ -122,7 +126,30 @@ impl World {
             pin,
             describe: None,
             tool: Tool::Rebar3,
-            facts: facts(self.configs.get(&name).map_or("", String::as_str)),
+            facts: self.facts(&name),
+        }
+    }
+
+    /// The tag that a wish means; one by commit means the tag with that commit.
+    fn name_at(&self, wish: &Wish) -> String {
+        if let WishSource::Git {
+            reference: GitRef::Commit(asked),
+            ..
+        } = &wish.source
+        {
+            let tags = (1..=9).map(|tag| format!("{}@{tag}", wish.app));
+            if let Some(name) = tags.into_iter().find(|name| commit(name) == *asked) {
+                return name;
+            }
+        }
+        name_of(wish)
+    }
+
+    fn facts(&self, name: &str) -> RebarFacts {
+        let facts = facts(self.configs.get(name).map_or("", String::as_str));
+        match self.locks.get(name) {
+            Some(lock) => facts.with_lock(&terms::parse_all(lock).unwrap()).unwrap(),
+            None => facts,
         }
     }
 
@@ -154,8 +181,22 @@ impl World {
         }
     }
 
-    fn sources(&self) -> Vec<Source> {
+    pub(super) fn sources(&self) -> Vec<Source> {
         self.run().result.unwrap().sources
+    }
+
+    /// A source with the tag that its commit has: `a@1`.
+    pub(super) fn tag_of(&self, source: &Source) -> String {
+        let Pin::Git { commit: own, .. } = &source.pin else {
+            unreachable!("every source of this world is git")
+        };
+        let is_own = |name: &&String| commit(name) == *own;
+        let tags = (1..=9).map(|tag| format!("{}@{tag}", source.app));
+        let tags: Vec<String> = tags.collect();
+        tags.iter()
+            .find(is_own)
+            .cloned()
+            .expect("every commit is that of a tag")
     }
 
     /// The end in short: `dep a@1 0`, `plugin p@2 1`; the commit tells which tag won.
@@ -377,6 +418,26 @@ fn another_spelling_of_the_same_source_is_no_conflict() {
         ],
     );
     assert_eq!(world.run().result.unwrap().conflicts, []);
+}
+
+#[test]
+fn requirements_that_the_taken_version_meets_are_no_conflict() {
+    let hex = |requirement: &str| format!("{{deps, [{{c, \"{requirement}\"}}]}}.");
+    let world = world(
+        &deps("a@1 b@1 x@1"),
+        &[
+            ("a@1", &hex("1.0.0")),
+            ("b@1", &hex("~> 1.0")),
+            ("x@1", &hex("~> 2.0")),
+        ],
+    );
+    let conflicts = world.run().result.unwrap().conflicts;
+    assert_eq!(
+        conflicts[0].to_string(),
+        "dep `c` is asked for in 2 versions\
+         \n  taken: hexpm/c 1.0.0 (by a, b)\
+         \n  lost:  hexpm/c ~> 2.0 (by x)"
+    );
 }
 
 #[test]
