@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::closure::resolve;
+use super::closure::{merged, resolve};
 use super::start::USER_HOME;
 use super::{Content, HOME, Node, ReleaseError, at};
 use crate::disk;
@@ -61,17 +61,17 @@ pub(super) fn base(image: &ImageWish) -> Entries {
         ..Node::directory()
     };
     entries.insert(at("tmp"), shared);
-    if image.user.0 != 0 {
-        entries.insert(at(USER_HOME), own_directory(image.user, 0o750));
-    }
+    let home = if image.user.0 == 0 { "root" } else { USER_HOME };
+    entries.insert(at(home), own_directory(image.user, 0o750));
     // Most logging libraries write below the working directory.
-    entries.insert(
-        at(HOME).join(b"log").expect("it is short"),
-        own_directory(image.user, 0o755),
-    );
+    let log = at(HOME).join(b"log").expect("it is short");
+    entries.insert(log, own_directory(image.user, 0o755));
     for volume in &image.volumes {
         if let Ok(path) = RelPath::new(volume.trim_matches('/')) {
-            entries.insert(path, own_directory(image.user, 0o755));
+            // What stands already keeps its mode: `/tmp` is everyone's.
+            entries
+                .entry(merged(&path))
+                .or_insert_with(|| own_directory(image.user, 0o755));
         }
     }
     entries

@@ -301,6 +301,20 @@ fn the_user_may_write_where_the_project_wants_it_and_nowhere_else() {
 }
 
 #[test]
+fn a_volume_takes_nothing_away() {
+    let mut world = World::new();
+    world.manifest.image.volumes = vec!["/tmp".into(), "/lib/data/".into(), "/".into()];
+    let release = world.assemble().unwrap();
+    assert_eq!(release.get(&at("tmp")).unwrap().mode, 0o1777);
+    assert_eq!(
+        release.get(&at("lib")).unwrap().content,
+        Content::Symlink(b"usr/lib".to_vec())
+    );
+    assert_eq!(release.get(&at("usr/lib/data")).unwrap().uid, 65532);
+    assert!(release.get(&at("lib/data")).is_none());
+}
+
+#[test]
 fn every_part_says_the_same_of_a_directory() {
     let mut world = World::new();
     world.manifest.image.volumes.push("/app/etc".into());
