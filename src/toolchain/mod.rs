@@ -91,7 +91,10 @@ pub fn toolchain(
 
 /// Returns the canonical text of what decides the root.
 fn inputs(lock: &ToolchainLock) -> String {
-    let mut inputs = format!("toolchain recipe {RECIPE}\n");
+    let mut inputs = format!(
+        "toolchain recipe {RECIPE}\npackage recipe {}\n",
+        unpack::RECIPE
+    );
     for deb in &lock.debs {
         inputs.push_str(&format!(
             "deb {} {} {} {}\n",

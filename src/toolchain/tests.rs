@@ -264,6 +264,7 @@ fn places_are_merged_into_usr_and_documents_left_out() {
         ("usr/share/manual", Some("usr/share/manual")),
         ("usr/share/doc-base/x", None),
         ("usr/share/documents", Some("usr/share/documents")),
+        ("usr/bin/x86_64-linux-gnu-lto-dump-12", None),
     ] {
         assert_eq!(placed(path).as_deref(), merged, "{path}");
     }
@@ -404,6 +405,11 @@ fn whole_way(otp: &str) {
     let again = toolchain(&lock, &store, &http, &Silent).unwrap();
     println!("{}: again {:?}", lock.suite, start.elapsed());
     assert_eq!(made.root, again.root);
+    let mut less = lock.clone();
+    less.debs.retain(|deb| deb.package != "patch");
+    let start = std::time::Instant::now();
+    toolchain(&less, &store, &http, &Silent).unwrap();
+    println!("{}: merged alone {:?}", lock.suite, start.elapsed());
     assert_eq!(made.owners().unwrap().holding("libc.so.6"), ["libc6"]);
     try_out(&made, otp);
 }

@@ -14,7 +14,7 @@ use crate::tree::RelPath;
 use super::{ToolchainError, spoken};
 
 /// The version of what is kept of a package. Changing it unpacks every package anew.
-const RECIPE: u32 = 1;
+pub(super) const RECIPE: u32 = 2;
 /// What no build reads: documentation, translations, and notes of packaging.
 const DROPPED: [&[u8]; 7] = [
     b"usr/share/bug",
@@ -133,6 +133,15 @@ fn unpack(deb: &Deb, file: &HeldBlob, store: &Store) -> Result<HeldTree, Toolcha
     Ok(tree)
 }
 
+/// Tells whether this is gcc's printer of its own intermediate files: 32 MB, a tenth of the root, that no
+/// build calls.
+fn is_debugging_aid(path: &RelPath) -> bool {
+    let name = path.name();
+    let part = b"lto-dump";
+    path.as_bytes().starts_with(b"usr/bin/")
+        && name.windows(part.len()).any(|window| window == part)
+}
+
 /// Says where an entry of a package goes in a root with a merged `usr`, or `None` if it is left out.
 pub(super) fn place(path: RelPath) -> Option<RelPath> {
     let first = path.components().next().unwrap_or_default();
@@ -148,5 +157,8 @@ pub(super) fn place(path: RelPath) -> Option<RelPath> {
         let rest = path.as_bytes().strip_prefix(*directory);
         rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     };
-    (!DROPPED.iter().any(is_dropped)).then_some(path)
+    if is_debugging_aid(&path) || DROPPED.iter().any(is_dropped) {
+        return None;
+    }
+    Some(path)
 }
