@@ -152,19 +152,27 @@ fn first_process(line: &Line, plan: &Plan) -> ! {
 }
 
 fn prepare(line: &Line, plan: &Plan) -> Result<(), Fault> {
-    kernel::die_with_parent().map_err(step("bind its life to the keeper's"))?;
-    // A caller that was killed before the line above has taken the keeper along without this process.
-    // Its end of the socket was closed before, so this look cannot miss it.
-    let now = kernel::wait_readable([Some(line.socket.as_fd())], Some(Duration::ZERO));
-    if now.map_err(step("look for the caller"))? == [true] {
-        kernel::leave(1);
-    }
+    bind_life(line)?;
     kernel::set_umask(0);
     for action in &plan.actions {
         perform(line, action)?;
     }
     kernel::set_umask(0o022);
-    kernel::hide_memory().map_err(step("hide its memory"))
+    kernel::hide_memory().map_err(step("hide its memory"))?;
+    // Again, because the kernel forgets the first wish when the user changes.
+    bind_life(line)
+}
+
+/// Has this process end with the keeper.
+fn bind_life(line: &Line) -> Result<(), Fault> {
+    kernel::die_with_parent().map_err(step("bind its life to the keeper's"))?;
+    // A caller that was killed before the line above has taken the keeper along without this process.
+    // Its end of the socket was closed before, so this look cannot miss it.
+    let now = kernel::wait_readable([Some(line.fd())], Some(Duration::ZERO));
+    if now.map_err(step("look for the caller"))? == [true] {
+        kernel::leave(1);
+    }
+    Ok(())
 }
 
 /// Starts the command as a child.
