@@ -14,6 +14,7 @@ pub mod tree;
 pub mod archive;
 pub mod http;
 pub mod terms;
+pub mod version;
 // -- the flow --
 pub mod manifest;
 pub mod lock;

@@ -30,6 +30,12 @@ pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
 pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
 /// Times a request is made before its error counts.
 pub const REQUEST_ATTEMPTS_MAX: u32 = 5;
+/// Redirects that one request follows.
+pub const REDIRECTS_MAX: u32 = 8;
+/// Seconds that one body may take to arrive, so that a dripping server does not hold a build for ever.
+pub const BODY_SECONDS_MAX: u64 = 3600;
+/// Repositories inside one another, as submodules.
+pub const SUBMODULE_DEPTH_MAX: usize = 8;
 /// Downloads under way at once.
 pub const DOWNLOADS_MAX: usize = 8;
 /// Bytes of a step's log that are kept; later output replaces the middle.
@@ -38,6 +44,8 @@ pub const STEP_LOG_BYTES_MAX: u64 = 8 << 20;
 pub const STEP_LOG_TAIL_LINES: usize = 40;
 /// Sources in one lock.
 pub const LOCK_SOURCES_MAX: usize = 10_000;
+/// Plugins that plugins need to be installed, one within the other.
+pub const PLUGIN_DEPTH_MAX: usize = 64;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
 /// Seconds that one step may take.

@@ -39,13 +39,13 @@ impl Explain for DeskError {
 
 impl Common {
     /// Opens the store where the options, the environment or the user's cache directory say.
-    pub(super) fn open_store(&self) -> Result<Store, Failure> {
+    pub(super) fn open_store(&self, screen: &Screen) -> Result<Store, Failure> {
         let place = self
             .store
             .clone()
             .or_else(default_store)
             .ok_or(DeskError::NoHome)?;
-        Ok(Store::open(&place)?)
+        Ok(Store::open_observed(&place, screen)?)
     }
 
     pub(super) fn screen(&self, reasons: Reasons) -> Screen {
@@ -78,9 +78,9 @@ impl Common {
     ) -> Result<T, Failure> {
         let root = disk::canonical(&self.project)?;
         let manifest = Manifest::read(&root)?;
-        let store = self.open_store()?;
-        let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
         let screen = self.screen(reasons);
+        let store = self.open_store(&screen)?;
+        let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
         let desk = Desk {
             root: &root,
             manifest: &manifest,

@@ -5,14 +5,15 @@ use clap::Args;
 use super::Common;
 use crate::explain::Failure;
 use crate::pipeline;
-use crate::terminal::{self, Mode};
+use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {}
 
 impl Doctor {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let store = common.open_store()?;
+        let screen = common.screen(Reasons::Summed);
+        let store = common.open_store(&screen)?;
         let findings = pipeline::examine(&store, common.network());
         for finding in &findings {
             if common.mode() == Mode::Json {

@@ -26,8 +26,8 @@ impl Hash {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let text = match self.what.strip_prefix("git+") {
             Some(address) => {
-                let store = common.open_store()?;
                 let screen = common.screen(terminal::Reasons::Summed);
+        let store = common.open_store(&screen)?;
                 pipeline::hash_git(address, &store, common.network(), &screen)?.sri()
             }
             None => local(&PathBuf::from(self.what))?,

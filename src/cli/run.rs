@@ -40,7 +40,7 @@ impl Run {
             None => common.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?,
         };
         pipeline::run(
-            &common.open_store()?,
+            &common.open_store(&common.screen(Reasons::Summed))?,
             &archive,
             common.sandbox.into(),
             &self.arguments,

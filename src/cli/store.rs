@@ -20,6 +20,9 @@ enum Verb {
         /// Also remove the least recently used until the store is this small
         #[arg(long, value_name = "BYTES")]
         size_limit: Option<u64>,
+        /// Also remove what no build used for so many days
+        #[arg(long, value_name = "DAYS")]
+        older_than: Option<u64>,
         /// Only say what would be removed
         #[arg(long)]
         dry_run: bool,
@@ -36,17 +39,15 @@ enum Verb {
 
 impl Store {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let store = common.open_store()?;
+        let screen = common.screen(Reasons::Summed);
+        let store = common.open_store(&screen)?;
         match self.verb {
             Verb::Path => terminal::data(&store.root().display().to_string()),
-            Verb::Gc {
-                size_limit,
-                dry_run,
-            } => {
+            Verb::Gc { size_limit, older_than, dry_run } => {
                 let report = store.gc(GcOptions {
                     bytes_max: size_limit,
+                    older_than_days: older_than,
                     dry_run,
-                    ..GcOptions::default()
                 })?;
                 let verb = if dry_run { "would free" } else { "freed" };
                 let freed = terminal::bytes(report.bytes_freed);
@@ -56,7 +57,6 @@ impl Store {
                 ));
             }
             Verb::Verify { no_heal } => {
-                let screen = common.screen(Reasons::Summed);
                 let report = store.verify(!no_heal, &screen)?;
                 for damage in &report.damaged {
                     terminal::data(&damage.to_string());

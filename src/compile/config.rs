@@ -66,7 +66,7 @@ pub fn evaluate(
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
         inputs: vec![Input {
-            at: at.clone(),
+            at: format!("/build/{at}"),
             content: Content::Source(tree.digest()),
             label: app.into(),
         }],

@@ -38,7 +38,7 @@ pub struct Plan {
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     let mut planner = Planner {
         project,
-        steps: Vec::new(),
+        steps: vec![rebar::tool()],
         places: BTreeMap::new(),
     };
     for role in [Role::Plugin, Role::Dep] {
@@ -57,6 +57,9 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
         steps: planner.steps,
     })
 }
+
+/// Where the build tool's own step stands in every plan.
+const TOOL: usize = 0;
 
 struct Planner<'a> {
     project: &'a Project<'a>,
@@ -129,7 +132,7 @@ impl<'a> Planner<'a> {
             let source = self.source(role, app)?;
             let step = *self.places.get(&(role, *app))?;
             Some(Input {
-                at: place(source),
+                at: format!("/build/{}", place(source)),
                 content: Content::Output(step),
                 label: label(source),
             })
@@ -146,7 +149,7 @@ impl<'a> Planner<'a> {
             app: source.app.clone(),
         })?;
         let mut inputs = vec![Input {
-            at: place(source),
+            at: format!("/build/{}", place(source)),
             content: Content::Source(digest),
             label: label(source),
         }];
@@ -162,6 +165,7 @@ impl<'a> Planner<'a> {
             Role::Plugin,
             &self.closure(Role::Plugin, plugins.iter().copied()),
         ));
+        inputs.push(rebar::tool_input(TOOL));
         let manifest = self.project.manifest;
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
@@ -268,7 +272,7 @@ impl<'a> Planner<'a> {
         let config = rebar::project_config(self.project.config, &dep_list, &plugin_list, &needs);
         let label = format!("{} {}", manifest.project.name, manifest.project.version);
         let mut inputs = vec![Input {
-            at: String::new(),
+            at: "/build".into(),
             content: Content::Source(self.project.tree),
             label,
         }];
@@ -277,6 +281,7 @@ impl<'a> Planner<'a> {
             Role::Plugin,
             &self.closure(Role::Plugin, plugins.iter().copied()),
         ));
+        inputs.push(rebar::tool_input(TOOL));
         let name = manifest
             .release
             .name
@@ -310,8 +315,7 @@ impl<'a> Planner<'a> {
     }
 
     fn rebar3(&self, verb: &str) -> Vec<String> {
-        let profile = self.project.manifest.build.profile.as_str();
-        ["rebar3", "as", profile, verb].map(str::to_owned).into()
+        rebar::command(&["as", &self.project.manifest.build.profile, verb])
     }
 }
 

@@ -39,53 +39,66 @@ fn last(step: &Step) -> BuildKey {
 fn changes(before: &str, after: &str) -> Vec<String> {
     let (before, after) = (facts(before), facts(after));
     let mut changes = Vec::new();
-    for (subject, (value, label)) in &after {
+    for (subject, fact) in &after {
         match before.get(subject) {
-            Some((old, _)) if old == value => {}
-            Some((_, old)) if !label.is_empty() && old != label => {
-                let version = label.split_once(' ').map_or(*label, |(_, version)| version);
-                changes.push(format!("{old} → {version}"));
+            Some(old) if old.value == fact.value => {}
+            Some(old) if old.label != fact.label => {
+                let version = fact
+                    .label
+                    .split_once(' ')
+                    .map_or(fact.label, |(_, version)| version);
+                changes.push(format!("{} → {version}", old.label));
             }
-            Some(_) if !label.is_empty() => changes.push(format!("{label} changed")),
-            Some(_) => changes.push(format!("{subject} changed")),
-            None if !label.is_empty() => changes.push(format!("{label} added")),
-            None => changes.push(format!("{subject} added")),
+            Some(_) => changes.push(format!("{} changed", fact.name(subject))),
+            None => changes.push(format!("{} added", fact.name(subject))),
         }
     }
-    for (subject, (_, label)) in before
+    for (subject, fact) in before
         .iter()
         .filter(|(subject, _)| !after.contains_key(*subject))
     {
-        let name = if label.is_empty() {
-            subject.as_str()
-        } else {
-            label
-        };
-        changes.push(format!("{name} removed"));
+        changes.push(format!("{} removed", fact.name(subject)));
     }
     changes
 }
 
-/// Splits a text into subject → (value, label). Facts without a value of their own are their own subject.
-fn facts(text: &str) -> BTreeMap<String, (&str, &str)> {
-    let mut facts = BTreeMap::new();
+/// One fact of a text.
+#[derive(Debug, Default)]
+struct Fact<'a> {
+    value: String,
+    label: &'a str,
+}
+
+impl Fact<'_> {
+    /// What a person calls it.
+    fn name(&self, subject: &str) -> String {
+        if self.label.is_empty() {
+            subject.to_owned()
+        } else {
+            self.label.to_owned()
+        }
+    }
+}
+
+/// Splits a text into facts by subject. The arguments together are one, the command; so are the patches.
+fn facts(text: &str) -> BTreeMap<String, Fact<'_>> {
+    let mut facts: BTreeMap<String, Fact<'_>> = BTreeMap::new();
     for line in text.lines() {
         let (fact, label) = line.split_once('\t').unwrap_or((line, ""));
-        let words = match fact.split_once(' ') {
-            Some(("copy" | "read" | "file" | "variable", _)) => 2,
-            Some(("argument" | "patch", _)) => usize::MAX,
-            _ => 1,
+        let (kind, rest) = fact.split_once(' ').unwrap_or((fact, ""));
+        let (subject, value) = match kind {
+            "argument" => ("command".to_owned(), rest),
+            "patch" => ("patches".to_owned(), rest),
+            "copy" | "read" | "file" | "variable" => {
+                let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+                (format!("{kind} {name}"), value)
+            }
+            _ => (kind.to_owned(), rest),
         };
-        let split = fact
-            .match_indices(' ')
-            .nth(words.saturating_sub(1))
-            .map_or(fact.len(), |(at, _)| at);
-        let subject = if words == usize::MAX {
-            fact
-        } else {
-            &fact[..split]
-        };
-        facts.insert(subject.to_owned(), (&fact[subject.len()..], label));
+        let fact = facts.entry(subject).or_default();
+        fact.value.push_str(value);
+        fact.value.push('\n');
+        fact.label = label;
     }
     facts
 }
@@ -114,7 +127,7 @@ mod tests {
         let after = "argument \"as\"\nargument \"prod\"\nvariable A \"2\"\n";
         assert_eq!(
             changes(before, after),
-            ["argument \"prod\" added", "variable A changed"]
+            ["command changed", "variable A changed"]
         );
     }
 }

@@ -4,7 +4,7 @@
 //! was built again to the same bytes does not make those above it run again.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::disk::{self, Kind};
 use crate::event::{Event, Observer};
 use crate::limits::STEP_WALL_S_MAX;
 use crate::sandbox::{self, Access, Bounds, Level, Mount, Reply, Room, Status};
-use crate::store::{HeldTree, Record, Store};
+use crate::store::{BuildKey, HeldTree, Record, Store};
 use crate::toolchain::Toolchain;
 use crate::tree::{self, Placement};
 
@@ -41,6 +41,8 @@ pub struct Compiled {
     pub release: HeldTree,
     /// The outputs of all steps, in the plan's order.
     pub outputs: Vec<HeldTree>,
+    /// The steps' keys, in the plan's order.
+    pub keys: Vec<BuildKey>,
     /// Steps whose outputs were in the store.
     pub reused: usize,
     /// Steps that ran.
@@ -53,6 +55,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         work: Mutex::new(Work {
             waiting: (0..plan.steps.len()).collect(),
             outputs: vec![None; plan.steps.len()],
+            keys: vec![None; plan.steps.len()],
             running: 0,
             built: 0,
             failure: None,
@@ -82,6 +85,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         .clone();
     Ok(Compiled {
         release,
+        keys: work.keys.into_iter().flatten().collect(),
         reused: outputs.len() - work.built,
         outputs,
         built: work.built,
@@ -97,6 +101,7 @@ struct Board {
 struct Work {
     waiting: BTreeSet<usize>,
     outputs: Vec<Option<HeldTree>>,
+    keys: Vec<Option<BuildKey>>,
     running: usize,
     built: usize,
     failure: Option<CompileError>,
@@ -136,8 +141,9 @@ impl Board {
                 .expect("no worker panics while it holds the board");
             work.running -= 1;
             match done {
-                Ok((output, built)) => {
+                Ok((output, key, built)) => {
                     work.outputs[index] = Some(output);
+                    work.keys[index] = Some(key);
                     work.built += usize::from(built);
                 }
                 Err(failure) => work.failure = work.failure.take().or(Some(failure)),
@@ -152,7 +158,7 @@ fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
-) -> Result<(HeldTree, bool), CompileError> {
+) -> Result<(HeldTree, BuildKey, bool), CompileError> {
     let store = workshop.store;
     let output = |index: usize| {
         outputs[index]
@@ -172,7 +178,7 @@ fn attend(
             name: &step.name,
             digest: held.digest(),
         });
-        return Ok((held, false));
+        return Ok((held, key, false));
     }
     let reason = reason::reason(store, step, &text)?;
     workshop
@@ -196,7 +202,7 @@ fn attend(
         duration_ms,
         reason: &reason,
     });
-    Ok((held, true))
+    Ok((held, key, true))
 }
 
 /// Lays the step's room out, runs its command and takes the output in.
@@ -210,47 +216,7 @@ fn perform(
     let scratch = store.scratch()?;
     let work = scratch.path().join("build");
     disk::create_dir(&work)?;
-    let mut mounts = vec![Mount {
-        host: work.clone(),
-        inside: "/build".into(),
-        access: Access::ReadWrite,
-    }];
-    for input in &step.inputs {
-        let at = work.join(&input.at);
-        disk::create_dir_all(&at)?;
-        match input.content {
-            Content::Source(digest) => {
-                let held = store.tree(digest)?.ok_or_else(|| CompileError::NoSource {
-                    app: step.name.clone(),
-                })?;
-                lay(store, &held, &at)?;
-            }
-            Content::Output(index) => {
-                let host = outputs[index]
-                    .as_ref()
-                    .expect("every step's inputs stand before it")
-                    .path()
-                    .to_owned();
-                let inside = format!("/build/{}", input.at);
-                mounts.push(Mount {
-                    host,
-                    inside,
-                    access: Access::ReadOnly,
-                });
-            }
-        }
-    }
-    let main = work.join(&step.inputs[0].at);
-    stamp(&main, step)?;
-    for (path, bytes) in &step.files {
-        disk::write_atomic(&work.join(path), bytes)?;
-    }
-    // What the project's own scripts and lock decided is in the configuration already.
-    for decided in ["rebar.config.script", "rebar.lock"] {
-        if step.kind == StepKind::Release {
-            disk::remove_file(&work.join(decided))?;
-        }
-    }
+    let mounts = furnish(step, outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
     let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
@@ -278,6 +244,60 @@ fn perform(
     // rebar3's own notes hold times; without them it compares artifacts, which is what is wanted.
     disk::remove_tree(&output.join(".rebar3"))?;
     Ok(store.insert_tree(&step.name, &output, None)?)
+}
+
+/// Lays out everything that the step may write to, and says what else it sees.
+fn furnish(
+    step: &Step,
+    outputs: &[Option<HeldTree>],
+    store: &Store,
+    work: &Path,
+) -> Result<Vec<Mount>, CompileError> {
+    let mut mounts = vec![Mount {
+        host: work.to_owned(),
+        inside: "/build".into(),
+        access: Access::ReadWrite,
+    }];
+    for input in &step.inputs {
+        match input.content {
+            Content::Source(digest) => {
+                let missing = || CompileError::NoSource {
+                    app: step.name.clone(),
+                };
+                let held = store.tree(digest)?.ok_or_else(missing)?;
+                let at = below(work, &input.at);
+                disk::create_dir_all(&at)?;
+                lay(store, &held, &at)?;
+                stamp(&at, step)?;
+            }
+            Content::Output(index) => {
+                let output = outputs[index]
+                    .as_ref()
+                    .expect("every step's inputs stand before it");
+                let (host, inside) = (output.path().to_owned(), input.at.clone());
+                mounts.push(Mount {
+                    host,
+                    inside,
+                    access: Access::ReadOnly,
+                });
+            }
+        }
+    }
+    for (path, bytes) in &step.files {
+        disk::write_atomic(&work.join(path), bytes)?;
+    }
+    // What the project's own scripts and lock decided is in the configuration already.
+    for decided in ["rebar.config.script", "rebar.lock"] {
+        if step.kind == StepKind::Release {
+            disk::remove_file(&work.join(decided))?;
+        }
+    }
+    Ok(mounts)
+}
+
+/// Where a path of the room below `/build` stands on the host.
+fn below(work: &Path, inside: &str) -> PathBuf {
+    work.join(inside.trim_start_matches("/build").trim_start_matches('/'))
 }
 
 /// Lays a held tree out as a copy that may be written to.
@@ -316,7 +336,10 @@ fn commands(
             .into_iter()
             .chain([format!("/build/{file}")])
             .collect();
-        let cwd = format!("/build/{}", step.inputs[0].at);
+        let cwd = step
+            .inputs
+            .first()
+            .map_or_else(|| "/build".into(), |input| input.at.clone());
         run(
             step,
             &Room {

@@ -11,6 +11,8 @@ use crate::store::BuildKey;
 pub enum StepKind {
     /// A configuration, evaluated.
     Config,
+    /// A build tool, made ready.
+    Tool,
     /// A plugin of the build tool.
     Plugin,
     /// A dependency.
@@ -31,7 +33,7 @@ pub enum Content {
 /// A tree that the step sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// Where, below `/build`; empty for `/build` itself.
+    /// Where, absolute. What the step may write to stands below `/build`.
     pub at: String,
     /// What.
     pub content: Content,
@@ -140,7 +142,7 @@ mod tests {
             name: "cowlib".into(),
             kind: StepKind::Dep,
             inputs: vec![Input {
-                at: "_build/default/lib/cowlib".into(),
+                at: "/build/_build/default/lib/cowlib".into(),
                 content: Content::Source(Digest::of(b"cowlib")),
                 label: label.into(),
             }],

@@ -18,13 +18,10 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, ResponseExt as _};
 
+use crate::limits::{BODY_SECONDS_MAX, REDIRECTS_MAX};
+
 use super::error::shown;
 use super::{Answer, Failed, Http, HttpError, Method, Network, Pace, Request, local};
-
-/// Redirects that are followed.
-const REDIRECTS_MAX: u32 = 8;
-/// Seconds that one body may take in all, so that a dripping server does not hold a build for ever.
-const BODY_S_MAX: u64 = 3600;
 
 pub(super) struct Agents {
     pace: Pace,
@@ -51,6 +48,12 @@ impl Agents {
         }
     }
 
+    /// Forgets where hosts stand: after a failure they may stand elsewhere.
+    pub(super) fn forget_names(&self) {
+        let known = self.names.known.lock();
+        known.expect("no holder of the names panics").clear();
+    }
+
     fn agent(&self, roots: Roots) -> &Agent {
         let (cell, certificates) = match roots {
             Roots::System => (&self.system, RootCerts::PlatformVerifier),
@@ -74,7 +77,7 @@ impl Agents {
             .timeout_connect(Some(connect))
             .timeout_per_read(Some(silence))
             .timeout_per_write(Some(silence))
-            .timeout_recv_body(Some(Duration::from_secs(BODY_S_MAX)))
+            .timeout_recv_body(Some(Duration::from_secs(BODY_SECONDS_MAX)))
             .user_agent(concat!("rebeam/", env!("CARGO_PKG_VERSION")))
             // Bodies arrive as they are stored: lengths, ranges and digests speak of those bytes.
             .accept_encoding("identity")
@@ -225,10 +228,7 @@ fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
             let passes = may_pass(&source);
             let error = HttpError::Unreachable { name, url, source };
             if passes {
-                Failed::Passing {
-                    error,
-                    after_ms: None,
-                }
+                Failed::Passing(error.into())
             } else {
                 Failed::Final(error)
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::disk;
 use crate::event::{Event, Observer};
 
-use super::{Answer, Failed, Http, HttpError, Method, Pace, Request, TooLong, local};
+use super::{Answer, Failed, Http, HttpError, Method, Pace, Passing, Request, TooLong, local};
 
 /// Bytes that arrive between two attempts for the count of attempts to start again.
 const PROGRESS_BYTES_MIN: u64 = 1 << 20;
@@ -68,12 +68,12 @@ impl Http {
             match result {
                 Ok(()) => return Ok(part.received),
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Passing { error, after_ms }) => {
+                Err(Failed::Passing(passing)) => {
                     if part.received >= counted_from + PROGRESS_BYTES_MIN {
                         counted_from = part.received;
                         attempt = 1;
                     }
-                    self.pause(request.name, attempt, error, after_ms, observer)?;
+                    self.pause(request.name, attempt, passing, observer)?;
                 }
             }
             attempt += 1;
@@ -195,7 +195,9 @@ pub(super) fn accept(request: &Request<'_>, answer: Answer, pace: Pace) -> Resul
         status => HttpError::status(request, status),
     };
     match (answer.status, retry_after_ms(&answer, pace)) {
-        (408 | 425 | 429 | 500..=599, Ok(after_ms)) => Err(Failed::Passing { error, after_ms }),
+        (408 | 425 | 429 | 500..=599, Ok(after_ms)) => {
+            Err(Failed::Passing(Passing { error, after_ms }))
+        }
         _ => Err(Failed::Final(error)),
     }
 }
@@ -249,10 +251,7 @@ fn content_range(answer: &Answer) -> Option<(u64, Option<u64>)> {
 }
 
 fn cut(request: &Request<'_>, source: io::Error) -> Failed {
-    Failed::Passing {
-        error: HttpError::cut(request, source),
-        after_ms: None,
-    }
+    Failed::Passing(HttpError::cut(request, source).into())
 }
 
 fn too_large(request: &Request<'_>) -> HttpError {

@@ -178,11 +178,26 @@ struct Inner {
 enum Failed {
     /// For good.
     Final(HttpError),
-    /// In a way that may pass, perhaps after what the server asks for.
-    Passing {
-        error: HttpError,
-        after_ms: Option<u64>,
-    },
+    /// In a way that may pass.
+    Passing(Passing),
+}
+
+/// A failure that may pass.
+#[derive(Debug)]
+pub struct Passing {
+    /// What counts if it does not pass.
+    pub error: HttpError,
+    /// The pause that the server asks for.
+    pub after_ms: Option<u64>,
+}
+
+impl From<HttpError> for Passing {
+    fn from(error: HttpError) -> Self {
+        Self {
+            error,
+            after_ms: None,
+        }
+    }
 }
 
 impl From<HttpError> for Failed {
@@ -252,7 +267,7 @@ impl Http {
                 let after_ms = download::retry_after_ms(&answer, self.inner.pace);
                 let error = HttpError::status(&call.request, answer.status);
                 return Err(match after_ms {
-                    Ok(after_ms) => Failed::Passing { error, after_ms },
+                    Ok(after_ms) => Failed::Passing(Passing { error, after_ms }),
                     Err(TooLong) => Failed::Final(error),
                 });
             }
@@ -272,9 +287,7 @@ impl Http {
             match attempt() {
                 Ok(value) => return Ok(value),
                 Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Passing { error, after_ms }) => {
-                    self.pause(name, count, error, after_ms, observer)?;
-                }
+                Err(Failed::Passing(passing)) => self.pause(name, count, passing, observer)?,
             }
             count += 1;
         }
@@ -287,10 +300,10 @@ impl Http {
         &self,
         name: &str,
         attempt: u32,
-        error: HttpError,
-        after_ms: Option<u64>,
+        passing: Passing,
         observer: &dyn Observer,
     ) -> Result<(), HttpError> {
+        let Passing { error, after_ms } = passing;
         if attempt >= self.inner.pace.attempts_max {
             return Err(error);
         }
@@ -302,6 +315,7 @@ impl Http {
             delay_ms,
             reason: &error.reason(),
         });
+        self.inner.agents.forget_names();
         std::thread::sleep(Duration::from_millis(delay_ms));
         Ok(())
     }

@@ -4,23 +4,17 @@
 //! a stream; the members' names are only looked up, never written anywhere.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Read, Write as _};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
 use super::ImageError;
+use super::members::Members;
 use crate::digest::{Digest, Hashing};
-use crate::disk;
-use crate::limits::{IMAGE_MEMBERS_MAX, LAYER_BYTES_MAX, TEXT_FILE_BYTES_MAX};
+use crate::limits::{LAYER_BYTES_MAX, TEXT_FILE_BYTES_MAX};
 use crate::release::{LOCK_PATH, PROVENANCE_PATH};
-
-/// Bytes of a JSON document of an image.
-const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
-/// Links from member to member.
-const LINKS_MAX: usize = 8;
 
 /// What an image file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +189,7 @@ fn oci_manifest(
     image_id: Digest,
     layers: usize,
 ) -> Result<Option<Digest>, ImageError> {
-    if !members.by_name.contains_key("index.json") {
+    if !members.contains("index.json") {
         return Ok(None);
     }
     let index: Index = members.json("index.json")?;
@@ -368,138 +362,4 @@ impl<R: Read> Read for HashRead<R> {
 fn digest_in(name: &str) -> Option<Digest> {
     let file = name.rsplit('/').next()?;
     Digest::from_hex(file.strip_suffix(".json").unwrap_or(file)).ok()
-}
-
-/// Where the members of an image file stand in it.
-struct Members {
-    path: PathBuf,
-    by_name: BTreeMap<String, Member>,
-}
-
-enum Member {
-    File { at: u64, size: u64 },
-    Link { target: String },
-}
-
-impl Members {
-    fn read(path: &Path) -> Result<Self, ImageError> {
-        let file = disk::open(path)?;
-        let length = file
-            .metadata()
-            .map_err(disk::refused("look at", path))?
-            .len();
-        let mut members = Self {
-            path: path.to_owned(),
-            by_name: BTreeMap::new(),
-        };
-        let mut archive = tar::Archive::new(file);
-        let damaged = |_| members_strange(path, "it is no tar".into());
-        for entry in archive.entries_with_seek().map_err(damaged)?.raw(true) {
-            let entry = entry.map_err(damaged)?;
-            let header = entry.header();
-            let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            let name = name.trim_start_matches("./").to_owned();
-            let member = match header.entry_type() {
-                tar::EntryType::Regular | tar::EntryType::Continuous => {
-                    let (at, size) = (entry.raw_file_position(), entry.size());
-                    if at.checked_add(size).is_none_or(|end| end > length) {
-                        return Err(ImageError::Truncated {
-                            path: path.to_owned(),
-                            member: name,
-                        });
-                    }
-                    Member::File { at, size }
-                }
-                tar::EntryType::Symlink | tar::EntryType::Link => {
-                    let target = header.link_name_bytes().unwrap_or_default();
-                    let target = String::from_utf8_lossy(&target).into_owned();
-                    // A link's target is relative to it; old archives link `<id>/layer.tar` to `../<id>/layer.tar`.
-                    let target = target.trim_start_matches("../").to_owned();
-                    Member::Link { target }
-                }
-                _ => continue,
-            };
-            members.by_name.insert(name, member);
-            if members.by_name.len() > IMAGE_MEMBERS_MAX {
-                return Err(
-                    members.strange(format!("it has more than {IMAGE_MEMBERS_MAX} members"))
-                );
-            }
-        }
-        Ok(members)
-    }
-
-    fn find(&self, name: &str) -> Result<(u64, u64), ImageError> {
-        let mut looked_for = name;
-        for _ in 0..LINKS_MAX {
-            match self.by_name.get(looked_for) {
-                Some(Member::File { at, size }) => return Ok((*at, *size)),
-                Some(Member::Link { target }) => looked_for = target,
-                None => break,
-            }
-        }
-        Err(self.strange(format!("it holds no `{name}`")))
-    }
-
-    fn open(&self, name: &str) -> Result<(impl Read + use<>, u64), ImageError> {
-        let (at, size) = self.find(name)?;
-        let mut file: File = disk::open(&self.path)?;
-        file.seek(SeekFrom::Start(at))
-            .map_err(disk::refused("read", &self.path))?;
-        Ok((file.take(size), size))
-    }
-
-    fn document(&self, name: &str) -> Result<Vec<u8>, ImageError> {
-        let (mut reader, size) = self.open(name)?;
-        if size > DOCUMENT_BYTES_MAX {
-            return Err(ImageError::TooLarge {
-                path: self.path.clone(),
-                member: name.to_owned(),
-                limit: DOCUMENT_BYTES_MAX,
-            });
-        }
-        let mut bytes = Vec::new();
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(disk::refused("read", &self.path))?;
-        Ok(bytes)
-    }
-
-    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<T, ImageError> {
-        let bytes = self.document(name)?;
-        self.parse(name, &bytes)
-    }
-
-    fn parse<T: for<'de> Deserialize<'de>>(
-        &self,
-        name: &str,
-        bytes: &[u8],
-    ) -> Result<T, ImageError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| self.strange(format!("`{name}` cannot be read: {error}")))
-    }
-
-    fn strange(&self, what: String) -> ImageError {
-        members_strange(&self.path, what)
-    }
-
-    fn unreadable<'a>(&'a self, name: &'a str) -> impl Fn(io::Error) -> ImageError + 'a {
-        move |error| self.strange(format!("the layer `{name}` is damaged: {error}"))
-    }
-
-    fn mismatch(&self, member: &str, promised: Digest, found: Digest) -> ImageError {
-        ImageError::Mismatch {
-            path: self.path.clone(),
-            member: member.to_owned(),
-            promised,
-            found,
-        }
-    }
-}
-
-fn members_strange(path: &Path, what: String) -> ImageError {
-    ImageError::NoImage {
-        path: path.to_owned(),
-        what,
-    }
 }

@@ -44,10 +44,8 @@ pub(super) fn layer(
                 component.part.name(),
                 component.entries.len()
             ),
-            outputs: vec![
-                ("blob".into(), blob.digest()),
-                (format!("tar of {tar_bytes} bytes"), diff_id),
-            ],
+            // The store takes every output for something it holds; the plain tar is not, so it stands in the name.
+            outputs: vec![(format!("tar {diff_id} {tar_bytes}"), blob.digest())],
         },
     )?;
     Ok(Layer {
@@ -89,24 +87,25 @@ fn recall(
     let Some(record) = store.recall(key)? else {
         return Ok(None);
     };
-    let [(_, blob), (tar, diff_id)] = record.outputs.as_slice() else {
+    let [(tar, blob)] = record.outputs.as_slice() else {
         return Ok(None);
     };
-    let tar_bytes = tar
-        .strip_prefix("tar of ")
-        .and_then(|text| text.strip_suffix(" bytes"))
-        .and_then(|text| text.parse().ok());
-    let (Some(tar_bytes), Some(blob)) = (tar_bytes, store.blob(*blob)?) else {
+    let (Some((diff_id, tar_bytes)), Some(blob)) = (read_tar(tar), store.blob(*blob)?) else {
         return Ok(None);
     };
     Ok(Some(Layer {
         part: component.part,
         bytes: size(&blob)?,
         blob,
-        diff_id: *diff_id,
+        diff_id,
         tar_bytes,
         reused: true,
     }))
+}
+
+fn read_tar(name: &str) -> Option<(Digest, u64)> {
+    let (diff_id, bytes) = name.strip_prefix("tar ")?.split_once(' ')?;
+    Some((diff_id.parse().ok()?, bytes.parse().ok()?))
 }
 
 /// Returns the bytes of a blob.

@@ -5,6 +5,7 @@ mod gzip;
 mod hybrid;
 mod inspect;
 mod layer;
+mod members;
 mod tar;
 mod unpack;
 

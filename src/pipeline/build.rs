@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{Configs, LockFailure, Update, lock, stale};
+use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale};
 use super::{Desk, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
@@ -14,7 +14,8 @@ use crate::explain::Failure;
 use crate::fetch;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{IMAGE_FORMAT, Lock, Role};
+use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
+use crate::store::HeldTree;
 use crate::project::Survey;
 use crate::release::{self, Release};
 use crate::toolchain::{self, Toolchain};
@@ -81,6 +82,7 @@ pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure>
     if let Some(key) = quick::key(desk, options, &output)? {
         quick::remember(desk, key, &packed)?;
     }
+    desk.store.settle()?;
     Ok(packed)
 }
 
@@ -94,7 +96,7 @@ pub fn default_output(desk: &Desk<'_>) -> PathBuf {
 fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
     let Some(found) = Lock::read(desk.root)? else {
         return match freshness {
-            Freshness::Renewed => lock(desk, &Update::nothing()),
+            Freshness::Renewed => make_lock(desk, &Update::nothing()),
             _ => Err(LockFailure::Missing {
                 path: desk.root.to_owned(),
             }
@@ -108,17 +110,26 @@ fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
     match freshness {
         _ if reasons.is_empty() => Ok(found),
         Freshness::Locked => Err(LockFailure::Stale { reasons }.into()),
-        _ => lock(desk, &Update::nothing()),
+        _ => make_lock(desk, &Update::nothing()),
     }
 }
 
 /// Makes the image of a lock: fetches, compiles, assembles.
 fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
-    fetch::fetch(lock, desk.store, desk.http, desk.observer)?;
+    let sources = fetch::fetch(lock, desk.store, desk.http, desk.observer)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let compiled = compile(desk, lock, &toolchain)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;
     let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer)?;
+    // All that a build of this lock needs again stays until the lock is gone.
+    let mut uses: Vec<Digest> = sources.trees.values().map(HeldTree::digest).collect();
+    uses.extend(lock.toolchain.debs.iter().map(|deb| deb.sha256));
+    uses.extend([toolchain.root.digest(), toolchain.owners.digest(), toolchain.key.digest()]);
+    uses.extend(compiled.keys.iter().map(|key| key.digest()));
+    uses.extend(compiled.outputs.iter().map(HeldTree::digest));
+    uses.extend(image.layers.iter().map(|layer| layer.blob.digest()));
+    uses.extend([image.image_id(), image.manifest_digest()]);
+    desk.store.add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
     Ok((image, release))
 }
 

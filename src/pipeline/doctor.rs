@@ -6,7 +6,6 @@ use crate::fetch::debian;
 use crate::http::{Http, Mirrors, Network, Request};
 use crate::sandbox::{self, Finding};
 use crate::store::Store;
-use crate::terminal;
 
 /// Bytes that a toolchain and the results of a few projects take.
 const DISK_BYTES_WANTED: u64 = 4 << 30;
@@ -24,14 +23,14 @@ fn disk(store: &Store) -> Finding {
     let (ok, says) = match crate::disk::free_bytes(store.root()) {
         Ok(free) => (
             free >= DISK_BYTES_WANTED,
-            format!("{} free for the store at `{place}`", terminal::bytes(free)),
+            format!("{} MB free for the store at `{place}`", free / 1_000_000),
         ),
         Err(error) => (false, error.to_string()),
     };
     let remedy =
         (!ok).then(|| "`rebeam store gc`, or a store on another disk: `--store DIR`".to_owned());
     Finding {
-        name: "disk".into(),
+        name: "disk",
         ok,
         says,
         remedy,
@@ -45,7 +44,7 @@ fn reach(network: Network) -> Finding {
         Ok(base) => base,
         Err(error) => {
             return Finding {
-                name: "network".into(),
+                name: "network",
                 ok: false,
                 says: error.to_string(),
                 remedy: error.hint(),
@@ -67,7 +66,7 @@ fn reach(network: Network) -> Finding {
         "look at proxy, DNS and SSL_CERT_FILE, or name a mirror in `[mirrors]`".to_owned()
     });
     Finding {
-        name: "network".into(),
+        name: "network",
         ok,
         says,
         remedy,

@@ -150,6 +150,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         .map(|change| change.to_string())
         .collect();
     let rewritten = lock.write(desk.root)?;
+    desk.store.settle()?;
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
     desk.observer.observe(&Event::Locked {
         sources,

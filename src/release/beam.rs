@@ -116,27 +116,13 @@ fn cut(name: &[u8]) -> BeamError {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::io::Write as _;
 
     use proptest::prelude::*;
 
     use super::*;
-
-    /// Makes a module of chunks.
-    pub(crate) fn module(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
-        let mut body = b"BEAM".to_vec();
-        for (name, bytes) in chunks {
-            body.extend_from_slice(*name);
-            body.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-            body.extend_from_slice(bytes);
-            body.resize(body.len().next_multiple_of(4), 0);
-        }
-        let mut file = b"FOR1".to_vec();
-        file.extend_from_slice(&(body.len() as u32).to_be_bytes());
-        file.extend_from_slice(&body);
-        file
-    }
+    use crate::release::tests::craft::module;
 
     #[test]
     fn debug_information_goes_and_code_and_lines_stay() {

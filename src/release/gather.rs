@@ -1,35 +1,17 @@
 //! Gather: parts a built release into components, with what it loads from the toolchain.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::closure::{self, Closure, Sources};
 use super::spec::{self, Spec};
+use super::wanted::{self, Keep, OTP, Wanted};
 use super::{
-    Component, Content, Facts, HOME, Inputs, LOCK_PATH, Node, PROVENANCE_PATH, Part, Release,
-    ReleaseError, at, elf, start, system,
+    Component, Content, Facts, HOME, Inputs, LOCK_PATH, Node, PROVENANCE_PATH, Package, Part,
+    Release, ReleaseError, at, elf, head, start, system,
 };
 use crate::disk;
-use crate::manifest::Shell;
 use crate::tree::{self, Entry, RelPath, Tree};
-
-/// OTP's home in the toolchain.
-const OTP: &str = "usr/lib/erlang";
-/// Directories of an application that only a developer reads.
-const DEVELOPER: [&[u8]; 9] = [
-    b"src",
-    b"include",
-    b"doc",
-    b"docs",
-    b"examples",
-    b"c_src",
-    b"test",
-    b"man",
-    b"emacs",
-];
-/// Files beside the version's own in `bin` that only the release's script reads.
-const SCRIPT_BOOTS: [&[u8]; 2] = [b"start_clean.boot", b"no_dot_erlang.boot"];
 
 /// Says which files the image of a built release holds, and how it starts.
 pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
@@ -38,32 +20,31 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
     let mut gathering = Gathering {
         inputs,
         spec: &spec,
+        wanted: Wanted::new(inputs, &spec)?,
         parts: BTreeMap::new(),
         apps: BTreeMap::new(),
-        otp_dirs: BTreeSet::new(),
+        packages: BTreeSet::new(),
     };
+    gathering.note_apps();
     gathering.release()?;
-    gathering.toolchain()?;
+    gathering.otp()?;
+    gathering.system()?;
     let closure = gathering.closure()?;
-    gathering.system(&closure)?;
+    gathering.libraries(&closure)?;
     gathering.papers();
+    let file_name = |path: &RelPath| String::from_utf8_lossy(path.name()).into_owned();
     let facts = Facts {
         name: spec.name.clone(),
         version: spec.version.clone(),
         erts: spec.erts.clone(),
         machine: closure.machine,
         apps: gathering.apps,
-        packages: closure
+        packages: gathering
             .packages
-            .iter()
+            .union(&closure.packages)
             .cloned()
-            .chain(gathering_packages(inputs, &gathering.otp_dirs))
             .collect(),
-        libraries: closure
-            .libraries
-            .keys()
-            .map(|path| String::from_utf8_lossy(path.name()).into_owned())
-            .collect(),
+        libraries: closure.libraries.keys().map(file_name).collect(),
     };
     Ok(Release {
         components: with_parents(gathering.parts),
@@ -72,18 +53,13 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
     })
 }
 
-/// Names the packages that OTP's applications and ERTS came with.
-fn gathering_packages(inputs: &Inputs<'_>, directories: &BTreeSet<RelPath>) -> Vec<super::Package> {
-    directories.iter().filter_map(inputs.owner).collect()
-}
-
 struct Gathering<'a> {
     inputs: &'a Inputs<'a>,
     spec: &'a Spec,
+    wanted: Wanted<'a>,
     parts: BTreeMap<Part, BTreeMap<RelPath, Node>>,
     apps: BTreeMap<String, (String, Part)>,
-    /// Files of the toolchain that stand for the packages of what the release took from OTP.
-    otp_dirs: BTreeSet<RelPath>,
+    packages: BTreeSet<Package>,
 }
 
 impl Gathering<'_> {
@@ -95,7 +71,7 @@ impl Gathering<'_> {
     fn release(&mut self) -> Result<(), ReleaseError> {
         let listing = self.inputs.listing;
         for (path, entry) in listing.entries() {
-            let Some((part, keep)) = self.place_of(path, entry) else {
+            let Some((part, keep)) = self.wanted.place_of(path, entry) else {
                 continue;
             };
             let place = at(HOME).join(path.as_bytes())?;
@@ -116,83 +92,7 @@ impl Gathering<'_> {
                 }
             }
         }
-        self.note_apps();
         Ok(())
-    }
-
-    /// Says to which part a file of the release belongs; `None` if the image does without.
-    fn place_of(&self, path: &RelPath, entry: &Entry) -> Option<(Part, Keep)> {
-        let parts: Vec<&[u8]> = path.components().collect();
-        let own_erts = format!("erts-{}", self.spec.erts);
-        match parts.as_slice() {
-            [b"lib", app, rest @ ..] => {
-                // An application that is itself a link is looked at as one; see `check_link`.
-                let wanted = rest.is_empty() || wanted_of_app(rest);
-                wanted.then(|| (self.part_of(app), Keep::File))
-            }
-            [first, b"bin", tool] if *first == own_erts.as_bytes() => {
-                self.wants_tool(tool).then_some((Part::Otp, Keep::File))
-            }
-            [first, ..] if first.starts_with(b"erts-") => None,
-            [b"releases", .., name] => {
-                let left = *name == b"COOKIE" || name.ends_with(b".script");
-                (!left).then_some((Part::Config, Keep::File))
-            }
-            [b"bin", name] => {
-                let script = self.inputs.manifest.image.shell == Shell::Busybox;
-                let keep = script || !(SCRIPT_BOOTS.contains(name) || self.is_script(path, entry));
-                keep.then_some((Part::App, Keep::File))
-            }
-            [b"etc", ..] => Some((Part::Config, self.kept_as(path, entry))),
-            _ => Some((Part::App, self.kept_as(path, entry))),
-        }
-    }
-
-    /// A directory that an overlay made and left empty is one that the node writes to.
-    fn kept_as(&self, path: &RelPath, entry: &Entry) -> Keep {
-        let below = |other: &RelPath| other.parent().as_ref() == Some(path);
-        let is_empty = *entry == Entry::Directory
-            && !self.inputs.listing.entries().any(|(other, _)| below(other));
-        if is_empty {
-            Keep::OwnDirectory
-        } else {
-            Keep::File
-        }
-    }
-
-    fn part_of(&self, directory: &[u8]) -> Part {
-        let name = app_name(directory);
-        if self.inputs.dep_apps.contains(&name) {
-            return Part::Deps;
-        }
-        let in_otp = at(OTP).join(&[b"lib/", directory].concat());
-        if in_otp.is_ok_and(|path| disk::exists(&path.under(self.inputs.toolchain))) {
-            Part::Otp
-        } else {
-            Part::App
-        }
-    }
-
-    fn wants_tool(&self, tool: &[u8]) -> bool {
-        let distributed = self.spec.is_distributed();
-        let shell = self.inputs.manifest.image.shell == Shell::Busybox;
-        match tool {
-            b"beam.smp" | b"erlexec" | b"erl_child_setup" | b"inet_gethost" => true,
-            b"epmd" => distributed,
-            b"heart" => self.spec.asks_for(&["-heart"]),
-            // What the release's own script calls, and `remote_console`.
-            b"erl" | b"dyn_erl" | b"escript" | b"erl_call" => shell,
-            _ => false,
-        }
-    }
-
-    fn is_script(&self, path: &RelPath, entry: &Entry) -> bool {
-        let Entry::File { .. } = entry else {
-            return false;
-        };
-        head(&path.under(self.inputs.release)).is_ok_and(|head| head.starts_with(b"#!"))
-            || path.name().ends_with(b".ps1")
-            || path.name().ends_with(b".cmd")
     }
 
     fn file(&self, on_disk: &Path, path: &RelPath, entry: &Entry) -> Node {
@@ -227,56 +127,54 @@ impl Gathering<'_> {
 
     fn note_apps(&mut self) {
         for (name, version) in &self.spec.apps {
-            let part = self.part_of(format!("{name}-{version}").as_bytes());
+            let part = self.wanted.part_of(format!("{name}-{version}").as_bytes());
             self.apps.insert(name.clone(), (version.clone(), part));
         }
     }
 
-    /// Takes from the toolchain what the release was made without.
-    fn toolchain(&mut self) -> Result<(), ReleaseError> {
+    /// Takes from the toolchain what the release was made without, and names the packages of all of OTP's.
+    fn otp(&mut self) -> Result<(), ReleaseError> {
         let spec = self.spec;
         for (name, version) in &spec.apps {
             let directory = at("lib").join(format!("{name}-{version}").as_bytes())?;
-            let own = self.inputs.listing.get(&directory).is_some();
             let in_otp = at(OTP).join(directory.as_bytes())?;
-            if disk::exists(&in_otp.under(self.inputs.toolchain)) {
-                self.otp_dirs
-                    .insert(in_otp.join(format!("ebin/{name}.app").as_bytes())?);
-            } else if !own {
-                return Err(ReleaseError::NoApp {
-                    app: name.clone(),
-                    version: version.clone(),
-                });
+            let is_own = self.inputs.listing.get(&directory).is_some();
+            let is_otp = disk::exists(&in_otp.under(self.inputs.toolchain));
+            if is_otp {
+                let resource = in_otp.join(format!("ebin/{name}.app").as_bytes())?;
+                self.packages.extend((self.inputs.owner)(&resource));
             }
-            if !own {
-                self.otp_tree(&directory, &|rest| wanted_of_app(rest))?;
+            match (is_own, is_otp) {
+                (true, _) => {}
+                (false, true) => self.otp_tree(&directory, &|rest| wanted::is_for_users(rest))?,
+                (false, false) => {
+                    return Err(ReleaseError::NoApp {
+                        app: name.clone(),
+                        version: version.clone(),
+                    });
+                }
             }
         }
-        let bin = at(&format!("erts-{}", spec.erts)).join(b"bin")?;
-        self.otp_dirs
-            .insert(at(OTP).join(bin.as_bytes())?.join(b"beam.smp")?);
-        if self.inputs.listing.get(&bin.join(b"beam.smp")?).is_none() {
-            let emulator = at(OTP).join(bin.as_bytes())?.join(b"beam.smp")?;
-            if !disk::exists(&emulator.under(self.inputs.toolchain)) {
-                return Err(ReleaseError::NoErts {
-                    version: spec.erts.clone(),
-                });
-            }
-            let tools: BTreeSet<Vec<u8>> = disk::list(
-                &emulator
-                    .parent()
-                    .expect("it has directories")
-                    .under(self.inputs.toolchain),
-            )?
-            .into_iter()
-            .filter(|tool| self.wants_tool(tool))
-            .collect();
-            self.otp_tree(
-                &bin,
-                &|rest| matches!(rest, [tool] if tools.contains(*tool)),
-            )?;
+        self.erts()
+    }
+
+    fn erts(&mut self) -> Result<(), ReleaseError> {
+        let bin = at(&format!("erts-{}", self.spec.erts)).join(b"bin")?;
+        let in_otp = at(OTP).join(bin.as_bytes())?;
+        let emulator = in_otp.join(b"beam.smp")?;
+        self.packages.extend((self.inputs.owner)(&emulator));
+        if self.inputs.listing.get(&bin.join(b"beam.smp")?).is_some() {
+            return Ok(());
         }
-        Ok(())
+        if !disk::exists(&emulator.under(self.inputs.toolchain)) {
+            return Err(ReleaseError::NoErts {
+                version: self.spec.erts.clone(),
+            });
+        }
+        let mut tools = disk::list(&in_otp.under(self.inputs.toolchain))?;
+        tools.retain(|tool| self.wanted.wants_tool(tool));
+        let is_wanted = |rest: &[&[u8]]| matches!(rest, [tool] if tools.iter().any(|t| t == tool));
+        self.otp_tree(&bin, &is_wanted)
     }
 
     /// Takes the wanted files of a directory of OTP's home in the toolchain.
@@ -293,28 +191,29 @@ impl Gathering<'_> {
             if !wanted(&parts) {
                 continue;
             }
-            let place = at(HOME).join(directory.as_bytes())?.join(path.as_bytes())?;
-            match entry {
-                Entry::Directory => {}
-                // Packages link to files of others; the image gets the file itself.
-                Entry::Symlink { .. } => {
-                    let link = in_otp.join(path.as_bytes())?;
-                    if let Some(real) = closure::resolve(self.inputs.toolchain, &link)? {
-                        let real = real.under(self.inputs.toolchain);
-                        if let Some(disk::Kind::File { executable }) =
-                            disk::status(&real)?.map(|s| s.kind)
-                        {
-                            self.put(Part::Otp, place, system::file(&real, executable)?);
-                        }
-                    }
-                }
-                Entry::File { .. } => {
-                    let node = self.file(&path.under(&root), path, entry);
-                    self.put(Part::Otp, place, node);
-                }
+            let node = match entry {
+                Entry::Directory => None,
+                Entry::Symlink { .. } => self.linked(&in_otp.join(path.as_bytes())?)?,
+                Entry::File { .. } => Some(self.file(&path.under(&root), path, entry)),
+            };
+            if let Some(node) = node {
+                let place = at(HOME).join(directory.as_bytes())?.join(path.as_bytes())?;
+                self.put(Part::Otp, place, node);
             }
         }
         Ok(())
+    }
+
+    /// Packages link to files of others; the image gets the file itself.
+    fn linked(&self, link: &RelPath) -> Result<Option<Node>, ReleaseError> {
+        let Some(real) = closure::resolve(self.inputs.toolchain, link)? else {
+            return Ok(None);
+        };
+        let real = real.under(self.inputs.toolchain);
+        match disk::status(&real)?.map(|status| status.kind) {
+            Some(disk::Kind::File { executable }) => Ok(Some(system::file(&real, executable)?)),
+            _ => Ok(None),
+        }
     }
 
     /// Finds what the ELF files gathered so far load.
@@ -341,29 +240,28 @@ impl Gathering<'_> {
         closure::close(&programs, &sources)
     }
 
-    fn system(&mut self, closure: &Closure) -> Result<(), ReleaseError> {
+    /// Takes the system's files that do not depend on what the release loads.
+    fn system(&mut self) -> Result<(), ReleaseError> {
         let image = &self.inputs.manifest.image;
-        let toolchain = self.inputs.toolchain;
         let mut entries = system::base(image);
-        entries.extend(system::wished(
-            image,
-            toolchain,
-            self.apps.contains_key("ssl"),
-        )?);
-        for (path, on_disk) in closure
-            .libraries
-            .iter()
-            .chain(&old_name_services(closure, toolchain)?)
-        {
-            entries.insert(path.clone(), system::file(on_disk, true)?);
+        let tls = self.apps.contains_key("ssl");
+        entries.extend(system::wished(image, self.inputs.toolchain, tls)?);
+        self.parts.entry(Part::System).or_default().extend(entries);
+        Ok(())
+    }
+
+    /// Takes the libraries that were found.
+    fn libraries(&mut self, closure: &Closure) -> Result<(), ReleaseError> {
+        let old = old_name_services(closure, self.inputs.toolchain)?;
+        for (path, on_disk) in closure.libraries.iter().chain(&old) {
+            self.put(Part::System, path.clone(), system::file(on_disk, true)?);
         }
         for (path, target) in &closure.links {
             if path.as_bytes().starts_with(b"usr/lib64/") {
-                entries.insert(at("lib64"), Node::link("usr/lib64"));
+                self.put(Part::System, at("lib64"), Node::link("usr/lib64"));
             }
-            entries.insert(path.clone(), Node::link(target.clone()));
+            self.put(Part::System, path.clone(), Node::link(target.clone()));
         }
-        self.parts.entry(Part::System).or_default().extend(entries);
         Ok(())
     }
 
@@ -380,29 +278,6 @@ impl Gathering<'_> {
             Node::text(self.inputs.provenance),
         );
     }
-}
-
-/// What becomes of an entry that is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    /// It is laid out as it is.
-    File,
-    /// It is a directory that the node writes to.
-    OwnDirectory,
-}
-
-fn wanted_of_app(rest: &[&[u8]]) -> bool {
-    let name = rest.last().expect("an application's entry has a name");
-    let developers = rest.len() > 1 && DEVELOPER.contains(&rest[0])
-        || name.ends_with(b".hrl")
-        || *name == b"otp_test_engine.so";
-    !developers
-}
-
-fn app_name(directory: &[u8]) -> String {
-    let text = String::from_utf8_lossy(directory);
-    // The version begins at the last dash before a digit; names themselves have no dashes.
-    text.split('-').next().unwrap_or_default().to_owned()
 }
 
 fn check_link(path: &RelPath, target: &[u8]) -> Result<(), ReleaseError> {
@@ -423,15 +298,6 @@ fn check_link(path: &RelPath, target: &[u8]) -> Result<(), ReleaseError> {
         path: path.to_string(),
         target: String::from_utf8_lossy(target).into_owned(),
     })
-}
-
-fn head(path: &Path) -> Result<Vec<u8>, ReleaseError> {
-    let mut head = Vec::new();
-    disk::open(path)?
-        .take(elf::HEAD_BYTES as u64)
-        .read_to_end(&mut head)
-        .map_err(disk::refused("read", path))?;
-    Ok(head)
 }
 
 /// The name services of a C library that does not have them inside, as those before 2.34.

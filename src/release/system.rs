@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::closure::resolve;
+use super::closure::{merged, resolve};
 use super::start::USER_HOME;
 use super::{Content, HOME, Node, ReleaseError, at};
 use crate::disk;
@@ -14,11 +14,25 @@ use crate::tree::{self, Entry, RelPath};
 const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 /// The names that a release's own script calls, and `remote_console` by hand.
-const APPLETS: [&str; 36] = [
-    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "echo", "env", "expr",
-    "false", "find", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mkfifo", "mv", "od",
-    "printf", "ps", "readlink", "realpath", "rm", "sed", "sh", "sleep", "tail", "test", "tr",
-    "true", "xargs",
+const APPLETS: [&str; 51] = [
+    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "expr",
+    "false", "find", "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mkfifo", "mv",
+    "od", "printf", "ps", "pwd", "readlink", "realpath", "rm", "sed", "sh", "sleep", "sort",
+    "stat", "stty", "tail", "tee", "test", "touch", "tr", "true", "tty", "uname", "uniq", "vi",
+    "wc", "which", "whoami", "xargs",
+];
+
+/// Terminals that people sit at.
+const TERMINALS: [&str; 9] = [
+    "dumb",
+    "linux",
+    "screen",
+    "screen-256color",
+    "tmux-256color",
+    "vt100",
+    "vt220",
+    "xterm",
+    "xterm-256color",
 ];
 
 type Entries = BTreeMap<RelPath, Node>;
@@ -47,17 +61,17 @@ pub(super) fn base(image: &ImageWish) -> Entries {
         ..Node::directory()
     };
     entries.insert(at("tmp"), shared);
-    if image.user.0 != 0 {
-        entries.insert(at(USER_HOME), own_directory(image.user, 0o750));
-    }
+    let home = if image.user.0 == 0 { "root" } else { USER_HOME };
+    entries.insert(at(home), own_directory(image.user, 0o750));
     // Most logging libraries write below the working directory.
-    entries.insert(
-        at(HOME).join(b"log").expect("it is short"),
-        own_directory(image.user, 0o755),
-    );
+    let log = at(HOME).join(b"log").expect("it is short");
+    entries.insert(log, own_directory(image.user, 0o755));
     for volume in &image.volumes {
         if let Ok(path) = RelPath::new(volume.trim_matches('/')) {
-            entries.insert(path, own_directory(image.user, 0o755));
+            // What stands already keeps its mode: `/tmp` is everyone's.
+            entries
+                .entry(merged(&path))
+                .or_insert_with(|| own_directory(image.user, 0o755));
         }
     }
     entries
@@ -126,8 +140,25 @@ pub(super) fn wished(
         for applet in APPLETS {
             entries.insert(at(&format!("usr/bin/{applet}")), Node::link("busybox"));
         }
+        terminals(toolchain, &mut entries)?;
     }
     Ok(entries)
+}
+
+/// Takes the descriptions of common terminals: without its own, Erlang's shell falls back to one that
+/// cannot reach another node.
+fn terminals(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
+    for terminal in TERMINALS {
+        for directory in ["usr/lib/terminfo", "usr/share/terminfo"] {
+            let first = &terminal[..1];
+            let place = at(&format!("{directory}/{first}/{terminal}"));
+            if let Some(real) = resolve(toolchain, &place)? {
+                entries.insert(place, file(&real.under(toolchain), false)?);
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {

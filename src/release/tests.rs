@@ -1,10 +1,13 @@
 //! What the room promises, over made-up releases and toolchains.
 
+pub(crate) mod craft;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::elf::tests::{AARCH64, Craft, X86_64, craft};
+use self::craft::{AARCH64, Craft, X86_64, craft, module};
 use super::*;
+use crate::explain::{Blame, Explain as _};
 use crate::manifest::{Build, ImageWish, Project, ReleaseWish, Shell, Tool, ToolchainWish};
 use crate::tree;
 
@@ -61,13 +64,13 @@ impl World {
             manifest: manifest(),
             deps: BTreeSet::from(["ranch".into()]),
         };
-        let module = super::beam::tests::module(&[(b"Code", b"code"), (b"Dbgi", b"a long story")]);
+        let whole = module(&[(b"Code", b"code"), (b"Dbgi", b"a long story")]);
         for path in [
             "lib/kernel-8.5/ebin/kernel.beam",
             "lib/shop-1.2.0/ebin/shop.beam",
             "lib/ranch-2.1.0/ebin/ranch.beam",
         ] {
-            world.release(path, &module);
+            world.release(path, &whole);
         }
         for path in [
             "lib/shop-1.2.0/src/shop.erl",
@@ -298,6 +301,20 @@ fn the_user_may_write_where_the_project_wants_it_and_nowhere_else() {
 }
 
 #[test]
+fn a_volume_takes_nothing_away() {
+    let mut world = World::new();
+    world.manifest.image.volumes = vec!["/tmp".into(), "/lib/data/".into(), "/".into()];
+    let release = world.assemble().unwrap();
+    assert_eq!(release.get(&at("tmp")).unwrap().mode, 0o1777);
+    assert_eq!(
+        release.get(&at("lib")).unwrap().content,
+        Content::Symlink(b"usr/lib".to_vec())
+    );
+    assert_eq!(release.get(&at("usr/lib/data")).unwrap().uid, 65532);
+    assert!(release.get(&at("lib/data")).is_none());
+}
+
+#[test]
 fn every_part_says_the_same_of_a_directory() {
     let mut world = World::new();
     world.manifest.image.volumes.push("/app/etc".into());
@@ -331,6 +348,25 @@ fn the_node_is_started_without_a_shell() {
         "the project's own variables count most"
     );
     assert_eq!(start.directory, "/app");
+}
+
+#[test]
+fn a_shell_brings_what_it_loads_itself() {
+    let mut world = World::new();
+    world.manifest.image.shell = Shell::Busybox;
+    let shell = Craft {
+        machine: X86_64,
+        needed: &["libresolv.so.2"],
+        ..Craft::default()
+    };
+    world.toolchain("usr/bin/busybox", &craft(&shell));
+    let error = world.assemble().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("`libresolv.so.2` (for `usr/bin/busybox`)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -538,7 +574,7 @@ fn laid_out_files_are_the_image_s_files() {
         }
     }
     let lean = std::fs::read(root.join("app/lib/shop-1.2.0/ebin/shop.beam")).unwrap();
-    assert_eq!(lean, super::beam::tests::module(&[(b"Code", b"code")]));
+    assert_eq!(lean, module(&[(b"Code", b"code")]));
     let loader = std::fs::canonicalize(root.join("usr/lib64/ld-linux-x86-64.so.2")).unwrap();
     assert!(loader.ends_with(format!("{LIB}/ld-linux-x86-64.so.2")));
 }

@@ -14,8 +14,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
-use super::init::{Fault, Line, Report, TERMINATE, forbidden, hear, perform, report, start, step};
+use super::init::{report, start};
 use super::kernel::{self, Ended, Patience, Side, Signal};
+use super::line::{Fault, Line, Report, TERMINATE, forbidden, hear, step};
+use super::perform::perform;
 use super::plan::{Action, Command, Plan};
 
 /// How long the keeper waits between two looks at what is left to kill.

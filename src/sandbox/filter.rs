@@ -41,8 +41,12 @@ mod number {
 mod own {
     use libc::c_long;
 
-    pub(super) const FORBIDDEN: &[c_long] =
-        &[libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_modify_ldt];
+    pub(super) const FORBIDDEN: &[c_long] = &[
+        libc::SYS_ioperm,
+        libc::SYS_iopl,
+        libc::SYS_kexec_file_load,
+        libc::SYS_modify_ldt,
+    ];
     /// Call and the place of the mode, where a mode is always given.
     pub(super) const MODES: &[(c_long, u8)] = &[
         (libc::SYS_chmod, 1),
@@ -58,7 +62,8 @@ mod own {
 mod own {
     use libc::c_long;
 
-    pub(super) const FORBIDDEN: &[c_long] = &[];
+    /// `kexec_file_load`.
+    pub(super) const FORBIDDEN: &[c_long] = &[294];
     pub(super) const MODES: &[(c_long, u8)] = &[];
     pub(super) const OPENS: &[(c_long, u8)] = &[];
 }
@@ -74,7 +79,6 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_finit_module,
     libc::SYS_init_module,
     libc::SYS_kcmp,
-    libc::SYS_kexec_file_load,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_mount,
@@ -131,6 +135,9 @@ const NAMESPACE_FLAGS: [libc::c_int; 7] = [
     libc::CLONE_NEWPID,
     libc::CLONE_NEWNET,
 ];
+
+/// `TIOCSTI` and `TIOCLINUX`, which type into a terminal; C libraries differ in their type.
+const TYPES_INTO_TERMINAL: [u64; 2] = [0x5412, 0x541c];
 
 /// The personality that lets `uname` speak of a 32-bit machine.
 const PER_LINUX32: u64 = 8;
@@ -199,11 +206,11 @@ fn refused(outgoing: Outgoing) -> Result<Rules, seccompiler::BackendError> {
     let kept = [0, PER_LINUX32, layout, layout | PER_LINUX32, 0xffff_ffff];
     let other = kept.map(|value| (0, Ne, value));
     rules.insert(libc::SYS_personality, vec![rule(&other)?]);
-    let terminal = [libc::TIOCSTI, libc::TIOCLINUX];
-    let terminal = terminal
-        .iter()
-        .map(|request| rule(&[(1, Eq, *request as u64)]));
-    rules.insert(libc::SYS_ioctl, terminal.collect::<Result<_, _>>()?);
+    let terminal = TYPES_INTO_TERMINAL.map(|request| rule(&[(1, Eq, request)]));
+    rules.insert(
+        libc::SYS_ioctl,
+        terminal.into_iter().collect::<Result<_, _>>()?,
+    );
     if outgoing == Outgoing::Refused {
         keep_in(&mut rules)?;
     }
@@ -280,4 +287,158 @@ fn no_second_table() -> BpfProgram {
         step(0x06, 0, 0, 0x0005_0000 | libc::ENOSYS.cast_unsigned()),
         step(0x06, 0, 0, 0x7fff_0000),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a program as the kernel would, on a call of this machine's own table.
+    fn run(program: &BpfProgram, call: c_long, arguments: &[u64]) -> u32 {
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => 0xc000_003e_u32,
+            _ => 0xc000_00b7,
+        };
+        let mut data = [0_u32; 16];
+        data[0] = u32::try_from(call).unwrap();
+        data[1] = architecture;
+        for (number, value) in arguments.iter().enumerate() {
+            data[4 + number * 2] = *value as u32;
+            data[5 + number * 2] = (*value >> 32) as u32;
+        }
+        let (mut accumulator, mut at) = (0_u32, 0_usize);
+        loop {
+            let step = &program[at];
+            at += 1;
+            let mut jump = |so: bool| at += usize::from(if so { step.jt } else { step.jf });
+            match step.code {
+                0x20 => accumulator = data[step.k as usize / 4],
+                0x54 => accumulator &= step.k,
+                0x05 => at += step.k as usize,
+                0x15 => jump(accumulator == step.k),
+                0x25 => jump(accumulator > step.k),
+                0x35 => jump(accumulator >= step.k),
+                0x06 => return step.k,
+                other => panic!("step {other:#x}"),
+            }
+        }
+    }
+
+    /// The errno with which a call is refused; 0 if it is allowed. The filter put on last wins.
+    fn errno(outgoing: Outgoing, call: c_long, arguments: &[u64]) -> i32 {
+        let results = programs(outgoing).unwrap();
+        let results = results.iter().map(|program| run(program, call, arguments));
+        let mut refusals = results.filter(|result| *result != 0x7fff_0000);
+        refusals
+            .next_back()
+            .map_or(0, |result| (result & 0xffff).cast_signed())
+    }
+
+    fn free(call: c_long, arguments: &[u64]) -> i32 {
+        errno(Outgoing::Free, call, arguments)
+    }
+
+    #[test]
+    fn what_a_build_does_is_allowed() {
+        let at = libc::AT_FDCWD as u64;
+        let thread = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_THREAD) as u64;
+        let calls: &[(c_long, &[u64])] = &[
+            (libc::SYS_read, &[0, 0, 0]),
+            (libc::SYS_execve, &[0, 0, 0]),
+            (libc::SYS_clone, &[libc::SIGCHLD as u64]),
+            (libc::SYS_clone, &[thread]),
+            (libc::SYS_fchmodat, &[at, 0, 0o1755]),
+            (libc::SYS_fchmod, &[3, 0o755]),
+            (libc::SYS_openat, &[at, 0, libc::O_RDONLY as u64, 0o6755]),
+            (libc::SYS_openat, &[at, 0, libc::O_CREAT as u64, 0o644]),
+            (libc::SYS_socket, &[libc::AF_UNIX as u64, 1, 0]),
+            (libc::SYS_socket, &[libc::AF_INET as u64, 1, 6]),
+            (libc::SYS_socket, &[libc::AF_INET6 as u64, 2, 0]),
+            (libc::SYS_socket, &[libc::AF_NETLINK as u64, 3, 0]),
+            (libc::SYS_connect, &[3]),
+            (libc::SYS_personality, &[0xffff_ffff]),
+            (libc::SYS_personality, &[libc::ADDR_NO_RANDOMIZE as u64]),
+            (libc::SYS_ioctl, &[0, 0x5401]),
+        ];
+        for (call, arguments) in calls {
+            assert_eq!(free(*call, arguments), 0, "{call} {arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_build_has_no_business_with_is_refused() {
+        for call in FORBIDDEN.iter().chain(own::FORBIDDEN) {
+            assert_eq!(free(*call, &[]), libc::EPERM, "{call}");
+        }
+        for flag in NAMESPACE_FLAGS {
+            let flags = [u64::from((flag | libc::SIGCHLD).cast_unsigned())];
+            assert_eq!(free(libc::SYS_clone, &flags), libc::EPERM, "{flag:#x}");
+        }
+        for call in [number::CLONE3, number::OPENAT2, number::IO_URING[0]] {
+            assert_eq!(free(call, &[]), libc::ENOSYS);
+        }
+        assert_eq!(free(libc::SYS_fsetxattr, &[]), libc::ENOTSUP);
+        assert_eq!(
+            free(libc::SYS_ioctl, &[0, TYPES_INTO_TERMINAL[0]]),
+            libc::EPERM
+        );
+        // The upper half of an argument that is 32 bits wide does not matter to the kernel.
+        let dressed = 1 << 32 | TYPES_INTO_TERMINAL[0];
+        assert_eq!(free(libc::SYS_ioctl, &[0, dressed]), libc::EPERM);
+        assert_eq!(free(libc::SYS_personality, &[0x400_0000]), libc::EPERM);
+        for family in (0..64).filter(|family| ![1, 2, 10, 16].contains(family)) {
+            assert_eq!(
+                free(libc::SYS_socket, &[family, 1, 0]),
+                libc::EAFNOSUPPORT,
+                "{family}"
+            );
+        }
+        assert_eq!(free(libc::SYS_socket, &[16, 3, 12]), libc::EAFNOSUPPORT);
+    }
+
+    #[test]
+    fn set_id_bits_are_refused_wherever_a_mode_is_given() {
+        for mode in [0o4755, 0o2755, 0o6000, 0o7777] {
+            let at = libc::AT_FDCWD as u64;
+            for (call, place) in MODES.iter().chain(own::MODES) {
+                let mut arguments = [at, 0, 0, 0];
+                arguments[usize::from(*place)] = mode;
+                assert_eq!(free(*call, &arguments), libc::EPERM, "{call} {mode:o}");
+            }
+            let create = libc::O_CREAT as u64;
+            let unnamed = libc::O_TMPFILE as u64;
+            for flags in [create, unnamed] {
+                let arguments = [at, 0, flags, mode];
+                assert_eq!(
+                    free(libc::SYS_openat, &arguments),
+                    libc::EPERM,
+                    "{flags:o} {mode:o}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_network_namespace_nothing_connects() {
+        let refused = |call, arguments: &[u64]| errno(Outgoing::Refused, call, arguments);
+        assert_eq!(refused(libc::SYS_socket, &[2, 1, 0]), 0);
+        assert_eq!(
+            refused(libc::SYS_socket, &[2, 1 | libc::SOCK_CLOEXEC as u64, 6]),
+            0
+        );
+        assert_eq!(refused(libc::SYS_bind, &[3]), 0);
+        assert_eq!(refused(libc::SYS_connect, &[3]), libc::EPERM);
+        assert_eq!(refused(libc::SYS_socket, &[2, 2, 0]), libc::EPERM);
+        assert_eq!(refused(libc::SYS_socket, &[1, 5, 0]), libc::EPERM);
+        assert_eq!(refused(libc::SYS_socket, &[2, 1, 132]), libc::EPERM);
+        let fast = 0x2000_0000;
+        assert_eq!(refused(libc::SYS_sendto, &[3, 0, 0, fast]), libc::EPERM);
+        assert_eq!(refused(libc::SYS_sendto, &[3, 0, 0, 0x4000]), 0);
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_second_table_of_calls_does_not_exist() {
+        assert_eq!(free(0x4000_0000 | libc::SYS_mount, &[]), libc::ENOSYS);
+    }
 }

@@ -1,7 +1,8 @@
 //! Kernel: the system calls of the sandbox, one function for each, and all `unsafe` of this house.
 //!
 //! Everything here is called from a single-threaded process, except what `run` uses: `wait_readable`,
-//! `keep_open`, `ignore_keyboard` and `forward_terminate`, which are sound in any thread.
+//! `keep_open`, `ignore_keyboard`, `keep_terminal` and `forward_terminate`, which are sound in any
+//! thread. The file is long so that there is one place, and only one, to look for what is unsafe.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -428,7 +429,7 @@ pub(super) enum Woken {
 /// Waits until a child ends, SIGTERM comes or time has passed. The signals must be blocked.
 pub(super) fn wait_signal(patience: Duration) -> io::Result<Woken> {
     let time = libc::timespec {
-        tv_sec: libc::time_t::try_from(patience.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_sec: i32::try_from(patience.as_secs()).unwrap_or(i32::MAX).into(),
         tv_nsec: c_long::from(patience.subsec_nanos()),
     };
     // SAFETY: all-zero bytes are a valid value; `sigemptyset` then clears all of it.
@@ -616,6 +617,34 @@ impl Drop for KeyboardIgnored {
         for (signal, before) in KEYS.into_iter().zip(self.0) {
             // SAFETY: the disposition is the one that stood there before.
             unsafe { libc::signal(signal, before) };
+        }
+    }
+}
+
+/// Takes the terminal back when this ends: a shell in the room leaves it with a group that is gone.
+pub(super) struct TerminalKept {
+    ours: Option<pid_t>,
+}
+
+pub(super) fn keep_terminal() -> TerminalKept {
+    // SAFETY: the calls take a number or nothing; without a terminal the first fails.
+    let (front, own) = unsafe { (libc::tcgetpgrp(0), libc::getpgrp()) };
+    TerminalKept {
+        ours: (front == own).then_some(own),
+    }
+}
+
+impl Drop for TerminalKept {
+    fn drop(&mut self) {
+        let Some(own) = self.ours else {
+            return;
+        };
+        // SAFETY: the dispositions run no code of ours, and the numbers are a descriptor and a group.
+        // Who is not in front and asks for it is stopped, unless it ignores that.
+        unsafe {
+            let before = libc::signal(libc::SIGTTOU, libc::SIG_IGN);
+            libc::tcsetpgrp(0, own);
+            libc::signal(libc::SIGTTOU, before);
         }
     }
 }

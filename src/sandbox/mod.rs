@@ -12,10 +12,16 @@ mod chroot;
 mod filter;
 mod init;
 mod kernel;
+mod line;
 mod output;
+mod perform;
+mod place;
 mod plan;
 mod probe;
 mod run;
+mod skeleton;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -6,20 +6,17 @@
 //! an old one is visible), then the new root, then limits, then the privileges, and last the filter.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::place::{Host, Look, Placed, base, placed, text, within};
+use super::skeleton::Skeleton;
 use super::{Access, Level, Reach, Room, SandboxError};
 
 /// Bytes that the room's private `/tmp` may hold.
 const TMP_BYTES_MAX: u64 = 8 << 30;
 /// Bytes that the room's private `/dev/shm` may hold.
 const SHM_BYTES_MAX: u64 = 1 << 30;
-/// Links followed to find the place of a mount.
-const LINKS_MAX: usize = 40;
-/// Places that hide nothing of ours when the new root is put together on top of them.
-const BASES: [&str; 6] = ["/sys", "/mnt", "/media", "/srv", "/boot", "/tmp"];
 /// The devices of a room, with the kernel's numbers for them.
 const DEVICES: [(&str, u32, u32); 6] = [
     ("full", 1, 7),
@@ -129,31 +126,6 @@ pub(super) struct Plan {
     pub(super) actions: Vec<Action>,
     /// A plan without a command only tries whether its actions are granted.
     pub(super) command: Option<Command>,
-}
-
-/// What stands at a path of the host; links are not followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Look {
-    Missing,
-    File,
-    Link(String),
-    Directory,
-}
-
-/// What the plan asks of the host; tests answer with a host of their own.
-pub(super) trait Host {
-    /// Looks at a path.
-    fn look(&self, path: &Path) -> Result<Look, SandboxError>;
-    /// Lists the names in a directory.
-    fn names(&self, path: &Path) -> Result<Vec<String>, SandboxError>;
-}
-
-/// A mount whose place has been found.
-struct Placed {
-    host: String,
-    inside: String,
-    directory: bool,
-    access: Access,
 }
 
 /// Who the command talks to.
@@ -369,12 +341,6 @@ fn farmed(room: &Room, base: &str, host: &dyn Host) -> Result<Vec<Action>, Sandb
     Ok(actions)
 }
 
-/// Tells whether a path lies below another.
-fn within(path: &str, outer: &str) -> bool {
-    let rest = path.strip_prefix(outer);
-    rest.is_some_and(|rest| rest.starts_with('/'))
-}
-
 fn directory(at: &str) -> Action {
     Action::Directory { at: at.to_owned() }
 }
@@ -469,192 +435,5 @@ fn devices(base: &str, actions: &mut Vec<Action>) {
             at: format!("{base}/dev/{name}"),
             target: target.to_owned(),
         });
-    }
-}
-
-/// Finds the place of each mount, outer ones first.
-fn placed(room: &Room, host: &dyn Host) -> Result<Vec<Placed>, SandboxError> {
-    let mut placed = Vec::new();
-    for mount in &room.mounts {
-        let directory = match host.look(&mount.host)? {
-            Look::Directory => true,
-            Look::File => false,
-            Look::Link(_) | Look::Missing => {
-                let reason = format!("`{}` is not there to be mounted", mount.host.display());
-                return Err(SandboxError::BadRoom { reason });
-            }
-        };
-        placed.push(Placed {
-            host: text(&mount.host)?.to_owned(),
-            inside: resolve(&room.root, &mount.inside, host)?,
-            directory,
-            access: mount.access,
-        });
-    }
-    let resolver = Path::new("/etc/resolv.conf");
-    if room.reach == Reach::Host && host.look(resolver)? == Look::File {
-        placed.push(Placed {
-            host: "/etc/resolv.conf".into(),
-            inside: resolve(&room.root, "/etc/resolv.conf", host)?,
-            directory: false,
-            access: Access::ReadOnly,
-        });
-    }
-    placed.sort_by(|a, b| a.inside.cmp(&b.inside));
-    if let Some(pair) = placed
-        .windows(2)
-        .find(|pair| pair[0].inside == pair[1].inside)
-    {
-        let reason = format!("`{}` is mounted twice", pair[0].inside);
-        return Err(SandboxError::BadRoom { reason });
-    }
-    Ok(placed)
-}
-
-/// Follows the links of the root on the way to a place, without ever leaving the root.
-fn resolve(root: &Path, inside: &str, host: &dyn Host) -> Result<String, SandboxError> {
-    let mut rest: Vec<String> = parts(inside).rev().collect();
-    let mut done: Vec<String> = Vec::new();
-    let mut links = 0;
-    while let Some(part) = rest.pop() {
-        if part == ".." {
-            done.pop();
-            continue;
-        }
-        done.push(part);
-        if let Look::Link(target) = host.look(&root.join(done.join("/")))? {
-            links += 1;
-            if links > LINKS_MAX {
-                let reason = format!("`{inside}` passes more than {LINKS_MAX} links");
-                return Err(SandboxError::BadRoom { reason });
-            }
-            if target.starts_with('/') {
-                done.clear();
-            } else {
-                done.pop();
-            }
-            rest.extend(parts(&target).rev());
-        }
-    }
-    Ok(format!("/{}", done.join("/")))
-}
-
-fn parts(path: &str) -> impl DoubleEndedIterator<Item = String> {
-    let real = |part: &&str| !part.is_empty() && *part != ".";
-    path.split('/').filter(real).map(str::to_owned)
-}
-
-fn text(path: &Path) -> Result<&str, SandboxError> {
-    path.to_str().ok_or_else(|| SandboxError::BadRoom {
-        reason: format!("`{}` is not UTF-8", path.display()),
-    })
-}
-
-/// Finds a directory of the host under which nothing lies that the room needs.
-fn base(room: &Room, mounts: &[Placed], host: &dyn Host) -> Result<String, SandboxError> {
-    for base in BASES {
-        let hides = |host: &Path| host.starts_with(base);
-        let needed = hides(&room.root) || mounts.iter().any(|mount| hides(Path::new(&mount.host)));
-        if !needed && matches!(host.look(Path::new(base))?, Look::Directory) {
-            return Ok(base.to_owned());
-        }
-    }
-    Err(SandboxError::BadRoom {
-        reason: format!(
-            "none of {} is a directory to build the root on",
-            BASES.join(", ")
-        ),
-    })
-}
-
-/// The root of the room: what the host's directory holds, each entry shown read-only, and taken apart
-/// only where a mount needs a place that it lacks.
-struct Skeleton<'a> {
-    root: &'a str,
-    base: &'a str,
-    mounts: &'a [Placed],
-    host: &'a dyn Host,
-}
-
-impl Skeleton<'_> {
-    fn look(&self, inside: &str) -> Result<Look, SandboxError> {
-        self.host.look(Path::new(&format!("{}{inside}", self.root)))
-    }
-
-    fn expand(&self, directory: &str, actions: &mut Vec<Action>) -> Result<(), SandboxError> {
-        let mut names = match self.look(directory)? {
-            Look::Directory => {
-                let path = format!("{}{directory}", self.root);
-                self.host.names(Path::new(&path))?
-            }
-            _ if directory.is_empty() => {
-                let reason = format!("`{}` is not a directory", self.root);
-                return Err(SandboxError::BadRoom { reason });
-            }
-            _ => Vec::new(),
-        };
-        let below = |path: &str| {
-            let rest = path.strip_prefix(directory)?.strip_prefix('/')?;
-            rest.split('/').next().map(str::to_owned)
-        };
-        names.extend(self.mounts.iter().filter_map(|mount| below(&mount.inside)));
-        if directory.is_empty() {
-            names.extend(["dev", "proc", "tmp"].map(str::to_owned));
-        }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            self.entry(&format!("{directory}/{name}"), actions)?;
-        }
-        Ok(())
-    }
-
-    fn entry(&self, inside: &str, actions: &mut Vec<Action>) -> Result<(), SandboxError> {
-        let at = format!("{}{inside}", self.base);
-        let covered = ["/dev", "/proc", "/tmp"].contains(&inside);
-        if let Some(mount) = self.mounts.iter().find(|mount| mount.inside == inside) {
-            actions.push(Action::Place {
-                at,
-                directory: mount.directory,
-            });
-            return Ok(());
-        }
-        if covered {
-            actions.push(Action::Directory { at });
-            return Ok(());
-        }
-        let from = format!("{}{inside}", self.root);
-        let shown = Action::Bind {
-            from,
-            at: at.clone(),
-            writable: false,
-        };
-        match self.look(inside)? {
-            Look::Link(target) => actions.push(Action::Link { at, target }),
-            Look::File => actions.extend([Action::File { at }, shown]),
-            Look::Directory if !self.lacks_a_place(inside)? => {
-                actions.extend([Action::Directory { at }, shown]);
-            }
-            Look::Directory | Look::Missing => {
-                actions.push(Action::Directory { at });
-                self.expand(inside, actions)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells whether a mount below the directory has no place to be mounted on.
-    fn lacks_a_place(&self, directory: &str) -> Result<bool, SandboxError> {
-        for mount in self.mounts {
-            if !within(&mount.inside, directory) {
-                continue;
-            }
-            let outers = self.mounts.iter().map(|outer| &outer.inside);
-            let inside_another = outers.into_iter().any(|outer| within(&mount.inside, outer));
-            if !inside_another && self.look(&mount.inside)? == Look::Missing {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }

@@ -11,9 +11,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::init::{KILL, Report, Stage, TERMINATE};
+use super::line::{KILL, Report, Stage, TERMINATE};
 use super::output::{Lines, Log};
-use super::plan::{self, Host, Look, Plan, Talk};
+use super::place::{Host, Look};
+use super::plan::{self, Plan, Talk};
 use super::{Access, Level, Room, SandboxError, kernel, probe};
 use crate::disk::{self, Kind};
 
@@ -112,6 +113,7 @@ pub fn run(
 pub fn interactive(room: &Room) -> Result<Status, SandboxError> {
     let plan = plan_of(room, Talk::Terminal)?;
     let _keyboard = kernel::ignore_keyboard();
+    let _terminal = kernel::keep_terminal();
     let mut caller = Caller::start(&plan, |command, socket| {
         kernel::keep_open(socket.as_fd())?;
         command.arg(socket.as_raw_fd().to_string());

@@ -7,12 +7,8 @@ use crate::event::Event;
 
 /// Returns the line for a fact, or nothing where a log needs none.
 pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> Option<String> {
-    let told = reasons == Reasons::Told;
     let (verb, text) = match event {
         Event::Warned { message } => return Some(warning(message)),
-        Event::Fetched { name, bytes: size } if output == StepOutput::Shown => {
-            ("Fetched", format!("{name} ({})", bytes(*size)))
-        }
         Event::Retrying {
             name,
             attempt,
@@ -23,6 +19,12 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
             return Some(warning(&format!(
                 "{name}: {reason}; attempt {attempt}, again in {wait}"
             )));
+        }
+        Event::StepOutput { name, line } if output == StepOutput::Shown => {
+            return Some(format!("{name}: {line}"));
+        }
+        Event::Fetched { name, bytes: size } if output == StepOutput::Shown => {
+            ("Fetched", format!("{name} ({})", bytes(*size)))
         }
         Event::ToolchainReady {
             suite,
@@ -38,9 +40,15 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
             moved,
             rewritten,
         } => ("Locked", locked(*sources, *packages, moved, *rewritten)),
-        Event::StepOutput { name, line } if output == StepOutput::Shown => {
-            return Some(format!("{name}: {line}"));
-        }
+        _ => step(event, reasons).or_else(|| image(event))?,
+    };
+    Some(headed(verb, &text))
+}
+
+/// Verb and text of a fact about steps.
+fn step(event: &Event<'_>, reasons: Reasons) -> Option<(&'static str, String)> {
+    let told = reasons == Reasons::Told;
+    Some(match event {
         Event::StepReused { name, .. } if told => ("Reused", format!("{name}: nothing changed")),
         Event::StepBuilt {
             name,
@@ -67,10 +75,19 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
                 format!("{name} {version} in {time} ({reused} reused, {built} built)"),
             )
         }
-        Event::BootChecked { duration_ms } => (
-            "Booted",
-            format!("in {}, and stopped", duration(*duration_ms)),
-        ),
+        _ => return None,
+    })
+}
+
+/// Verb and text of a fact about the image.
+fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
+    let text = match event {
+        Event::BootChecked { duration_ms } => {
+            return Some((
+                "Booted",
+                format!("in {}, and stopped", duration(*duration_ms)),
+            ));
+        }
         Event::ImageWritten {
             path,
             image_id,
@@ -78,27 +95,16 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
             bytes: size,
             unpacked_bytes,
         } => {
-            let sizes = format!(
-                "{path} ({}, {} unpacked)",
-                bytes(*size),
-                bytes(*unpacked_bytes)
-            );
-            (
-                "Image",
-                format!(
-                    "{sizes}\n{}\n{}",
-                    field("id", image_id),
-                    field("manifest", manifest)
-                ),
-            )
+            let (packed, unpacked) = (bytes(*size), bytes(*unpacked_bytes));
+            let ids = [field("id", image_id), field("manifest", manifest)].join("\n");
+            format!("{path} ({packed}, {unpacked} unpacked)\n{ids}")
         }
-        Event::ImageUpToDate { path, image_id, .. } => (
-            "Image",
-            format!("{path} is up to date\n{}", field("id", image_id)),
-        ),
+        Event::ImageUpToDate { path, image_id, .. } => {
+            format!("{path} is up to date\n{}", field("id", image_id))
+        }
         _ => return None,
     };
-    Some(headed(verb, &text))
+    Some(("Image", text))
 }
 
 fn locked(sources: usize, packages: usize, moved: &[String], rewritten: bool) -> String {

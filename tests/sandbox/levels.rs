@@ -195,6 +195,47 @@ fn the_level_chroot_keeps_in_what_it_can() {
 }
 
 #[test]
+fn the_level_chroot_needs_no_more_than_a_container_leaves_to_its_root() {
+    if !am_root() {
+        return;
+    }
+    let left = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,\
+                +net_raw,+sys_chroot,+mknod,+audit_write,+setfcap";
+    let container = ["setpriv", "--inh-caps", "-all", "--bounding-set", left];
+    let output = again(
+        &container,
+        &[
+            "levels::the_level_chroot_closes",
+            "levels::the_level_chroot_keeps",
+        ],
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("2 passed"),
+        "{text}"
+    );
+    // And the level above says what is missing.
+    let output = again(&container, &["levels::the_level_root_closes"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("root without CAP_SYS_ADMIN"), "{text}");
+}
+
+#[test]
+fn the_root_of_a_room_may_be_called_root() {
+    let mut world = World::new();
+    world.room.user = (0, 0);
+    assert_eq!(
+        world.sh("id -u; id -g; touch x; stat -c %u x").well(),
+        ["0", "0", "0"]
+    );
+    assert_ne!(world.sh("echo x > /etc/passwd").status(), Status::Exited(0));
+    assert_ne!(
+        world.sh("mount -t tmpfs none /tmp").status(),
+        Status::Exited(0)
+    );
+}
+
+#[test]
 #[ignore = "runs where user namespaces are forbidden"]
 fn inside_no_namespaces() {
     let error = World::new().sh("true").result.unwrap_err();

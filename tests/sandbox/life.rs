@@ -1,12 +1,13 @@
 //! How rooms end, and what ends with them.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
-use rebeam::sandbox::{Reply, Status};
+use rebeam::sandbox::{self, Level, Reply, Status};
 
-use crate::harness::{World, processes_with, until};
+use crate::harness::{World, am_root, processes_with, until};
 
 #[test]
 fn a_reply_asks_the_command_once_to_end() {
@@ -22,12 +23,18 @@ fn a_reply_asks_the_command_once_to_end() {
 }
 
 const MARK: &str = "REBEAM_TEST_MARK";
+const LEVEL: &str = "REBEAM_TEST_LEVEL";
 
 #[test]
 #[ignore = "is started by the next tests and killed"]
 fn a_caller_that_waits_for_long() {
-    let world = World::new();
+    let mut world = World::new();
     let mark = std::env::var(MARK).unwrap();
+    world.room.level = match std::env::var(LEVEL).unwrap().as_str() {
+        "userns" => Level::Userns,
+        "root" => Level::Root,
+        _ => Level::Chroot,
+    };
     let script = format!(
         "trap '' INT TERM HUP; setsid sh -c 'trap \"\" INT TERM; : {mark}; sleep 1000' & : {mark}; echo begun; sleep 1000; : end"
     );
@@ -38,7 +45,7 @@ fn a_caller_that_waits_for_long() {
 }
 
 /// Starts a caller, ends it by a signal, and looks whether its room is gone.
-fn nothing_outlives(signal: &str) {
+fn nothing_outlives(signal: &str, level: Level) {
     let mark = World::new().mark();
     let mut caller = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -48,6 +55,7 @@ fn nothing_outlives(signal: &str) {
             "life::a_caller_that_waits_for_long",
         ])
         .env(MARK, &mark)
+        .env(LEVEL, level.name())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -68,12 +76,57 @@ fn nothing_outlives(signal: &str) {
 
 #[test]
 fn nothing_outlives_a_caller_that_was_killed() {
-    nothing_outlives("-KILL");
+    nothing_outlives("-KILL", Level::Userns);
+    if am_root() {
+        nothing_outlives("-KILL", Level::Root);
+        nothing_outlives("-KILL", Level::Chroot);
+    }
 }
 
 #[test]
 fn nothing_outlives_a_caller_that_was_interrupted() {
-    nothing_outlives("-INT");
+    nothing_outlives("-INT", Level::Userns);
+}
+
+#[test]
+#[ignore = "is started by the next test, on a terminal"]
+fn a_shell_on_the_terminal() {
+    let mut world = World::new();
+    world.room.argv = vec!["sh".into(), "-i".into()];
+    let status = sandbox::interactive(&world.room).unwrap();
+    println!("ended: {status:?}");
+    let child = Command::new("cat").stdin(Stdio::inherit()).status();
+    println!("read after: {:?}", child.unwrap().success());
+}
+
+#[test]
+fn a_shell_has_the_terminal_and_gives_it_back() {
+    let tests = std::env::current_exe().unwrap();
+    let test = "--ignored --exact --nocapture life::a_shell_on_the_terminal";
+    let mut script = Command::new("script")
+        .args(["-qec", &format!("{} {test}", tests.display()), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    // An interrupt ends the command in front, not the room; then the shell ends, then `cat`.
+    for typed in [
+        "sleep 1000\n",
+        "\x03",
+        "id -u; test -t 0 && echo term-$((6*7))\n",
+        "exit 4\n",
+        "\x04",
+    ] {
+        thread::sleep(Duration::from_millis(700));
+        keys.write_all(typed.as_bytes()).unwrap();
+    }
+    let output = script.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("term-42"), "{text}");
+    assert!(!text.contains("job control turned off"), "{text}");
+    assert!(text.contains("ended: Exited(4)"), "{text}");
+    assert!(text.contains("read after: true"), "{text}");
 }
 
 #[test]

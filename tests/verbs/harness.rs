@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
@@ -42,10 +43,44 @@ impl World {
         world
     }
 
-    /// Uses a store that no other test knows.
+    /// Uses a store that no other test knows and that holds the toolchain and nothing else.
     pub(crate) fn with_own_store(mut self) -> Self {
         self.store = self.path("store");
+        let seed = self.seed();
+        for part in ["blobs", "trees"] {
+            fs::create_dir_all(&self.store).unwrap();
+            let mut link = Command::new("cp");
+            let linked = link
+                .arg("-al")
+                .arg(seed.join(part))
+                .arg(self.store.join(part))
+                .output()
+                .unwrap();
+            assert!(
+                linked.status.success(),
+                "{}",
+                String::from_utf8_lossy(&linked.stderr)
+            );
+        }
+        fs::copy(seed.join("index.sqlite"), self.store.join("index.sqlite")).unwrap();
         self
+    }
+
+    /// Uses a store that holds nothing at all, not even the toolchain.
+    pub(crate) fn with_empty_store(mut self) -> Self {
+        self.store = self.path("store");
+        self
+    }
+
+    /// A store that is made once, and never opened afterwards.
+    fn seed(&self) -> PathBuf {
+        static MADE: OnceLock<()> = OnceLock::new();
+        let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-store-seed");
+        MADE.get_or_init(|| {
+            let mut unpack = self.command(&["shell", "--", "true"]);
+            Ran::of(&unpack.env("REBEAM_STORE", &seed).output().unwrap()).succeeds();
+        });
+        seed
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
@@ -54,10 +89,6 @@ impl World {
 
     pub(crate) fn project(&self) -> PathBuf {
         self.path("project")
-    }
-
-    pub(crate) fn store(&self) -> &Path {
-        &self.store
     }
 
     pub(crate) fn read(&self, file: &str) -> String {

@@ -3,6 +3,8 @@
 //! Each test has its own project, home and repositories. The store is shared among them where a test does not ask for
 //! its own, because a toolchain is half a gigabyte; it is content-addressed, so tests cannot disturb each other in it.
 
+#![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
+
 mod build;
 mod harness;
 mod lock;

@@ -113,10 +113,12 @@ fn join(scheme: &str, host: &str, path: &str) -> Option<String> {
     let host = host.to_ascii_lowercase();
     let default_port = if scheme == "https" { ":443" } else { ":80" };
     let host = host.strip_suffix(default_port).unwrap_or(&host);
-    let path = path.trim_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    let path = path.trim_end_matches('/');
-    if host.is_empty() || path.is_empty() || path.contains('?') {
+    let mut path = path.trim_matches('/');
+    while let Some(shorter) = path.strip_suffix(".git") {
+        path = shorter.trim_end_matches('/');
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if host.is_empty() || !host.chars().all(plain) || path.is_empty() || path.contains('?') {
         return None;
     }
     let scheme = if FORGES.contains(&host) {
@@ -220,5 +222,23 @@ mod tests {
             Some("https://git.test/c")
         );
         assert_eq!(url("../../../../../b"), None);
+    }
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "\\PC*", below in "[./a-z]{0,20}") {
+            if let Some(address) = Address::new(&text) {
+                let again = Address::new(&address.url).map(|again| again.url);
+                proptest::prop_assert_eq!(again.as_deref(), Some(address.url.as_str()));
+                let _ = address.submodule(&below);
+            }
+        }
+
+        #[test]
+        fn a_normal_form_is_its_own_normal_form(text in "(https?|git|ssh)://[A-Za-z@:.0-9]{1,20}/[A-Za-z./]{0,20}") {
+            if let Some(address) = Address::new(&text) {
+                let again = Address::new(&address.url).map(|again| again.url);
+                proptest::prop_assert_eq!(again.as_deref(), Some(address.url.as_str()));
+            }
+        }
     }
 }

@@ -10,15 +10,13 @@ use git2::{ObjectType, Oid, Tree};
 
 use crate::disk;
 use crate::event::Event;
-use crate::limits::{SOURCE_BYTES_MAX, TREE_ENTRIES_MAX};
+use crate::limits::{SOURCE_BYTES_MAX, SUBMODULE_DEPTH_MAX, TREE_ENTRIES_MAX};
 use crate::tree::RelPath;
 
 use super::origin::Origin;
 use super::wire::Depth;
 use super::{Git, GitError};
 
-/// Repositories inside one another.
-const SUBMODULE_DEPTH_MAX: usize = 8;
 /// What a file begins with that stands for one kept elsewhere (git-lfs).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
@@ -34,14 +32,17 @@ pub(super) fn export(
         git,
         bytes_left: SOURCE_BYTES_MAX,
         entries_left: TREE_ENTRIES_MAX,
+        depth: 0,
     };
-    export.repository(origin, commit, subdir, into, 0)
+    export.repository(origin, commit, subdir, into)
 }
 
 struct Export<'a> {
     git: Git<'a>,
     bytes_left: u64,
     entries_left: usize,
+    /// Repositories around the one that is laid out.
+    depth: usize,
 }
 
 /// One repository on its way out.
@@ -61,7 +62,6 @@ impl Export<'_> {
         commit: Oid,
         subdir: Option<&str>,
         into: &Path,
-        depth: usize,
     ) -> Result<(), GitError> {
         let top = origin.commit(commit)?;
         let top = top
@@ -85,7 +85,7 @@ impl Export<'_> {
         if layout.submodules.is_empty() {
             return Ok(());
         }
-        self.submodules(&layout, &top, depth)
+        self.submodules(&layout, &top)
     }
 
     fn tree(
@@ -161,13 +161,8 @@ impl Export<'_> {
         Ok(disk::write_all(&mut file, &on_disk, blob.data())?)
     }
 
-    fn submodules(
-        &mut self,
-        layout: &Layout<'_>,
-        top: &Tree<'_>,
-        depth: usize,
-    ) -> Result<(), GitError> {
-        if depth >= SUBMODULE_DEPTH_MAX {
+    fn submodules(&mut self, layout: &Layout<'_>, top: &Tree<'_>) -> Result<(), GitError> {
+        if self.depth >= SUBMODULE_DEPTH_MAX {
             let limit = SUBMODULE_DEPTH_MAX as u64;
             return Err(too_large(
                 layout.origin,
@@ -194,7 +189,9 @@ impl Export<'_> {
             })?;
             let inner = Origin::at(self.git, layout.origin.app(), address)?;
             inner.ensure(*commit, Depth::Tree)?;
-            self.repository(&inner, *commit, None, &into, depth + 1)?;
+            self.depth += 1;
+            self.repository(&inner, *commit, None, &into)?;
+            self.depth -= 1;
         }
         Ok(())
     }
@@ -273,5 +270,31 @@ fn too_large(origin: &Origin<'_>, limit: u64, unit: &'static str) -> GitError {
         app: origin.app().to_owned(),
         limit,
         unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn submodules_are_read_in_any_order_and_case() {
+        let text = "[submodule \"a\"]\n\tURL = \"../a\"\n\tpath = lib/a\n[include]\n\tpath = /etc/passwd\n\
+                    [submodule \"b\"]\npath=b\nurl=https://git.test/b\nbranch = main\n";
+        let urls = parse_submodules(text);
+        assert_eq!(urls.len(), 2);
+        assert_eq!(
+            (urls["lib/a"].as_str(), urls["b"].as_str()),
+            ("../a", "https://git.test/b")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_of_submodules_panic(text in "\\PC*") {
+            parse_submodules(&text);
+        }
     }
 }

@@ -7,29 +7,30 @@
 
 mod address;
 mod describe;
+mod error;
 mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod listing;
+mod mirror;
 mod origin;
+mod packet;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::collections::BTreeMap;
-
-use git2::{ErrorCode, Oid};
-use thiserror::Error;
+use git2::Oid;
 
 use crate::digest::Digest;
-use crate::disk::DiskError;
 use crate::event::{Event, Observer};
-use crate::explain::{Blame, Explain};
-use crate::http::{Http, HttpError};
+use crate::http::{Http, Network};
 use crate::manifest::rebar::GitRef;
-use crate::store::{HeldTree, Store, StoreError};
-use crate::tree::TreeError;
+use crate::store::{HeldTree, Store};
 
 use address::Address;
+pub use error::GitError;
+use error::Named;
+use listing::Listing;
 use origin::Origin;
 use wire::Depth;
 
@@ -85,287 +86,6 @@ pub struct Git<'a> {
     pub observer: &'a dyn Observer,
 }
 
-/// A repository or what was asked of it is not what it should be.
-#[derive(Debug, Error)]
-pub enum GitError {
-    /// An address that no repository can stand at.
-    #[error("`{url}`, the source of `{app}`, is not an address of a git repository")]
-    BadAddress {
-        /// The application.
-        app: String,
-        /// As written.
-        url: String,
-    },
-    /// Nothing there speaks git.
-    #[error("`{url}`, the source of `{app}`, is not a git repository")]
-    NotGit {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-    },
-    /// The repository has no such branch, tag or commit.
-    #[error("`{url}`, the source of `{app}`, has no {reference}")]
-    NoSuchReference {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// What was asked for.
-        reference: String,
-        /// The name that looks most like it.
-        nearest: Option<String>,
-    },
-    /// An abbreviated commit that several commits begin with.
-    #[error("several commits of `{url}`, the source of `{app}`, begin with `{commit}`")]
-    Ambiguous {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// The abbreviation.
-        commit: String,
-    },
-    /// A locked commit that the repository no longer has.
-    #[error("`{url}` no longer has the commit that `{app}` is locked to\n  locked: {commit}{}", now_text(.now))]
-    Vanished {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// The locked commit.
-        commit: String,
-        /// What was asked for when it was locked, and the commit that this means now.
-        now: Option<(String, String)>,
-    },
-    /// An object that a copy of a repository lacks.
-    #[error("the copy of `{url}` lacks the object {object}, which `{app}` needs")]
-    MissingObject {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// The object's id.
-        object: String,
-    },
-    /// An object or pack that is not what its hash says, or cannot be read.
-    #[error("the objects of `{url}`, the source of `{app}`, are damaged or were tampered with")]
-    Damaged {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// libgit2's words.
-        #[source]
-        source: git2::Error,
-    },
-    /// A directory that the commit does not have.
-    #[error("commit {commit} of `{url}` has no directory `{subdir}`, which `{app}` asks for")]
-    NoSubdir {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// The commit.
-        commit: String,
-        /// The directory.
-        subdir: String,
-    },
-    /// The server said no, in its own words.
-    #[error("the server of `{url}`, the source of `{app}`, refuses: {message}")]
-    Refused {
-        /// The application.
-        app: String,
-        /// The repository.
-        url: String,
-        /// The server's words.
-        message: String,
-    },
-    /// The server said something that is not in git's protocol.
-    #[error("the server of `{url}` does not keep to git's protocol: `{line}`")]
-    Protocol {
-        /// The repository.
-        url: String,
-        /// What it said.
-        line: String,
-    },
-    /// A commit's files are more than a source may have.
-    #[error("the source of `{app}` has more than {limit} {unit}")]
-    TooLarge {
-        /// The application.
-        app: String,
-        /// The limit.
-        limit: u64,
-        /// Bytes, entries or nested submodules.
-        unit: &'static str,
-    },
-    /// A file name that a source must not have.
-    #[error("`{app}` has a file named `{path}`, which a source must not have")]
-    UnsafeName {
-        /// The application.
-        app: String,
-        /// The name.
-        path: String,
-    },
-    /// The web refused.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// The store refused.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The tree cannot be one.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-fn now_text(now: &Option<(String, String)>) -> String {
-    now.as_ref().map_or_else(String::new, |(wanted, commit)| {
-        format!("\n  now:    {commit} ({wanted})")
-    })
-}
-
-impl Explain for GitError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::BadAddress { .. } | Self::NoSuchReference { .. } | Self::Ambiguous { .. } => {
-                Blame::User
-            }
-            Self::NoSubdir { .. } => Blame::User,
-            Self::Http(error) => error.blame(),
-            Self::Store(error) => error.blame(),
-            Self::Tree(error) => error.blame(),
-            Self::Disk(error) => error.blame(),
-            _ => Blame::World,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoSuchReference {
-                nearest: Some(nearest),
-                ..
-            } => Some(format!("the nearest name there is `{nearest}`")),
-            Self::Ambiguous { .. } => Some("write more digits of the commit".into()),
-            Self::Vanished { app, .. } => Some(format!(
-                "history was rewritten or a tag moved upstream; look, then `rebeam lock --update {app}`, \
-                 or name a copy that has the commit under `[mirrors]`"
-            )),
-            Self::MissingObject { .. } => Some(
-                "a copy under `[mirrors]` must be whole: `git fsck` there names what it lacks"
-                    .into(),
-            ),
-            Self::Damaged { url, .. } => Some(match url.strip_prefix("file://") {
-                Some(path) => format!("`git -C {path} fsck` names what is damaged"),
-                None => "`rebeam store verify` looks at our own copy".into(),
-            }),
-            Self::Http(error) => error.hint(),
-            Self::Store(error) => error.hint(),
-            Self::Tree(error) => error.hint(),
-            Self::Disk(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
-
-/// The application and repository that an error speaks of.
-#[derive(Debug, Clone)]
-struct Named {
-    app: String,
-    url: String,
-}
-
-impl Named {
-    fn not_git(&self) -> GitError {
-        GitError::NotGit {
-            app: self.app.clone(),
-            url: self.url.clone(),
-        }
-    }
-
-    fn damaged(&self, source: git2::Error) -> GitError {
-        GitError::Damaged {
-            app: self.app.clone(),
-            url: self.url.clone(),
-            source,
-        }
-    }
-
-    /// Makes the error of an object that could not be read.
-    fn unread(&self, object: Oid, error: git2::Error) -> GitError {
-        if error.code() == ErrorCode::NotFound {
-            return GitError::MissingObject {
-                app: self.app.clone(),
-                url: self.url.clone(),
-                object: object.to_string(),
-            };
-        }
-        self.damaged(error)
-    }
-}
-
-/// The branches and tags of a repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Listing {
-    head: Option<Oid>,
-    head_branch: Option<String>,
-    branches: BTreeMap<String, Oid>,
-    tags: BTreeMap<String, Tag>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tag {
-    /// What the reference points to: a tag object, or the commit itself.
-    object: Oid,
-    /// What it means in the end.
-    peeled: Oid,
-}
-
-impl Listing {
-    /// Takes one reference in; `name^{}` is how old servers say what a tag means.
-    fn add(&mut self, name: &str, object: Oid, peeled: Option<Oid>) {
-        if name == "HEAD" {
-            self.head = Some(object);
-        } else if let Some(branch) = name.strip_prefix("refs/heads/") {
-            self.branches.insert(branch.to_owned(), object);
-        } else if let Some(tag) = name.strip_prefix("refs/tags/") {
-            if let Some(known) = tag
-                .strip_suffix("^{}")
-                .and_then(|tag| self.tags.get_mut(tag))
-            {
-                known.peeled = object;
-            } else {
-                let peeled = peeled.unwrap_or(object);
-                self.tags.insert(tag.to_owned(), Tag { object, peeled });
-            }
-        }
-    }
-
-    /// Returns everything that a whole copy holds.
-    fn objects(&self) -> impl Iterator<Item = Oid> {
-        let tags = self.tags.values().map(|tag| tag.object);
-        self.branches.values().copied().chain(tags).chain(self.head)
-    }
-
-    fn tag(&self, name: &str) -> Option<Oid> {
-        self.tags.get(name).map(|tag| tag.peeled)
-    }
-
-    fn branch(&self, name: &str) -> Option<Oid> {
-        self.branches.get(name).copied()
-    }
-
-    fn default_branch(&self) -> Option<Oid> {
-        let named = self
-            .head_branch
-            .as_deref()
-            .and_then(|name| self.branch(name));
-        named.or(self.head)
-    }
-}
-
 /// Tells whether two addresses, however written, mean one repository.
 pub fn same_repository(one: &str, other: &str) -> bool {
     match (Address::new(one), Address::new(other)) {
@@ -382,6 +102,38 @@ pub fn normal_url(url: &str) -> Option<String> {
 impl Git<'_> {
     /// Finds the commit that a request means today, and fetches its history.
     pub fn resolve(&self, request: &GitRequest) -> Result<GitFound, GitError> {
+        self.heal(|| self.resolve_once(request))
+    }
+
+    /// Takes a commit's files into the store; with `promised` they must be that tree.
+    pub fn checkout(
+        &self,
+        commit: &GitCommit<'_>,
+        promised: Option<Digest>,
+    ) -> Result<HeldTree, GitError> {
+        self.heal(|| self.checkout_once(commit, promised))
+    }
+
+    /// Makes a second attempt without our mirror where the mirror was found damaged.
+    fn heal<T>(&self, attempt: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
+        match attempt() {
+            Err(error @ (GitError::Damaged { .. } | GitError::MissingObject { .. })) => {
+                let (GitError::Damaged { url, .. } | GitError::MissingObject { url, .. }) = &error
+                else {
+                    return Err(error);
+                };
+                if self.http.network() == Network::Offline || !mirror::forget(*self, url)? {
+                    return Err(error);
+                }
+                let message = format!("our copy of `{url}` was damaged and is fetched anew");
+                self.observer.observe(&Event::Warned { message: &message });
+                attempt()
+            }
+            other => other,
+        }
+    }
+
+    fn resolve_once(&self, request: &GitRequest) -> Result<GitFound, GitError> {
         let origin = Origin::open(*self, &request.app, &request.url)?;
         if origin.address().changed_protocol() {
             let written = &origin.address().written;
@@ -401,8 +153,7 @@ impl Git<'_> {
         })
     }
 
-    /// Takes a commit's files into the store; with `promised` they must be that tree.
-    pub fn checkout(
+    fn checkout_once(
         &self,
         commit: &GitCommit<'_>,
         promised: Option<Digest>,

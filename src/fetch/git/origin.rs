@@ -1,9 +1,4 @@
 //! Where a repository's objects are read: in place on this machine, or in a mirror in the store.
-//!
-//! A mirror is a bare repository that only grows. Which commits it holds whole is written in it:
-//! `refs/rebeam/history/<id>` with everything that leads there, `refs/rebeam/files/<id>` with the files
-//! alone. Only the first kind is told to a server as had. Its tags are those that the server
-//! listed last and whose commits are here. One process fetches into a mirror at a time.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -15,11 +10,9 @@ use git2::{Commit, ErrorCode, ObjectType, Odb, Oid, Repository};
 use crate::disk::{self, FileLock, LockMode};
 use crate::http::{HttpError, Network};
 
+use super::mirror::{mark_name, open_mirror};
 use super::wire::{Depth, Server};
 use super::{Address, Git, GitError, Listing, Named};
-
-/// Commits that a server is told we have.
-const HAVES_MAX: usize = 64;
 
 pub(super) struct Origin<'a> {
     git: Git<'a>,
@@ -56,10 +49,17 @@ impl<'a> Origin<'a> {
             .into_iter()
             .find_map(|url| git.http.path_of(url));
         let (repository, place) = match path {
-            Some(path) => (
-                open_here(&path).ok_or_else(|| named.not_git())?,
-                Place::Here,
-            ),
+            Some(path) => {
+                let url = path.display().to_string();
+                let there = Named {
+                    url,
+                    ..named.clone()
+                };
+                (
+                    open_here(&path).ok_or_else(|| there.not_git())?,
+                    Place::Here,
+                )
+            }
             None => {
                 let (repository, lock) = open_mirror(git, &named, &address)?;
                 (repository, Place::Away { lock })
@@ -219,7 +219,7 @@ impl<'a> Origin<'a> {
         match self.take(&server, &[commit].into(), depth) {
             Ok(()) => {}
             // Not every server gives a commit by its id; then it must be reached by a name.
-            Err(GitError::Refused { .. }) => {
+            Err(GitError::Refused { .. } | GitError::Http(HttpError::Status { .. })) => {
                 let wants = self.missing(self.list()?.objects())?;
                 if !wants.is_empty() {
                     self.take(&server, &wants, Depth::History)?;
@@ -305,23 +305,15 @@ impl<'a> Origin<'a> {
         Ok(self.whole()?.iter().any(reaches))
     }
 
-    /// Returns the commits that are here with everything that leads to them.
-    fn whole(&self) -> Result<Vec<Oid>, GitError> {
-        let marks = self.repository.references_glob("refs/rebeam/history/*");
-        let marks = marks.map_err(|error| self.named.damaged(error))?;
-        Ok(marks
-            .flatten()
-            .filter_map(|mark| mark.target())
-            .take(HAVES_MAX)
-            .collect())
-    }
-
-    fn missing(&self, objects: impl Iterator<Item = Oid>) -> Result<BTreeSet<Oid>, GitError> {
+    pub(super) fn missing(
+        &self,
+        objects: impl Iterator<Item = Oid>,
+    ) -> Result<BTreeSet<Oid>, GitError> {
         let odb = self.odb()?;
         Ok(objects.filter(|object| !odb.exists(*object)).collect())
     }
 
-    fn take(
+    pub(super) fn take(
         &self,
         server: &Server<'_>,
         wants: &BTreeSet<Oid>,
@@ -347,79 +339,6 @@ impl<'a> Origin<'a> {
         odb.refresh().map_err(|error| self.named.damaged(error))
     }
 
-    fn mark(&self, commit: Oid, depth: Depth) -> Result<(), GitError> {
-        let kind = match depth {
-            Depth::History => "history",
-            Depth::Tree => "files",
-        };
-        // The mark is for the commit; a tag's own id may have been asked for.
-        let commit = self.commit(commit)?.id();
-        self.set(&mark_name(kind, commit), commit)
-    }
-
-    fn mark_all(&self, listing: &Listing) -> Result<(), GitError> {
-        for object in listing.objects() {
-            if self.commit(object).is_ok() {
-                self.mark(object, Depth::History)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the mirror's tags and branches those that the server listed, as far as their commits are here.
-    fn keep_references(&self, server: &Server<'_>, listing: &Listing) -> Result<(), GitError> {
-        let odb = self.odb()?;
-        let reached = listing.tags.values().filter(|tag| odb.exists(tag.peeled));
-        let wants = self.missing(reached.map(|tag| tag.object))?;
-        if !wants.is_empty() {
-            self.take(server, &wants, Depth::History)?;
-        }
-        self.drop_references(listing)?;
-        for (name, tag) in &listing.tags {
-            if odb.exists(tag.object) && odb.exists(tag.peeled) {
-                self.set(&format!("refs/tags/{name}"), tag.object)?;
-            }
-        }
-        for (name, commit) in &listing.branches {
-            if odb.exists(*commit) {
-                self.set(&format!("refs/heads/{name}"), *commit)?;
-            }
-        }
-        if let Some(branch) = &listing.head_branch {
-            self.repository
-                .set_head(&format!("refs/heads/{branch}"))
-                .map_err(|error| self.named.damaged(error))?;
-        }
-        Ok(())
-    }
-
-    fn drop_references(&self, listing: &Listing) -> Result<(), GitError> {
-        let damaged = |error| self.named.damaged(error);
-        for reference in self.repository.references().map_err(damaged)? {
-            let mut reference = reference.map_err(damaged)?;
-            let name = reference.name().unwrap_or_default();
-            let tag = name.strip_prefix("refs/tags/");
-            let branch = name.strip_prefix("refs/heads/");
-            let gone = tag.is_some_and(|tag| !listing.tags.contains_key(tag))
-                || branch.is_some_and(|branch| !listing.branches.contains_key(branch));
-            if gone {
-                reference.delete().map_err(damaged)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Points a reference of the mirror at an object. A name that git itself would refuse is left out.
-    fn set(&self, name: &str, object: Oid) -> Result<(), GitError> {
-        if !git2::Reference::is_valid_name(name) {
-            return Ok(());
-        }
-        match self.repository.reference(name, object, true, "") {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.named.damaged(error)),
-        }
-    }
-
     fn vanished(&self, commit: Oid) -> GitError {
         GitError::Vanished {
             app: self.named.app.clone(),
@@ -433,10 +352,6 @@ impl<'a> Origin<'a> {
         let (name, url) = (self.named.app.clone(), self.named.url.clone());
         HttpError::Offline { name, url }.into()
     }
-}
-
-fn mark_name(kind: &str, commit: Oid) -> String {
-    format!("refs/rebeam/{kind}/{commit}")
 }
 
 struct Counted<W> {
@@ -473,28 +388,4 @@ fn open_here(path: &Path) -> Option<Repository> {
     .iter()
     .find_map(|path| Repository::open_bare(path).ok())
     .or_else(|| Repository::open(path).ok())
-}
-
-fn open_mirror(
-    git: Git<'_>,
-    named: &Named,
-    address: &Address,
-) -> Result<(Repository, PathBuf), GitError> {
-    let root = git.store.root().join("git");
-    disk::create_dir_all(&root)?;
-    let directory = root.join(address.directory());
-    let lock = root.join(format!("{}.lock", address.directory()));
-    let _held = disk::lock(&lock, LockMode::Exclusive)?;
-    if let Ok(repository) = Repository::open_bare(&directory) {
-        return Ok((repository, lock));
-    }
-    // What cannot be opened was left half made; it is a copy, and made anew.
-    disk::remove_tree(&directory)?;
-    let mut options = git2::RepositoryInitOptions::new();
-    options
-        .bare(true)
-        .external_template(false)
-        .initial_head("main");
-    let repository = Repository::init_opts(&directory, &options);
-    Ok((repository.map_err(|error| named.damaged(error))?, lock))
 }

@@ -827,3 +827,72 @@ fn one_repository_is_fetched_once_by_many_at_once() {
         .count();
     assert_eq!(packs, 1);
 }
+
+#[test]
+fn a_damaged_mirror_is_thrown_away_and_fetched_anew() {
+    let world = World::new();
+    let fixture = world.fixture("served/a");
+    let first = fixture.simple(&"one ".repeat(1000), &[], 0);
+    fixture.branch("main", first);
+    let Some(server) = serve(&world.path().join("served"), Speaks::Two, None) else {
+        return;
+    };
+    let url = server.url("/a");
+    let held = world.checkout(&url, first, None).unwrap();
+    let mirrors = world.store.root().join("git");
+    let names = disk::list(&mirrors).unwrap();
+    let name = String::from_utf8(names[0].clone()).unwrap();
+    let packs = mirrors.join(name).join("objects/pack");
+    for name in disk::list(&packs).unwrap() {
+        let path = packs.join(String::from_utf8(name).unwrap());
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "pack")
+        {
+            let mut bytes = disk::read(&path, 1 << 20).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x55;
+            disk::write_atomic(&path, &bytes).unwrap();
+        }
+    }
+    let again = world.checkout(&url, first, None).unwrap();
+    assert_eq!(again.digest(), held.digest());
+    assert!(
+        world.warnings()[0].contains("was damaged"),
+        "{:?}",
+        world.warnings()
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_moment_leaves_no_half_tree() {
+    let world = World::new();
+    let fixture = world.fixture("a");
+    let id = fixture.commit(
+        &[
+            ("src/a.erl", File::Plain("a")),
+            ("run", File::Executable("b")),
+            ("l", File::Link("run")),
+        ],
+        &[],
+        0,
+    );
+    let whole = World::new()
+        .checkout(&fixture.url(), id, None)
+        .unwrap()
+        .digest();
+    for changes in 0.. {
+        disk::faults::fail_after(changes);
+        let result = world.checkout(&fixture.url(), id, None);
+        disk::faults::clear();
+        if result.is_ok() {
+            assert!(changes > 5);
+            break;
+        }
+        // The last writes come after the tree has its name: then it is whole.
+        if let Some(held) = world.store.tree(whole).unwrap() {
+            assert_eq!(crate::tree::scan(held.path(), &[]).unwrap().hash, whole);
+        }
+    }
+    assert!(world.store.tree(whole).unwrap().is_some());
+}

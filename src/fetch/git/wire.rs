@@ -14,6 +14,7 @@ use crate::event::{Event, Observer};
 use crate::http::{Answer, Call, Http, HttpError, Method, Request};
 use crate::limits::{GIT_FETCH_BYTES_MAX, INDEX_BYTES_MAX};
 
+use super::packet::{Packet, Packets, line};
 use super::{GitError, Listing, Named};
 
 /// A server that answered in git's protocol.
@@ -52,8 +53,20 @@ enum Stop {
     Failed(GitError),
 }
 
-impl<E: Into<GitError>> From<E> for Stop {
-    fn from(error: E) -> Self {
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Cut(error)
+    }
+}
+
+impl From<GitError> for Stop {
+    fn from(error: GitError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<HttpError> for Stop {
+    fn from(error: HttpError) -> Self {
         Self::Failed(error.into())
     }
 }
@@ -148,10 +161,10 @@ impl<'a> Server<'a> {
         let mut packets = Packets(answer.body);
         let mut lines = Vec::new();
         while let Some(packet) = packets.next()? {
-            if let Packet::Data(line) = packet {
-                if !line.starts_with(b"# service=") {
-                    lines.push(self.text(&line)?);
-                }
+            if let Packet::Data(line) = packet
+                && !line.starts_with(b"# service=")
+            {
+                lines.push(self.text(&line)?);
             }
         }
         if lines.first().is_some_and(|line| line == "version 2") {
@@ -164,11 +177,13 @@ impl<'a> Server<'a> {
             .and_then(|line| line.split_once('\0'))
             .map(|(_, abilities)| abilities.split(' ').map(str::to_owned).collect())
             .unwrap_or_default();
-        let mut listing = Listing::default();
-        listing.head_branch = abilities
+        let head = abilities
             .iter()
-            .find_map(|word| word.strip_prefix("symref=HEAD:refs/heads/"))
-            .map(str::to_owned);
+            .find_map(|word| word.strip_prefix("symref=HEAD:refs/heads/"));
+        let mut listing = Listing {
+            head_branch: head.map(str::to_owned),
+            ..Listing::default()
+        };
         for line in &lines {
             let line = line.split('\0').next().unwrap_or_default();
             let (id, name) = line.split_once(' ').ok_or_else(|| self.protocol(line))?;
@@ -388,7 +403,7 @@ impl<'a> Server<'a> {
                 Err(Stop::Cut(error)) => {
                     let error = HttpError::cut(request, error);
                     self.http
-                        .pause(request.name, count, error, None, self.observer)?;
+                        .pause(request.name, count, error.into(), self.observer)?;
                 }
             }
             count += 1;
@@ -443,65 +458,4 @@ fn shorten(text: &str) -> String {
         .filter(|c| !c.is_control())
         .take(200)
         .collect()
-}
-
-/// Writes one pkt-line.
-fn line(body: &mut Vec<u8>, text: &str) {
-    body.extend(format!("{:04x}{text}", text.len() + 4).bytes());
-}
-
-enum Packet {
-    Data(Vec<u8>),
-    Flush,
-    Delimiter,
-}
-
-/// A stream of pkt-lines: four hex digits of length, then as many bytes less four.
-struct Packets<R>(R);
-
-impl<R: Read> Packets<R> {
-    /// Returns the next packet; `None` where the stream ends between two.
-    fn next(&mut self) -> Result<Option<Packet>, Stop> {
-        let mut head = [0; 4];
-        let count = self.fill(&mut head)?;
-        if count == 0 {
-            return Ok(None);
-        }
-        let length = (count == 4)
-            .then(|| std::str::from_utf8(&head).ok())
-            .flatten()
-            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
-        match length {
-            Some(0) => Ok(Some(Packet::Flush)),
-            // Length 2 ends a response in version 2; we end at the flush before it.
-            Some(1 | 2) => Ok(Some(Packet::Delimiter)),
-            Some(length @ 4..) => {
-                let mut data = vec![0; length - 4];
-                if self.fill(&mut data)? < data.len() {
-                    return Err(Stop::Cut(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Ok(Some(Packet::Data(data)))
-            }
-            Some(_) | None => Err(Stop::Cut(io::ErrorKind::InvalidData.into())),
-        }
-    }
-
-    /// Returns the next packet; the stream's end is a cut.
-    fn need(&mut self) -> Result<Packet, Stop> {
-        self.next()?
-            .ok_or_else(|| Stop::Cut(io::ErrorKind::UnexpectedEof.into()))
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.0.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Stop::Cut(error)),
-            }
-        }
-        Ok(filled)
-    }
 }

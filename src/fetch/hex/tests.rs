@@ -515,3 +515,34 @@ fn a_retired_release_is_remarked_on() {
         "`a` 1.0.0 was retired (renamed)"
     );
 }
+
+#[test]
+fn a_disk_that_fills_up_at_any_moment_leaves_no_half_package() {
+    let (world, registry) = (World::new(), registry());
+    let package = HexPackage {
+        repository: &registry.repository,
+        package: "ranch",
+        version: "1.8.0",
+        outer: Some(registry.outer),
+        inner: None,
+    };
+    let whole = World::new()
+        .hex()
+        .checkout(&package, None)
+        .unwrap()
+        .0
+        .digest();
+    for changes in 0.. {
+        disk::faults::fail_after(changes);
+        let result = world.hex().checkout(&package, None);
+        disk::faults::clear();
+        if result.is_ok() {
+            assert!(changes > 5);
+            return;
+        }
+        // The last writes come after the tree has its name: then it is whole.
+        if let Some(held) = world.store.tree(whole).unwrap() {
+            assert_eq!(crate::tree::scan(held.path(), &[]).unwrap().hash, whole);
+        }
+    }
+}

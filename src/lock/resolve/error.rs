@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::explain::{Blame, Explain};
-use crate::limits::LOCK_SOURCES_MAX;
+use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
 use crate::lock::Role;
 use crate::manifest::rebar::RebarError;
 
@@ -43,6 +43,12 @@ pub enum ResolveError {
     /// The closure has no end in sight.
     #[error("the project asks for more than {LOCK_SOURCES_MAX} sources (`LOCK_SOURCES_MAX`)")]
     TooManySources,
+    /// Plugins need plugins without end.
+    #[error("plugin `{app}` stands below more than {PLUGIN_DEPTH_MAX} others (`PLUGIN_DEPTH_MAX`)")]
+    PluginsTooDeep {
+        /// The plugin.
+        app: String,
+    },
     /// A request was left unanswered.
     #[error("`{app}` was asked for and not settled")]
     Unsettled {

@@ -8,6 +8,7 @@ use crate::lock::resolve::{
 };
 use crate::lock::{Pin, Role, Source};
 use crate::manifest::rebar::{GitRef, Wish, WishSource};
+use crate::version::{Requirement, Version};
 
 /// Makes the resolution of a walk in which everything was settled.
 pub(super) fn resolution(
@@ -87,12 +88,18 @@ fn satisfies(pin: &Pin, winner: &WishSource, asked: &WishSource) -> bool {
             is_commit || wanted(winner) == wanted(asked)
         }
         (Pin::Hex { version, .. }, WishSource::Hex { requirement, .. }) => {
-            let exact = requirement
-                .as_ref()
-                .is_none_or(|requirement| requirement == version);
-            exact || wanted(winner) == wanted(asked)
+            let fits = |requirement: &String| allows(requirement, version);
+            requirement.as_ref().is_none_or(fits) || wanted(winner) == wanted(asked)
         }
         _ => false,
+    }
+}
+
+/// Tells whether a requirement allows a version; one that cannot be read allows just itself.
+fn allows(requirement: &str, version: &str) -> bool {
+    match (Requirement::parse(requirement), Version::parse(version)) {
+        (Some(requirement), Some(version)) => requirement.holds(&version),
+        _ => requirement == version,
     }
 }
 

@@ -12,6 +12,8 @@
 mod error;
 mod graph;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod tests;
 mod walk;
 

@@ -3,14 +3,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled};
 use crate::digest::Digest;
 use crate::explain::{Blame, Explain as _};
+use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
 use crate::lock::{
     IMAGE_FORMAT, Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, ToolchainLock, git_url,
 };
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::manifest::{DepOverride, Tool};
+use crate::terms;
 
 /// Spells dependencies: `c@1 d@2` is `{c, {git, …, {tag, "1"}}}` and `{d, …}`.
-fn list(names: &str) -> String {
+pub(super) fn list(names: &str) -> String {
     let dep = |name: &str| {
         let (app, tag) = name.split_once('@').unwrap();
         format!(r#"{{{app}, {{git, "https://git.example/{app}", {{tag, "{tag}"}}}}}}"#)
@@ -37,10 +39,12 @@ fn facts(text: &str) -> RebarFacts {
 }
 
 /// A world of repositories at `https://git.example/APP`, each tag with its configuration.
-struct World {
-    project: ProjectFacts,
+pub(super) struct World {
+    pub(super) project: ProjectFacts,
     choices: BTreeMap<String, DepOverride>,
     configs: BTreeMap<String, String>,
+    /// The `rebar.lock` beside a tag's configuration.
+    pub(super) locks: BTreeMap<String, String>,
     previous: Option<Lock>,
     imported: Option<RebarLock>,
 }
@@ -53,7 +57,7 @@ struct Ran {
     result: Result<Resolution, ResolveError>,
 }
 
-fn world(config: &str, repositories: &[(&str, &str)]) -> World {
+pub(super) fn world(config: &str, repositories: &[(&str, &str)]) -> World {
     let config_of = |(name, config): &(&str, &str)| ((*name).to_owned(), (*config).to_owned());
     World {
         project: ProjectFacts {
@@ -64,12 +68,13 @@ fn world(config: &str, repositories: &[(&str, &str)]) -> World {
         },
         choices: BTreeMap::new(),
         configs: repositories.iter().map(config_of).collect(),
+        locks: BTreeMap::new(),
         previous: None,
         imported: None,
     }
 }
 
-fn commit(name: &str) -> String {
+pub(super) fn commit(name: &str) -> String {
     Digest::of(name.as_bytes()).hex()[..40].to_owned()
 }
 
@@ -97,7 +102,7 @@ impl World {
     }
 
     fn settle(&self, request: &Request) -> Settled {
-        let name = name_of(&request.wish);
+        let name = self.name_at(&request.wish);
         let pin = request
             .pinned
             .clone()
@@ -122,7 +127,30 @@ impl World {
             pin,
             describe: None,
             tool: Tool::Rebar3,
-            facts: facts(self.configs.get(&name).map_or("", String::as_str)),
+            facts: self.facts(&name),
+        }
+    }
+
+    /// The tag that a wish means; one by commit means the tag with that commit.
+    fn name_at(&self, wish: &Wish) -> String {
+        if let WishSource::Git {
+            reference: GitRef::Commit(asked),
+            ..
+        } = &wish.source
+        {
+            let tags = (1..=9).map(|tag| format!("{}@{tag}", wish.app));
+            if let Some(name) = tags.into_iter().find(|name| commit(name) == *asked) {
+                return name;
+            }
+        }
+        name_of(wish)
+    }
+
+    fn facts(&self, name: &str) -> RebarFacts {
+        let facts = facts(self.configs.get(name).map_or("", String::as_str));
+        match self.locks.get(name) {
+            Some(lock) => facts.with_lock(&terms::parse_all(lock).unwrap()).unwrap(),
+            None => facts,
         }
     }
 
@@ -154,8 +182,22 @@ impl World {
         }
     }
 
-    fn sources(&self) -> Vec<Source> {
+    pub(super) fn sources(&self) -> Vec<Source> {
         self.run().result.unwrap().sources
+    }
+
+    /// A source with the tag that its commit has: `a@1`.
+    pub(super) fn tag_of(&self, source: &Source) -> String {
+        let Pin::Git { commit: own, .. } = &source.pin else {
+            unreachable!("every source of this world is git")
+        };
+        let is_own = |name: &&String| commit(name) == *own;
+        let tags = (1..=9).map(|tag| format!("{}@{tag}", source.app));
+        let tags: Vec<String> = tags.collect();
+        tags.iter()
+            .find(is_own)
+            .cloned()
+            .expect("every commit is that of a tag")
     }
 
     /// The end in short: `dep a@1 0`, `plugin p@2 1`; the commit tells which tag won.
@@ -380,6 +422,26 @@ fn another_spelling_of_the_same_source_is_no_conflict() {
 }
 
 #[test]
+fn requirements_that_the_taken_version_meets_are_no_conflict() {
+    let hex = |requirement: &str| format!("{{deps, [{{c, \"{requirement}\"}}]}}.");
+    let world = world(
+        &deps("a@1 b@1 x@1"),
+        &[
+            ("a@1", &hex("1.0.0")),
+            ("b@1", &hex("~> 1.0")),
+            ("x@1", &hex("~> 2.0")),
+        ],
+    );
+    let conflicts = world.run().result.unwrap().conflicts;
+    assert_eq!(
+        conflicts[0].to_string(),
+        "dep `c` is asked for in 2 versions\
+         \n  taken: hexpm/c 1.0.0 (by a, b)\
+         \n  lost:  hexpm/c ~> 2.0 (by x)"
+    );
+}
+
+#[test]
 fn use_decides_by_the_parents_name_and_the_loser_is_not_fetched() {
     let make = || {
         world(
@@ -498,6 +560,31 @@ fn an_imported_pin_is_offered_where_the_address_is_the_same() {
     let ran = world.run();
     assert!(ran.requests[0].imported.is_some());
     assert!(ran.requests[1].imported.is_none());
+}
+
+#[test]
+fn a_closure_without_end_is_refused_by_name() {
+    let names: Vec<String> = (0..=LOCK_SOURCES_MAX).map(|n| format!("n{n}@1")).collect();
+    let error = world(&deps(&names.join(" ")), &[])
+        .run()
+        .result
+        .unwrap_err();
+    assert!(
+        error.to_string().ends_with("(`LOCK_SOURCES_MAX`)"),
+        "{error}"
+    );
+
+    let next = |n: usize| (format!("p{n}@1"), plugins(&format!("p{}@1", n + 1)));
+    let chain: Vec<(String, String)> = (0..=PLUGIN_DEPTH_MAX).map(next).collect();
+    let chain: Vec<(&str, &str)> = chain
+        .iter()
+        .map(|(name, config)| (name.as_str(), config.as_str()))
+        .collect();
+    let error = world(&plugins("p0@1"), &chain).run().result.unwrap_err();
+    assert!(
+        error.to_string().ends_with("(`PLUGIN_DEPTH_MAX`)"),
+        "{error}"
+    );
 }
 
 #[test]

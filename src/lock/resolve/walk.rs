@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::limits::LOCK_SOURCES_MAX;
+use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
 use crate::lock::resolve::{Asked, ProjectFacts, ResolveError, Settled, address, wanted};
 use crate::lock::{Role, git_url};
 use crate::manifest::DepOverride;
@@ -34,12 +34,16 @@ pub(super) struct Walk<'a> {
     pub(super) asked: Candidates,
     /// What must be settled before the walk can go on.
     pub(super) missing: Vec<(Role, Wish)>,
+    /// The keys of what is missing, so that one wish in both namespaces is asked for once.
+    missing_keys: BTreeSet<Wish>,
     /// What the project names, by profile.
     pub(super) roots: BTreeMap<String, BTreeSet<Node>>,
     /// What each application names: its dependencies in its own namespace, and its plugins.
     pub(super) edges: BTreeMap<Node, BTreeSet<Node>>,
     /// A plugin is missing, so what comes after it cannot be told yet.
     plugins_blocked: bool,
+    /// Plugins that are being installed, one within the other.
+    plugin_depth: usize,
 }
 
 /// One request on its way.
@@ -142,9 +146,11 @@ pub(super) fn walk(known: Known<'_>) -> Result<Walk<'_>, ResolveError> {
         winners: BTreeMap::new(),
         asked: BTreeMap::new(),
         missing: Vec::new(),
+        missing_keys: BTreeSet::new(),
         roots: BTreeMap::new(),
         edges: BTreeMap::new(),
         plugins_blocked: false,
+        plugin_depth: 0,
     };
     let project = known.project;
     let profiles: Vec<&str> = project.profiles.iter().map(String::as_str).collect();
@@ -306,11 +312,7 @@ impl<'a> Walk<'a> {
         if let Some(settled) = self.known.settled.get(&key) {
             return Ok(Taken::New(settled));
         }
-        if !self
-            .missing
-            .iter()
-            .any(|(_, other)| self::key(other) == key)
-        {
+        if self.missing_keys.insert(key) {
             self.missing.push((role, wish));
         }
         Ok(Taken::Unsettled)
@@ -388,13 +390,19 @@ impl<'a> Walk<'a> {
                 parent: parent.to_owned(),
                 overrides: overrides.clone(),
             };
+            if self.plugin_depth == PLUGIN_DEPTH_MAX {
+                let app = wish.app.clone();
+                return Err(ResolveError::PluginsTooDeep { app });
+            }
             // Behind a missing plugin this only notes that the next one will be needed too: its
             // closure waits, since what the missing one brings would win.
             let level = Level {
                 depth: 0,
                 asks: vec![ask],
             };
+            self.plugin_depth += 1;
             self.traverse(Role::Plugin, VecDeque::from([level]))?;
+            self.plugin_depth -= 1;
         }
         Ok(names)
     }

@@ -239,7 +239,7 @@ impl Findings {
             Some((_, reference)) => {
                 source.wanted == reference || source.wanted.ends_with(&format!(" {reference}"))
             }
-            None => source.parents.contains(choice),
+            None => source.parents.contains(choice) && !has_lost(source, choice),
         };
         if !is_locked {
             self.add(name, "wanted", Some(&source.wanted), Some(choice));
@@ -298,6 +298,20 @@ impl Findings {
             );
         }
     }
+}
+
+/// Tells whether what a parent asks for is among what lost: `url wanted (by a, b)`.
+fn has_lost(source: &Source, parent: &str) -> bool {
+    let names = |text: &str| -> Option<bool> {
+        let (_, names) = text.rsplit_once(" (by ")?;
+        Some(
+            names
+                .strip_suffix(')')?
+                .split(", ")
+                .any(|name| name == parent),
+        )
+    };
+    source.lost.iter().any(|text| names(text) == Some(true))
 }
 
 /// Tells whether a choice means what the project itself asks for.

@@ -211,6 +211,21 @@ fn a_choice_is_stale_until_it_is_what_is_locked() {
 }
 
 #[test]
+fn a_choice_of_a_parent_that_lost_is_stale() {
+    let mut lock = lock();
+    lock.sources[0].parents.insert("c".into());
+    let mut manifest = manifest();
+    let dep = manifest.deps.entry("a".into()).or_default();
+    dep.use_source = Some("c".into());
+    assert_eq!(said(&lock, &fitting(), &manifest), Vec::<String>::new());
+    lock.sources[0].lost = vec!["https://git.example/a tag 9 (by b, c)".into()];
+    assert_eq!(
+        said(&lock, &fitting(), &manifest),
+        ["`wanted` of dep `a` is `tag 1`, and `c` is asked for"]
+    );
+}
+
+#[test]
 fn an_application_that_became_the_projects_own_is_stale() {
     let mut now = fitting();
     now.apps.insert("c".into(), RebarFacts::default());
