@@ -46,7 +46,10 @@ pub(super) fn layer(
                 component.entries.len()
             ),
             // The store takes every output for something it holds; the plain tar is not, so it stands in the name.
-            outputs: vec![(format!("tar {diff_id} {tar_bytes} {file_bytes}"), blob.digest())],
+            outputs: vec![(
+                format!("tar {diff_id} {tar_bytes} {file_bytes}"),
+                blob.digest(),
+            )],
         },
     )?;
     Ok(Layer {
@@ -92,7 +95,8 @@ fn recall(
     let [(tar, blob)] = record.outputs.as_slice() else {
         return Ok(None);
     };
-    let (Some((diff_id, tar_bytes, file_bytes)), Some(blob)) = (read_tar(tar), store.blob(*blob)?) else {
+    let (Some((diff_id, tar_bytes, file_bytes)), Some(blob)) = (read_tar(tar), store.blob(*blob)?)
+    else {
         return Ok(None);
     };
     Ok(Some(Layer {
@@ -108,7 +112,11 @@ fn recall(
 
 fn read_tar(name: &str) -> Option<(Digest, u64, u64)> {
     let mut words = name.strip_prefix("tar ")?.split(' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    Some((
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+    ))
 }
 
 /// Returns the bytes of a blob.
