@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
+pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
