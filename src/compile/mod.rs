@@ -56,6 +56,9 @@ pub enum CompileError {
         /// Where the log is kept.
         log: PathBuf,
     },
+    /// The toolchain has no rebar3.
+    #[error("the toolchain's Debian suite has no rebar3 package")]
+    NoRebar3,
     /// A source of the lock is not there.
     #[error("the source of `{app}` is not in the store")]
     NoSource {
@@ -132,6 +135,7 @@ impl Explain for CompileError {
             Self::Failed { .. } | Self::NoOutput { .. } => {
                 Some("look inside the room as the step left it: `rebeam shell --failed`".into())
             }
+            Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
             }

@@ -51,6 +51,10 @@ pub struct Compiled {
 
 /// Does every step of `plan` whose inputs are new, and returns all outputs.
 pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, CompileError> {
+    let uses_rebar3 = plan.steps.iter().any(|step| step.kind == StepKind::Tool);
+    if uses_rebar3 && !disk::exists(&workshop.toolchain.root.path().join("usr/bin/rebar3")) {
+        return Err(CompileError::NoRebar3);
+    }
     let board = Board {
         work: Mutex::new(Work {
             waiting: (0..plan.steps.len()).collect(),

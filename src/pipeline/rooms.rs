@@ -83,6 +83,9 @@ pub(super) fn boot_check(desk: &Desk<'_>, release: &Release) -> Result<(), Failu
     let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| {
         watch.hear(line)
     })?;
+    for note in &outcome.notes {
+        desk.observer.observe(&Event::Warned { message: note });
+    }
     match watch.verdict(outcome.status) {
         BootVerdict::Started => {}
         BootVerdict::Failed { lines } => return Err(BootFailure::DidNotStart { lines }.into()),
