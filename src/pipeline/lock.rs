@@ -77,9 +77,9 @@ pub enum LockFailure {
         /// The project's root.
         path: PathBuf,
     },
-    /// An application that is to be updated is not locked.
-    #[error("`{name}` is not in the lock, so it cannot be updated")]
-    UnknownUpdate {
+    /// An application that is asked about is not locked.
+    #[error("`{name}` is not in the lock")]
+    NotLocked {
         /// What was named.
         name: String,
     },
@@ -103,8 +103,9 @@ impl Explain for LockFailure {
             Self::NoDate { .. } => {
                 "commit the project, or set SOURCE_DATE_EPOCH to seconds since 1970".into()
             }
-            Self::UnknownUpdate { .. } => {
-                "names are applications of rebeam.lock, or `toolchain`".into()
+            Self::NotLocked { .. } => {
+                "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
+                    .into()
             }
             Self::Stale { .. } => "`rebeam lock` brings it up to date; look at the diff".into(),
             Self::Missing { .. } => "`rebeam lock` makes one".into(),
@@ -144,18 +145,18 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
             });
         }
     }
-    let moved: Vec<String> = previous
-        .iter()
-        .flat_map(|old| lock::changes(old, &lock))
-        .map(|change| change.to_string())
-        .collect();
+    let changes = previous
+        .as_ref()
+        .map(|old| lock::changes(old, &lock))
+        .unwrap_or_default();
+    let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
     desk.observer.observe(&Event::Locked {
         sources,
         packages,
-        moved: &moved,
+        changes: &changes,
         rewritten,
     });
     Ok(lock)
@@ -218,7 +219,7 @@ fn choose_toolchain(
 fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
     let known = |name: &&String| !lock.sources.iter().any(|source| source.app == **name);
     if let Some(name) = update.apps.iter().find(known) {
-        return Err(LockFailure::UnknownUpdate { name: name.clone() });
+        return Err(LockFailure::NotLocked { name: name.clone() });
     }
     let mut kept = lock.clone();
     kept.sources
