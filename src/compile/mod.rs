@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
+pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
@@ -70,8 +71,8 @@ pub enum CompileError {
         /// The applications on the circle.
         names: Vec<String>,
     },
-    /// The evaluated configuration is no list of terms.
-    #[error("the evaluated configuration of `{app}` cannot be read")]
+    /// The configuration is no list of terms.
+    #[error("the `rebar.config` of `{app}` cannot be read")]
     Config {
         /// Whose configuration.
         app: String,
@@ -142,6 +143,7 @@ impl Explain for CompileError {
             Self::PatchChanged { file, .. } => Some(format!(
                 "if the change is meant, write the hash that `rebeam hash {file}` prints"
             )),
+            Self::Config { source, .. } => source.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Tree(error) => error.hint(),

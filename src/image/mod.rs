@@ -1,6 +1,7 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
 mod config;
+pub(crate) mod fuzz;
 mod gzip;
 mod hybrid;
 mod inspect;

@@ -83,6 +83,14 @@ pub enum LockFailure {
         /// What was named.
         name: String,
     },
+    /// An application that the manifest speaks of is none of the project's.
+    #[error("`[deps.{name}]` in rebeam.toml names no dependency of this project{}", nearest.as_ref().map(|name| format!("; the nearest is `{name}`")).unwrap_or_default())]
+    UnknownDep {
+        /// What was named.
+        name: String,
+        /// The dependency whose name is most like it.
+        nearest: Option<String>,
+    },
     /// The lock is stale and `--locked` was given.
     #[error("the lock is stale:\n{}", reasons.iter().map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n"))]
     Stale {
@@ -107,6 +115,9 @@ impl Explain for LockFailure {
                 "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
                     .into()
             }
+            Self::UnknownDep { .. } => {
+                "correct the name or remove the table; `rebeam.lock` has a table for each dependency".into()
+            }
             Self::Stale { .. } => "`rebeam lock` brings it up to date; look at the diff".into(),
             Self::Missing { .. } => "`rebeam lock` makes one".into(),
         })
@@ -125,6 +136,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         .transpose()?;
     let imported = rebar_lock(desk)?;
     let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned {
             message: &conflict.to_string(),
@@ -160,6 +172,31 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         rewritten,
     });
     Ok(lock)
+}
+
+/// Refuses wishes for a dependency that is not there: a misspelt name would have no effect.
+fn know_all_deps(
+    desk: &Desk<'_>,
+    sources: &[lock::Source],
+    facts: &ProjectFacts,
+) -> Result<(), LockFailure> {
+    let mut known: BTreeSet<&str> = sources.iter().map(|source| source.app.as_str()).collect();
+    known.extend(facts.apps.keys().map(String::as_str));
+    known.insert(&facts.name);
+    let unknown = desk
+        .manifest
+        .deps
+        .keys()
+        .find(|name| !known.contains(name.as_str()));
+    let Some(name) = unknown else { return Ok(()) };
+    let likeness = |known: &&str| (strsim::jaro_winkler(name, known) * 1000.0) as u32;
+    let nearest = known.into_iter().max_by_key(likeness);
+    Err(LockFailure::UnknownDep {
+        name: name.clone(),
+        nearest: nearest
+            .filter(|known| likeness(known) > 700)
+            .map(str::to_owned),
+    })
 }
 
 /// Returns what is stale in the project's lock, one reason each. Touches no network.
