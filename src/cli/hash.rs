@@ -27,7 +27,7 @@ impl Hash {
         let text = match self.what.strip_prefix("git+") {
             Some(address) => {
                 let screen = common.screen(terminal::Reasons::Summed);
-        let store = common.open_store(&screen)?;
+                let store = common.open_store(&screen)?;
                 pipeline::hash_git(address, &store, common.network(), &screen)?.sri()
             }
             None => local(&PathBuf::from(self.what))?,

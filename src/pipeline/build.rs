@@ -15,9 +15,9 @@ use crate::fetch;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
-use crate::store::HeldTree;
 use crate::project::Survey;
 use crate::release::{self, Release};
+use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
 
 /// What is done about a stale lock.
@@ -124,12 +124,17 @@ fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
     // All that a build of this lock needs again stays until the lock is gone.
     let mut uses: Vec<Digest> = sources.trees.values().map(HeldTree::digest).collect();
     uses.extend(lock.toolchain.debs.iter().map(|deb| deb.sha256));
-    uses.extend([toolchain.root.digest(), toolchain.owners.digest(), toolchain.key.digest()]);
+    uses.extend([
+        toolchain.root.digest(),
+        toolchain.owners.digest(),
+        toolchain.key.digest(),
+    ]);
     uses.extend(compiled.keys.iter().map(|key| key.digest()));
     uses.extend(compiled.outputs.iter().map(HeldTree::digest));
     uses.extend(image.layers.iter().map(|layer| layer.blob.digest()));
     uses.extend([image.image_id(), image.manifest_digest()]);
-    desk.store.add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
+    desk.store
+        .add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
     Ok((image, release))
 }
 
