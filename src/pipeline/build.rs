@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
-use crate::fetch;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
@@ -116,7 +115,7 @@ fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
 
 /// Makes the image of a lock: fetches, compiles, assembles.
 fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
-    let sources = fetch::fetch(lock, desk.store, desk.http, desk.observer)?;
+    let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let compiled = compile(desk, lock, &toolchain)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;

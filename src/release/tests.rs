@@ -52,6 +52,7 @@ pub(crate) fn manifest() -> Manifest {
             tzdata: false,
             ca_certificates: None,
         },
+        hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
     }
 }
