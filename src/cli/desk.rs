@@ -9,7 +9,7 @@ use crate::disk;
 use crate::explain::{Blame, Explain, Failure};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
-use crate::pipeline::Desk;
+use crate::pipeline::{self, Desk};
 use crate::store::Store;
 use crate::terminal::{Reasons, Screen, StepOutput};
 
@@ -81,11 +81,14 @@ impl Common {
         let screen = self.screen(reasons);
         let store = self.open_store(&screen)?;
         let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
+        let variable = |name: &str| std::env::var(name).ok();
+        let repositories = pipeline::repositories(&manifest, &root, &variable)?;
         let desk = Desk {
             root: &root,
             manifest: &manifest,
             store: &store,
             http: &http,
+            repositories: &repositories,
             observer: &screen,
             level: self.sandbox.into(),
             jobs: self.jobs(),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::rebar;
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
 use super::{CompileError, Plan, compile};
@@ -15,9 +16,12 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
 
-/// Evaluates the script and prints one term a line. rebar3's own modules are at hand, as they are in rebar3.
+/// Evaluates the script and prints one term a line. rebar3's modules are at hand and its application is loaded, as
+/// they are in rebar3: many a script tells rebar2 and rebar3 apart by just that.
 const PROGRAM: &str = r#"
-    code:add_pathsz(["/usr/bin/rebar3/rebar/ebin"]),
+    code:add_pathsz(filelib:wildcard("/opt/rebar3/*/ebin")),
+    ok = application:load(rebar),
+    {module, rebar3} = code:ensure_loaded(rebar3),
     Config = case file:consult("rebar.config") of
         {ok, Terms} -> Terms;
         {error, enoent} -> [];
@@ -65,11 +69,14 @@ pub fn evaluate(
     let step = Step {
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
-        inputs: vec![Input {
-            at: format!("/build/{at}"),
-            content: Content::Source(tree.digest()),
-            label: app.into(),
-        }],
+        inputs: vec![
+            Input {
+                at: format!("/build/{at}"),
+                content: Content::Source(tree.digest()),
+                label: app.into(),
+            },
+            rebar::tool_input(0),
+        ],
         files: BTreeMap::new(),
         patches: vec![],
         stamp: None,
@@ -85,6 +92,7 @@ pub fn evaluate(
         env: super::plan::fixed_environment(),
         output: ".evaluated".into(),
     };
-    let done = compile(&Plan { steps: vec![step] }, workshop)?;
+    let steps = vec![rebar::tool(), step];
+    let done = compile(&Plan { steps }, workshop)?;
     read_config(app, done.release.path())
 }

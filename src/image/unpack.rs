@@ -1,12 +1,14 @@
 //! Unpack: lays the files of an image file out as a root, for `rebeam run`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::ImageError;
 use super::inspect::{Inspected, each_layer, inspect};
 use crate::archive::{self, Links, Rules, SpecialBits};
+use crate::disk::{self, Kind};
 use crate::limits::LAYER_BYTES_MAX;
+use crate::release;
 use crate::sandbox::{Bounds, Level, Reach, Room};
 
 /// Checks the image file at `archive` and lays its files out below the empty directory `root`.
@@ -40,9 +42,10 @@ impl Inspected {
         let mut ids = self.user.split(':').map(|id| id.parse::<u32>().ok());
         let uid = ids.next().flatten().unwrap_or(65_532);
         let gid = ids.next().flatten().unwrap_or(uid);
+        let mounts = release::writable_mounts(root, self.writable(root, &env));
         Room {
             root: root.to_owned(),
-            mounts: Vec::new(),
+            mounts,
             argv: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
             env,
             cwd: if self.directory.is_empty() {
@@ -61,5 +64,19 @@ impl Inspected {
             reach: Reach::Host,
             level,
         }
+    }
+
+    /// Returns what stands below `root` of the directories that the image's user may write to: the home,
+    /// the volumes, and the log directory beside the release.
+    fn writable(&self, root: &Path, env: &BTreeMap<String, String>) -> BTreeSet<String> {
+        let log = format!("{}/log", self.directory.trim_end_matches('/'));
+        let named = env.get("HOME").into_iter().chain(&self.volumes);
+        let places = named.map(|place| place.trim_end_matches('/').to_owned());
+        let stands = |place: &String| {
+            let status = disk::status(&root.join(place.trim_start_matches('/')));
+            let kind = status.ok().flatten().map(|status| status.kind);
+            place.starts_with('/') && kind == Some(Kind::Directory)
+        };
+        places.chain([log]).filter(stands).collect()
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Form {
     Shell,
     /// An Erlang application, release, profile or plugin.
     App,
+    /// A hex repository: `acme`, `hexpm:acme`.
+    Repository,
     /// A Debian package.
     Package,
     /// An environment variable.
@@ -57,6 +59,7 @@ impl Form {
             Self::App => is_app(text),
             Self::Package => is_package(text),
             Self::Variable => is_variable(text),
+            Self::Repository => text.split(':').count() <= 2 && text.split(':').all(is_app),
             Self::Port => port(text).is_some(),
             Self::User => user(text).is_some(),
             Self::Absolute => text.strip_prefix('/').is_some_and(is_path),
@@ -82,6 +85,7 @@ impl Form {
             }
             Self::Otp | Self::Tool | Self::Shell => return self.one_of(),
             Self::App => "an Erlang name like `cowboy`",
+            Self::Repository => "the name of a hex repository like `acme` or `hexpm:acme`",
             Self::Package => "the name of a Debian package like `libsnappy-dev`",
             Self::Variable => "the name of a variable: letters, digits and `_`, no digit first",
             Self::Port => "a port like `8080` or `53/udp`",
@@ -125,6 +129,9 @@ impl Form {
             Self::Name => Some("^[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*$"),
             Self::Version => Some("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"),
             Self::App => Some("^[A-Za-z0-9_][A-Za-z0-9_@+.-]*$"),
+            Self::Repository => {
+                Some("^[A-Za-z0-9_][A-Za-z0-9_@+.-]*(:[A-Za-z0-9_][A-Za-z0-9_@+.-]*)?$")
+            }
             Self::Package => Some("^[a-z0-9][a-z0-9+.-]+$"),
             Self::Variable => Some("^[A-Za-z_][A-Za-z0-9_]*$"),
             Self::Port => Some("^[0-9]{1,5}(/(tcp|udp|sctp))?$"),

@@ -9,8 +9,8 @@ use super::check;
 use super::error::ManifestError;
 use super::form::{self, Form};
 use super::{
-    BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, ImageWish, Manifest, Patch,
-    Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
+    BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, Manifest,
+    Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
 };
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -52,6 +52,11 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
         toolchain: toolchain(&top.section("toolchain")),
         build: tools(&top.section("build")),
         deps: top.sections("deps", dep),
+        hex: top.sections("hex", |section| HexWish {
+            url: section.text("url").map(|url| mirror(url, root)),
+            public_key: section.text("public-key"),
+            auth_key_env: section.text("auth-key-env"),
+        }),
         release: release(&top.section("release")),
         mirrors: mirrors
             .map(|(prefix, place)| (prefix, mirror(place, root)))

@@ -93,6 +93,11 @@ pub(super) const TOP: &[Key] = &[
         "What the image says of itself.",
     ),
     key(
+        "hex",
+        Kind::TableMap(Form::Repository, HEX),
+        "Repositories of hex packages beside the public one, by name; an organisation of the public one is `hexpm:NAME`.",
+    ),
+    key(
         "mirrors",
         Kind::TextMap(Form::Address, Form::Address),
         "Beginnings of addresses and what stands in their place, for git, hex, Debian and tarballs alike; the longest match wins. `./` and `../` are relative to this file.",
@@ -178,6 +183,24 @@ const PATCH: &[Key] = &[
         Kind::Text(Form::Sha256),
         "SHA-256 of the patch file.",
         "sha256 = \"…\"",
+    ),
+];
+
+const HEX: &[Key] = &[
+    key(
+        "url",
+        Kind::Text(Form::Address),
+        "The repository's address; an organisation's by default where the name says one.",
+    ),
+    key(
+        "public-key",
+        Kind::Text(Form::Inside),
+        "The file of the key that its registry is signed with, in PEM; the public repository's key by default where the name begins with hexpm.",
+    ),
+    key(
+        "auth-key-env",
+        Kind::Text(Form::Variable),
+        "The variable of the environment that holds the key to a private repository.",
     ),
 ];
 

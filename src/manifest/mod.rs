@@ -40,6 +40,9 @@ pub struct Manifest {
     pub release: ReleaseWish,
     /// What the image says of itself.
     pub image: ImageWish,
+    /// Repositories of hex packages beside the public one, by name; `hexpm` and `hexpm:ORGANISATION` change or add
+    /// to that.
+    pub hex: BTreeMap<String, HexWish>,
     /// Prefixes of addresses and what stands in their place; the longest match wins.
     pub mirrors: BTreeMap<String, String>,
 }
@@ -133,6 +136,17 @@ pub struct Patch {
     pub file: String,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+}
+
+/// `[hex.NAME]`: a repository of hex packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HexWish {
+    /// Its address.
+    pub url: Option<String>,
+    /// The file of its public key, relative to the manifest.
+    pub public_key: Option<String>,
+    /// The variable of the environment that holds what the repository wants to hear.
+    pub auth_key_env: Option<String>,
 }
 
 /// `[release]`.

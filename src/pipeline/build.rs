@@ -11,7 +11,6 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
-use crate::fetch;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
@@ -137,7 +136,7 @@ struct Made {
 
 /// Makes the image of a lock: fetches, compiles, assembles, and sees it start.
 fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure> {
-    let sources = fetch::fetch(lock, desk.store, desk.http, desk.observer)?;
+    let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let compiled = compile(desk, lock, &toolchain, &project)?;

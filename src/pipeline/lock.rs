@@ -11,7 +11,6 @@ use crate::compile::{self, Workshop};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
-use crate::fetch::Doors;
 use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
@@ -335,7 +334,7 @@ fn answer(
     configs: &Configs<'_>,
     request: &Request,
 ) -> Result<(Settled, Option<i64>), Failure> {
-    let found = Doors::new(desk.store, desk.http, desk.observer).answer(request)?;
+    let found = desk.doors().answer(request)?;
     let mut facts = configs.facts(&request.app, &found.tree)?;
     facts = match found.deps {
         Some(deps) => facts.with_package_deps(deps),

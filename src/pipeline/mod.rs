@@ -2,6 +2,7 @@
 
 mod build;
 mod doctor;
+mod hex;
 mod load;
 mod lock;
 mod quick;
@@ -11,6 +12,7 @@ use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use doctor::examine;
+pub use hex::{RepositoryFailure, repositories};
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
@@ -18,6 +20,7 @@ pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
+use crate::fetch::hex::HexRepository;
 use crate::fetch::{self, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
@@ -35,6 +38,8 @@ pub struct Desk<'a> {
     pub store: &'a Store,
     /// The way out.
     pub http: &'a Http,
+    /// Where hex packages come from, in the order in which the repositories are asked.
+    pub repositories: &'a [HexRepository],
     /// Who hears of it.
     pub observer: &'a dyn Observer,
     /// How strongly rooms are closed.
@@ -45,6 +50,18 @@ pub struct Desk<'a> {
     pub epoch: Option<i64>,
     /// The time of day in seconds since 1970: whether an index has expired, and nothing else.
     pub now: i64,
+}
+
+impl<'a> Desk<'a> {
+    /// Returns the way to sources.
+    fn doors(&self) -> Doors<'a> {
+        Doors {
+            store: self.store,
+            http: self.http,
+            observer: self.observer,
+            repositories: self.repositories.to_vec(),
+        }
+    }
 }
 
 /// Returns the content hash of a commit's tree: of `URL#COMMIT`.

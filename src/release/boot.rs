@@ -1,10 +1,10 @@
 //! Boot: the room in which a release has to show that it starts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
-use super::Release;
-use crate::sandbox::{Bounds, Level, Reach, Reply, Room, Status};
+use super::{Content, Release};
+use crate::sandbox::{Access, Bounds, Level, Mount, Reach, Reply, Room, Status};
 
 /// What the node says once its boot script has run to the end.
 const MARK: &str = "rebeam_node_has_started";
@@ -84,9 +84,10 @@ pub fn boot_room(
     *flags = format!("{flags} {probe}").trim().to_owned();
     let mut argv = release.start.entrypoint.clone();
     argv.extend(release.start.cmd.clone());
+    let mounts = writable_mounts(root, release.writable(user.0));
     Room {
         root: root.to_owned(),
-        mounts: Vec::new(),
+        mounts,
         argv,
         env,
         cwd: release.start.directory.clone(),
@@ -103,9 +104,55 @@ pub fn boot_room(
     }
 }
 
+impl Release {
+    /// Returns the directories that a container's user may write to, without those inside another.
+    ///
+    /// To root a container's whole file system is open, so the directories at the top are.
+    fn writable(&self, user: u32) -> BTreeSet<String> {
+        let mut writable = BTreeSet::new();
+        for (path, node) in self.components.iter().flat_map(|part| &part.entries) {
+            let path = path.to_string();
+            let own = node.uid == user && (user != 0 || !path.contains('/'));
+            if own && node.content == Content::Directory {
+                writable.insert(format!("/{path}"));
+            }
+        }
+        writable
+    }
+}
+
+/// Makes mounts of those directories below `root` that a container's user may write to: a room's root is
+/// read-only, a container's is not.
+pub fn writable_mounts(root: &Path, writable: BTreeSet<String>) -> Vec<Mount> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for inside in writable {
+        // These are the room's own already, and open to everyone.
+        let common = ["/tmp", "/dev", "/proc"].contains(&inside.as_str());
+        let within = |mount: &Mount| inside.starts_with(&format!("{}/", mount.inside));
+        if common || mounts.iter().any(within) {
+            continue;
+        }
+        mounts.push(Mount {
+            host: root.join(inside.trim_start_matches('/')),
+            inside,
+            access: Access::ReadWrite,
+        });
+    }
+    mounts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_a_writable_directory_is_mounted_with_it() {
+        let inside = ["/app/log", "/app/log/old", "/app/logs", "/tmp"].map(str::to_owned);
+        let mounts = writable_mounts(Path::new("/root"), inside.into());
+        let seen: Vec<&str> = mounts.iter().map(|mount| mount.inside.as_str()).collect();
+        assert_eq!(seen, ["/app/log", "/app/logs"]);
+        assert_eq!(mounts[0].host, Path::new("/root/app/log"));
+    }
 
     #[test]
     fn a_node_that_says_the_mark_is_asked_to_stop() {

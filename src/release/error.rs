@@ -61,6 +61,11 @@ pub enum ReleaseError {
         /// The `.src` file.
         path: String,
     },
+    /// The node takes part in distribution, and only a shell can start the port mapper for it.
+    #[error(
+        "`vm.args` names the node, the emulator starts epmd through a shell, and the image has no shell"
+    )]
+    NeedsEpmd,
     /// A file that was wished for is not in the toolchain.
     #[error("the toolchain holds no `{path}`, which {wish} needs")]
     NoSystemFile {
@@ -169,6 +174,10 @@ impl Explain for ReleaseError {
                 "make `{}` a plain file, or set `shell = \"busybox\"` under `[image]`",
                 path.trim_end_matches(".src")
             )),
+            Self::NeedsEpmd => Some(
+                "set `shell = \"busybox\"` under `[image]`, or put `-start_epmd false` into vm.args and run epmd beside the node"
+                    .into(),
+            ),
             Self::NoSystemFile { package, .. } => Some(format!(
                 "`packages = [\"{package}\"]` under `[toolchain]`, then `rebeam lock`"
             )),

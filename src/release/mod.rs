@@ -23,7 +23,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 pub use beam::BeamError;
-pub use boot::{BootVerdict, BootWatch, boot_room};
+pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
 pub use elf::Machine;
 pub use error::{Lacking, Missing, ReleaseError};
 pub use gather::assemble;

@@ -185,6 +185,11 @@ impl Spec {
         self.asks_for(&["-name", "-sname"])
     }
 
+    /// Tells whether the emulator's launcher starts the port mapper: by `system`, which is a shell's matter.
+    pub(super) fn starts_epmd(&self) -> bool {
+        self.is_distributed() && !self.asks_for(&["-start_epmd", "-no_epmd", "-erl_epmd_port"])
+    }
+
     /// Tells whether the emulator's arguments hold one of these flags.
     pub(super) fn asks_for(&self, flags: &[&str]) -> bool {
         self.arguments

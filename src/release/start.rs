@@ -21,6 +21,10 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         (Some(_), Shell::None) if image.entrypoint.is_some() => false,
         (Some(path), Shell::None) => return Err(ReleaseError::NeedsShell { path }),
     };
+    let own = image.entrypoint.is_some();
+    if spec.starts_epmd() && image.shell == Shell::None && !own {
+        return Err(ReleaseError::NeedsEpmd);
+    }
     let mut env = environment(spec, image);
     if by_script {
         env.insert("RELX_REPLACE_OS_VARS".into(), "true".into());

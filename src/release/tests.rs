@@ -52,6 +52,7 @@ pub(crate) fn manifest() -> Manifest {
             tzdata: false,
             ca_certificates: None,
         },
+        hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
     }
 }
@@ -372,10 +373,22 @@ fn a_shell_brings_what_it_loads_itself() {
 #[test]
 fn a_distributed_node_brings_its_port_mapper() {
     let world = World::new();
-    world.release("releases/1.2.0/vm.args", b"-sname shop\n");
+    world.release(
+        "releases/1.2.0/vm.args",
+        b"-sname shop\n-start_epmd false\n",
+    );
     let release = world.assemble().unwrap();
     assert!(release.get(&at("app/erts-13.1/bin/epmd")).is_some());
     assert!(!release.start.entrypoint.contains(&"-start_epmd".to_owned()));
+}
+
+#[test]
+fn a_node_that_cannot_start_its_port_mapper_is_refused() {
+    let world = World::new();
+    world.release("releases/1.2.0/vm.args", b"-sname shop\n");
+    let error = world.assemble().unwrap_err();
+    assert!(error.to_string().contains("epmd"), "{error}");
+    assert!(error.hint().unwrap().contains("shell = \"busybox\""));
 }
 
 #[test]

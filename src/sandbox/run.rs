@@ -167,7 +167,9 @@ fn spare(room: &Room) -> Result<String, SandboxError> {
         .mounts
         .iter()
         .find(|mount| mount.access == Access::ReadWrite);
-    let beside = writable.map_or(&room.root, |mount| &mount.host);
+    // What is writable in the root itself has no place beside it that is not the root's.
+    let outside = writable.filter(|mount| !mount.host.starts_with(&room.root));
+    let beside = outside.map_or(&room.root, |mount| &mount.host);
     let parent = beside.parent().unwrap_or(beside);
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -88,6 +88,8 @@ fn a_configuration_script_is_evaluated_by_the_pinned_otp() {
     let script = "Adler = {adler, {git, \"https://git.rebeam.test/adler.git\", {tag, \"0.3.0\"}}},\n\
         true = list_to_integer(erlang:system_info(otp_release)) >= 25,\n\
         false = os:getenv(\"REBEAM_STORE\"),\n\
+        {ok, [$3 | _]} = application:get_key(rebar, vsn),\n\
+        true = erlang:function_exported(rebar3, main, 1),\n\
         {deps, Deps} = lists:keyfind(deps, 1, CONFIG),\n\
         lists:keystore(deps, 1, CONFIG, {deps, lists:keystore(adler, 1, Deps, Adler)}).\n";
     world.write("rebar.config.script", script);

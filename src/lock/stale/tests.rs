@@ -39,6 +39,7 @@ fn manifest() -> Manifest {
             tzdata: false,
             ca_certificates: None,
         },
+        hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
     }
 }
