@@ -52,6 +52,10 @@ pub const LOCK_SOURCES_MAX: usize = 10_000;
 pub const PLUGIN_DEPTH_MAX: usize = 64;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
+/// Bytes of address space that one process of a step may have: the same on every host.
+pub const STEP_MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Bytes that the disk must have left all the time a step runs: tools are known to end well on a full one.
+pub const STEP_DISK_BYTES_MIN: u64 = 16 << 20;
 /// Seconds that one step may take.
 pub const STEP_WALL_S_MAX: u64 = 3600;
 /// Bytes of one layer of an image, before and after compression.

@@ -56,6 +56,14 @@ pub enum CompileError {
         /// Where the log is kept.
         log: PathBuf,
     },
+    /// The disk had next to nothing left while the step ran.
+    #[error("the disk of the store `{}` was full while step `{step}` ran, so what it made does not count", place.display())]
+    DiskFull {
+        /// The step's name.
+        step: String,
+        /// Where the store stands.
+        place: PathBuf,
+    },
     /// The toolchain has no rebar3.
     #[error("the toolchain's Debian suite has no rebar3 package")]
     NoRebar3,
@@ -126,6 +134,7 @@ impl Explain for CompileError {
             Self::Store(error) => error.blame(),
             Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
+            Self::DiskFull { .. } => Blame::World,
             _ => Blame::User,
         }
     }
@@ -134,6 +143,9 @@ impl Explain for CompileError {
         match self {
             Self::Failed { .. } | Self::NoOutput { .. } => {
                 Some("look inside the room as the step left it: `rebeam shell --failed`".into())
+            }
+            Self::DiskFull { .. } => {
+                Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
             Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
             Self::NothingFailed { .. } => {

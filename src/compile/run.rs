@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
@@ -14,7 +15,7 @@ use super::{CompileError, reason};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
 use crate::event::{Event, Observer};
-use crate::limits::STEP_WALL_S_MAX;
+use crate::limits::{STEP_DISK_BYTES_MIN, STEP_MEMORY_BYTES_MAX, STEP_WALL_S_MAX};
 use crate::sandbox::{self, Access, Bounds, Level, Mount, Reply, Room, Status};
 use crate::store::{BuildKey, HeldTree, Record, Store};
 use crate::toolchain::Toolchain;
@@ -367,6 +368,30 @@ fn commands(
     )
 }
 
+/// Does `work`, and returns the fewest bytes that the disk of `place` had free meanwhile.
+///
+/// A tool that does not look whether its copies were written ends well on a full disk, and what it left
+/// behind would be taken for the step's output ever after.
+fn watching<T>(place: &Path, work: impl FnOnce() -> T) -> Result<(T, u64), CompileError> {
+    let fewest = AtomicU64::new(disk::free_bytes(place)?);
+    let is_done = AtomicBool::new(false);
+    let done = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            while !is_done.load(Ordering::Acquire) {
+                let free = disk::free_bytes(place).unwrap_or(u64::MAX);
+                fewest.fetch_min(free, Ordering::Relaxed);
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        let done = work();
+        is_done.store(true, Ordering::Release);
+        watcher.thread().unpark();
+        done
+    });
+    let free = disk::free_bytes(place)?.min(fewest.into_inner());
+    Ok((done, free))
+}
+
 fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<(), CompileError> {
     let mut hear = |line: &str| {
         workshop.observer.observe(&Event::StepOutput {
@@ -375,7 +400,14 @@ fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<
         });
         Reply::Continue
     };
-    let outcome = sandbox::run(room, log, &mut hear)?;
+    let (outcome, free) = watching(workshop.store.root(), || sandbox::run(room, log, &mut hear))?;
+    let outcome = outcome?;
+    if free < STEP_DISK_BYTES_MIN {
+        return Err(CompileError::DiskFull {
+            step: step.name.clone(),
+            place: workshop.store.root().to_owned(),
+        });
+    }
     let how = match outcome.status {
         Status::Exited(0) => return Ok(()),
         Status::Exited(code) => format!("ended with exit code {code}"),
@@ -397,7 +429,7 @@ pub(super) const USER: (u32, u32) = (1000, 1000);
 pub(super) fn bounds() -> Bounds {
     Bounds {
         wall_s: STEP_WALL_S_MAX,
-        memory_bytes: None,
+        memory_bytes: Some(STEP_MEMORY_BYTES_MAX),
         processes: 4096,
         file_bytes: 4 << 30,
         cores: 2,

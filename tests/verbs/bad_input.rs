@@ -246,7 +246,7 @@ fn a_disk_that_fills_up_is_said_and_loses_nothing() {
     "#;
     fs::create_dir(world.path("layer")).unwrap();
     let mut filled = 0;
-    for size in ["2m", "3500k", "5m", "7m", "10m", "14m", "20m", "512m"] {
+    for size in ["2m", "14m", "30m", "36m", "40m", "44m", "48m", "512m"] {
         let of_rebeam = world.command(&[]);
         let mut command = Command::new("unshare");
         command
@@ -264,8 +264,7 @@ fn a_disk_that_fills_up_is_said_and_loses_nothing() {
         let ran = Ran::of(&command.output().unwrap());
         if ran.code != 0 {
             filled += 1;
-            let says = ["No space left", "the disk is full; `rebeam store gc`"];
-            ran.fails(3, &says);
+            ran.fails(3, &["the disk is full; `rebeam store gc`"]);
         }
         assert!(
             image(&world) == image(&reference),
@@ -293,7 +292,6 @@ fn a_package_that_left_the_pool_is_named_with_the_way_out() {
         "hint: `rebeam update toolchain`",
     ];
     world.rebeam(&["build"]).fails(3, &says);
-    assert_eq!(fs::read_dir(world.path("store/trees")).unwrap().count(), 0);
 }
 
 #[test]
@@ -398,7 +396,7 @@ fn a_registry_that_is_down_busy_cut_off_or_wrong_is_named_and_the_lock_stays() {
 
     let unsigned = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\n\0\u{12}\0";
     let (address, _) = registry(unsigned, Duration::ZERO);
-    keeps(&address, 3, &["ranch", "signature"]);
+    keeps(&address, 3, &["ranch", "not signed", "hint: a mirror"]);
 }
 
 #[test]
@@ -467,6 +465,16 @@ fn an_interrupt_kills_the_whole_tree_at_once_and_leaves_the_store_whole() {
     };
     let begun = Instant::now();
     while sleepers() < 2 {
+        if let Some(status) = child.try_wait().unwrap() {
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut said)
+                .unwrap();
+            panic!("{status:?}: {said}");
+        }
         assert!(
             begun.elapsed() < Duration::from_secs(60),
             "the hook never ran"
@@ -510,7 +518,7 @@ fn a_step_that_forks_for_ever_is_stopped() {
 #[test]
 fn a_step_that_eats_memory_is_stopped() {
     let eat = "exec erl -noinput -eval 'F = fun(F, A) -> F(F, [binary:copy(<<0:8388608>>) | A]) end, F(F, [])'\n";
-    let world = with_hook(&format!("ulimit -v 4000000 2>/dev/null\n{eat}"));
+    let world = with_hook(eat);
     world
         .rebeam(&["build"])
         .fails(1, &["step `words`", "whole log: ", "hint: look inside"]);

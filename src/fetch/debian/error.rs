@@ -204,6 +204,7 @@ impl Explain for DebianError {
             }
             Self::Shifting
             | Self::Mismatch { .. }
+            | Self::Store(StoreError::Mismatch { .. })
             | Self::Damaged { .. }
             | Self::NotADeb { .. } => {
                 "the mirror may be in the middle of an update: run again, or name another under `[mirrors]`"
