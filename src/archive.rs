@@ -143,6 +143,7 @@ pub fn unpack_some(
 /// The tar reader keeps the names and attributes that stand before an entry in memory, however long they
 /// say they are: a few kilobytes of gzip could ask for all of it. So between two entries only
 /// `TAR_HEAD_BYTES_MAX` may be read.
+#[expect(clippy::type_complexity, reason = "a name for it would say no more")]
 pub fn each_entry(
     stream: impl Read,
     take: &mut dyn FnMut(&mut tar::Entry<'_, Gauge<'_, &mut dyn Read>>) -> Result<(), ArchiveError>,

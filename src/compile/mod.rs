@@ -6,6 +6,7 @@
 
 mod config;
 mod failed;
+mod order;
 mod plan;
 mod reason;
 mod rebar;
