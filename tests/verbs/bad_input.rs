@@ -540,11 +540,11 @@ fn a_step_reaches_nothing_of_the_host() {
          (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && echo ESCAPED network\n\
          erl -noinput -eval 'case gen_tcp:connect({{127,0,0,1}}, {port}, [], 2000) of \
             {{ok, _}} -> io:put_chars(\"ESCAPED network~n\"); _ -> ok end, halt(0).'\n\
-         kill -0 {pid} 2>/dev/null && echo ESCAPED process; kill -9 -1 {pid} 2>/dev/null\n\
+         kill -0 {pid} 2>/dev/null && echo ESCAPED process; kill -9 {pid} 2>/dev/null\n\
          grep -l 4321 /proc/[0-9]*/cmdline 2>/dev/null && echo ESCAPED sight\n\
          test $(ls -d /proc/[0-9]* | wc -l) -lt 40 || echo ESCAPED processes\n\
          cat /etc/shadow {home}/* 2>/dev/null && echo ESCAPED files\n\
-         echo looked; exit 1\n",
+         echo looked; kill -9 -1; exit 1\n",
         home = home.path().display(),
         pid = canary.id(),
     );
@@ -552,6 +552,7 @@ fn a_step_reaches_nothing_of_the_host() {
     let ran = world.rebeam(&["build"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("step `words`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("looked"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("ESCAPED"), "{}", ran.stderr);
     assert!(
         canary.try_wait().unwrap().is_none(),
