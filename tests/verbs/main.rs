@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
 
 mod build;
+mod closure;
 mod harness;
+mod hex;
 mod lock;
 mod texts;
