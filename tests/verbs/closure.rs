@@ -214,16 +214,17 @@ fn a_closure_of_real_sources_boots_and_gives_the_same_bytes_twice() {
     let (Some(one), Some(two)) = (project(), project()) else {
         return;
     };
-    let one = one.with_own_store();
-    one.rebeam(&["lock"]).succeeds();
+    for world in [&one, &two] {
+        world.rebeam(&["lock"]).succeeds();
+    }
     let lock = one.read("rebeam.lock");
     assert_eq!(lock.matches("[[source]]").count(), PINS.len() + 1, "{lock}");
-    let built = one.rebeam(&["build"]).succeeds();
-    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
-
-    let two = two.with_own_store();
-    two.rebeam(&["build", "--jobs", "1"]).succeeds();
     assert_eq!(lock, two.read("rebeam.lock"));
+
+    let (one, two) = (one.with_own_store(), two.with_own_store());
+    let built = one.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    two.rebeam(&["build", "--locked", "--jobs", "1"]).succeeds();
     let image = |world: &World| fs::read(world.project().join("closure-1.0.0.tar")).unwrap();
     assert!(image(&one) == image(&two), "the images differ");
 }
