@@ -2,8 +2,10 @@
 //!
 //! Nothing is written outside the target: names are plain relative paths, and no entry is ever
 //! written through a link that the archive itself made. Sizes are counted while they are written, so a
-//! bomb stops at the limit and not at the end of the disk.
+//! bomb stops at the limit and not at the end of the disk. What describes an entry (long names, extended
+//! attributes) is kept in memory, and is bounded by itself: see [`each_entry`].
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,7 +15,7 @@ use thiserror::Error;
 
 use crate::disk::{self, DiskError};
 use crate::explain::Explain;
-use crate::limits::TREE_ENTRIES_MAX;
+use crate::limits::{TAR_HEAD_BYTES_MAX, TREE_ENTRIES_MAX};
 use crate::tree::RelPath;
 
 /// An archive was refused.
@@ -132,11 +134,53 @@ pub fn unpack_some(
         links: BTreeSet::new(),
         hard_links: BTreeMap::new(),
     };
-    let mut archive = tar::Archive::new(stream);
-    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
-        unpacker.entry(entry.map_err(ArchiveError::Damaged)?)?;
-    }
+    each_entry(stream, &mut |entry| unpacker.entry(entry))?;
     unpacker.finish()
+}
+
+/// Hands each entry of a tar stream to `take`. What `take` leaves of an entry is skipped.
+///
+/// The tar reader keeps the names and attributes that stand before an entry in memory, however long they
+/// say they are: a few kilobytes of gzip could ask for all of it. So between two entries only
+/// `TAR_HEAD_BYTES_MAX` may be read.
+#[expect(clippy::type_complexity, reason = "a name for it would say no more")]
+pub fn each_entry(
+    stream: impl Read,
+    take: &mut dyn FnMut(&mut tar::Entry<'_, Gauge<'_, &mut dyn Read>>) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    let mut stream = stream;
+    let left = Cell::new(TAR_HEAD_BYTES_MAX);
+    let mut archive = tar::Archive::new(Gauge {
+        inner: &mut stream as &mut dyn Read,
+        left: &left,
+    });
+    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
+        let mut entry = entry.map_err(ArchiveError::Damaged)?;
+        left.set(u64::MAX);
+        take(&mut entry)?;
+        io::copy(&mut entry, &mut io::sink()).map_err(ArchiveError::Damaged)?;
+        left.set(TAR_HEAD_BYTES_MAX);
+    }
+    Ok(())
+}
+
+/// A stream of which only so much may be read until somebody allows more.
+pub struct Gauge<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Gauge<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let left = self.left.get().checked_sub(count as u64).ok_or_else(|| {
+            io::Error::other(format!(
+                "an entry's name and attributes have more than {TAR_HEAD_BYTES_MAX} bytes"
+            ))
+        })?;
+        self.left.set(left);
+        Ok(count)
+    }
 }
 
 struct Unpacker<'a> {
@@ -150,7 +194,7 @@ struct Unpacker<'a> {
 }
 
 impl Unpacker<'_> {
-    fn entry<R: Read>(&mut self, mut entry: tar::Entry<'_, R>) -> Result<(), ArchiveError> {
+    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), ArchiveError> {
         self.entries += 1;
         if self.entries > TREE_ENTRIES_MAX {
             return Err(ArchiveError::TooLarge {
@@ -173,9 +217,11 @@ impl Unpacker<'_> {
         self.clear_way(&path)?;
         match kind {
             EntryType::Directory => self.directory(&path),
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(&path, mode & 0o100 != 0, &mut entry)
+            EntryType::Regular | EntryType::Continuous => {
+                self.file(&path, mode & 0o100 != 0, entry)
             }
+            // A kilobyte may stand for any number of zeros; dpkg does not take them either.
+            EntryType::GNUSparse => Err(unsafe_kind(&path, "a sparse file")),
             EntryType::Symlink => self.symlink(
                 path,
                 entry.link_name_bytes().unwrap_or_default().into_owned(),
@@ -327,5 +373,120 @@ fn unsafe_kind(path: &RelPath, what: &'static str) -> ArchiveError {
     ArchiveError::UnsafeKind {
         name: path.to_string(),
         what,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::debian::fixture::{Part, tar};
+
+    fn unpacked(stream: impl Read, links: Links) -> (Result<(), ArchiveError>, Vec<Vec<u8>>) {
+        let outer = tempfile::tempdir().unwrap();
+        let target = outer.path().join("inside");
+        disk::create_dir(&target).unwrap();
+        let rules = Rules {
+            bytes_max: 1 << 20,
+            links,
+            special_bits: SpecialBits::Refused,
+            strip: 0,
+        };
+        let result = unpack(stream, &target, &rules, &|path| path);
+        assert_eq!(disk::list(outer.path()).unwrap(), [b"inside"]);
+        (result, disk::list(&target).unwrap())
+    }
+
+    fn refused(parts: &[Part<'_>]) -> String {
+        let (result, _) = unpacked(tar(parts).as_slice(), Links::Inside);
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn names_that_lead_outside_are_refused() {
+        for name in ["../escape", "a/../../escape", "/tmp/escape", ".."] {
+            let said = refused(&[Part::File(name, 0o644, b"x")]);
+            assert_eq!(said, format!("the archive holds the unsafe name `{name}`"));
+        }
+    }
+
+    #[test]
+    fn links_that_lead_outside_are_refused_and_no_link_is_written_through() {
+        for target in ["/etc/passwd", "../escape", "a/../../escape"] {
+            let said = refused(&[Part::Link("link", target)]);
+            assert_eq!(
+                said,
+                format!("the link `link` in the archive leads outside, to `{target}`")
+            );
+        }
+        let through = [
+            Part::Link("link", "/tmp"),
+            Part::File("link/x", 0o644, b"x"),
+        ];
+        let (result, _) = unpacked(tar(&through).as_slice(), Links::Anywhere);
+        assert!(matches!(result, Err(ArchiveError::UnsafeName { .. })));
+        let second = [Part::Link("link", "../.."), Part::Second("x", "link/etc")];
+        let (result, _) = unpacked(tar(&second).as_slice(), Links::Anywhere);
+        assert!(matches!(result, Err(ArchiveError::UnsafeName { .. })));
+    }
+
+    #[test]
+    fn devices_pipes_setuid_and_sparse_files_are_refused_by_name() {
+        for (part, what) in [
+            (Part::Odd("x", EntryType::Char), "a device"),
+            (Part::Odd("x", EntryType::Block), "a device"),
+            (Part::Odd("x", EntryType::Fifo), "a pipe"),
+            (
+                Part::File("x", 0o4755, b""),
+                "a setuid, setgid or sticky file",
+            ),
+        ] {
+            assert_eq!(
+                refused(&[part]),
+                format!("`x` in the archive is {what}, which a source cannot be")
+            );
+        }
+        let sparse = disk::read(Path::new("fuzz/seeds/tar/sparse"), 4096).unwrap();
+        let (result, _) = unpacked(sparse.as_slice(), Links::Inside);
+        assert!(result.unwrap_err().to_string().contains("a sparse file"));
+    }
+
+    /// A stream of an entry that says it has ten gigabytes, all zeros.
+    fn bomb(kind: EntryType) -> impl Read {
+        let size = 10 << 30;
+        let mut header = tar::Header::new_gnu();
+        header.set_path("bomb").unwrap();
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(size);
+        header.set_cksum();
+        io::Cursor::new(header.as_bytes().to_vec()).chain(io::repeat(0).take(size))
+    }
+
+    #[test]
+    fn ten_gigabytes_of_zeros_stop_at_the_limit_of_bytes() {
+        let (result, _) = unpacked(bomb(EntryType::Regular), Links::Inside);
+        assert!(matches!(
+            result,
+            Err(ArchiveError::TooLarge { unit: "bytes", .. })
+        ));
+    }
+
+    #[test]
+    fn ten_gigabytes_of_a_name_or_attribute_do_not_fill_the_memory() {
+        for kind in [
+            EntryType::GNULongName,
+            EntryType::GNULongLink,
+            EntryType::XHeader,
+        ] {
+            let (result, left) = unpacked(bomb(kind), Links::Inside);
+            let Err(ArchiveError::Damaged(source)) = result else {
+                panic!("{kind:?}: {result:?}");
+            };
+            assert!(
+                source.to_string().contains("name and attributes"),
+                "{source}"
+            );
+            assert_eq!(left, Vec::<Vec<u8>>::new());
+        }
     }
 }

@@ -62,10 +62,13 @@ impl Explain for DiskError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(format!(
-                "look at the owner and mode: `ls -ld {}`",
-                path.display()
-            )),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                let mut there = path.ancestors().filter(|path| exists(path));
+                Some(format!(
+                    "look at the owner and mode: `ls -ld {}`",
+                    there.next().unwrap_or(path).display()
+                ))
+            }
             _ => None,
         }
     }
@@ -76,6 +79,16 @@ impl DiskError {
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};
         matches!(self, Self::Refused { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
+    /// Speaks of `path` where the error is about its temporary name.
+    pub fn instead(mut self, temporary: &Path, path: &Path) -> Self {
+        if let Self::Refused { path: named, .. } = &mut self
+            && named == temporary
+        {
+            path.clone_into(named);
+        }
+        self
     }
 
     /// Tells whether the path was simply not there.
@@ -184,7 +197,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written
+    written.map_err(|error| error.instead(&temporary, path))
 }
 
 /// Returns a hidden name beside `path` that no other process uses.

@@ -36,11 +36,11 @@ pub enum Event<'a> {
         packages: usize,
         reused: bool,
     },
-    /// The lock was settled.
+    /// The lock was settled; `changes` sums up what differs from the one before.
     Locked {
         sources: usize,
         packages: usize,
-        moved: &'a [String],
+        changes: &'a [String],
         rewritten: bool,
     },
     /// The build knows its plan.

@@ -30,3 +30,6 @@ pub mod image;
 pub mod pipeline;
 pub mod terminal;
 pub mod cli;
+// -- beside the house: for tests --
+#[doc(hidden)]
+pub mod fuzz;

@@ -14,6 +14,10 @@ pub const TREE_ENTRIES_MAX: usize = 1_000_000;
 pub const LISTING_BYTES_MAX: usize = 256 << 20;
 /// Directories on the way down to an entry.
 pub const TREE_DEPTH_MAX: usize = 128;
+/// Bytes of memory that one xz stream may ask for; level 6 needs 9 MiB, level 9 needs 65.
+pub const XZ_MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of what stands before an entry of a tar: its header, long names and extended attributes.
+pub const TAR_HEAD_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of one path inside a tree.
 pub const PATH_BYTES_MAX: usize = 4096;
 /// Bytes of a hex package's tarball (the registry's own limit is 16 MiB; some mirrors allow more).

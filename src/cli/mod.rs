@@ -11,6 +11,7 @@ mod run;
 mod shell;
 mod store;
 mod texts;
+mod tree;
 mod update;
 
 use std::ffi::OsString;
@@ -126,6 +127,10 @@ enum Verb {
     Lock(lock::Lock),
     /// Pin sources or the toolchain anew
     Update(update::Update),
+    /// Draw the locked closure as a tree
+    Tree(tree::Tree),
+    /// Say by which ways an application came into the lock
+    Why(tree::Why),
     /// Build the release and write it as an image file
     Build(build::Build),
     /// Start the built image's files in the sandbox, without Docker
@@ -170,6 +175,8 @@ impl Verb {
             Self::Init(verb) => verb.run(common),
             Self::Lock(verb) => verb.run(common),
             Self::Update(verb) => verb.run(common),
+            Self::Tree(verb) => verb.run(common),
+            Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),

@@ -12,15 +12,19 @@ pub(super) struct Update {
     /// Application names, or `toolchain`; everything if none is given
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Take an index of Debian's that is past its date: for frozen mirrors and snapshots
+    #[arg(long)]
+    expired_index: bool,
 }
 
 impl Update {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let which = if self.names.is_empty() {
+        let mut which = if self.names.is_empty() {
             Which::everything()
         } else {
             Which::named(&self.names)
         };
+        which.expired_index = self.expired_index;
         common.with_desk(Reasons::Summed, |desk| {
             pipeline::lock(desk, &which).map(drop)
         })?;

@@ -66,8 +66,12 @@ pub fn failed_room(store: &Store) -> Result<Room, CompileError> {
     if !disk::exists(&path) {
         return Err(none());
     }
-    let kept: Kept =
-        serde_json::from_slice(&disk::read(&path, TEXT_FILE_BYTES_MAX)?).map_err(|_| none())?;
+    read_room(&disk::read(&path, TEXT_FILE_BYTES_MAX)?, &place).ok_or_else(none)
+}
+
+/// Reads the room as it was written; `None` where the text is not one of ours.
+pub(crate) fn read_room(text: &[u8], place: &Path) -> Option<Room> {
+    let kept: Kept = serde_json::from_slice(text).ok()?;
     let mount = |(inside, host)| Mount {
         host,
         inside,
@@ -82,9 +86,9 @@ pub fn failed_room(store: &Store) -> Result<Room, CompileError> {
         .into_iter()
         .chain(kept.read_only.into_iter().map(mount))
         .collect();
-    let level = Level::from_name(&kept.level).ok_or_else(none)?;
+    let level = Level::from_name(&kept.level)?;
     let room = room(&kept.root, mounts, vec![], level);
-    Ok(Room {
+    Some(Room {
         env: kept.env,
         cwd: kept.cwd,
         ..room

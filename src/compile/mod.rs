@@ -6,6 +6,7 @@
 
 mod config;
 mod failed;
+mod order;
 mod plan;
 mod reason;
 mod rebar;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
+pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
@@ -55,6 +57,9 @@ pub enum CompileError {
         /// Where the log is kept.
         log: PathBuf,
     },
+    /// The toolchain has no rebar3.
+    #[error("the toolchain's Debian suite has no rebar3 package")]
+    NoRebar3,
     /// A source of the lock is not there.
     #[error("the source of `{app}` is not in the store")]
     NoSource {
@@ -67,8 +72,8 @@ pub enum CompileError {
         /// The applications on the circle.
         names: Vec<String>,
     },
-    /// The evaluated configuration is no list of terms.
-    #[error("the evaluated configuration of `{app}` cannot be read")]
+    /// The configuration is no list of terms.
+    #[error("the `rebar.config` of `{app}` cannot be read")]
     Config {
         /// Whose configuration.
         app: String,
@@ -131,6 +136,7 @@ impl Explain for CompileError {
             Self::Failed { .. } | Self::NoOutput { .. } => {
                 Some("look inside the room as the step left it: `rebeam shell --failed`".into())
             }
+            Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
             }
@@ -138,6 +144,7 @@ impl Explain for CompileError {
             Self::PatchChanged { file, .. } => Some(format!(
                 "if the change is meant, write the hash that `rebeam hash {file}` prints"
             )),
+            Self::Config { source, .. } => source.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Tree(error) => error.hint(),

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
-use super::{CompileError, reason};
+use super::{CompileError, order, reason};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
 use crate::event::{Event, Observer};
@@ -51,6 +51,10 @@ pub struct Compiled {
 
 /// Does every step of `plan` whose inputs are new, and returns all outputs.
 pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, CompileError> {
+    let uses_rebar3 = plan.steps.iter().any(|step| step.kind == StepKind::Tool);
+    if uses_rebar3 && !disk::exists(&workshop.toolchain.root.path().join("usr/bin/rebar3")) {
+        return Err(CompileError::NoRebar3);
+    }
     let board = Board {
         work: Mutex::new(Work {
             waiting: (0..plan.steps.len()).collect(),
@@ -61,6 +65,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
             failure: None,
         }),
         news: Condvar::new(),
+        urgency: order::urgency(plan, |digest| source_bytes(workshop.store, digest)),
     };
     std::thread::scope(|scope| {
         for _ in 0..workshop.jobs.clamp(1, plan.steps.len()) {
@@ -92,10 +97,19 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
     })
 }
 
+/// The size of a source's files; nothing where it is not known, for it decides only an order.
+fn source_bytes(store: &Store, digest: Digest) -> u64 {
+    let held = store.tree(digest).ok().flatten();
+    let listing = held.and_then(|held| store.listing(&held).ok());
+    listing.map_or(0, |listing| listing.bytes())
+}
+
 /// What the workers share.
 struct Board {
     work: Mutex<Work>,
     news: Condvar,
+    /// The ready step with the highest is taken first.
+    urgency: Vec<u64>,
 }
 
 struct Work {
@@ -123,7 +137,8 @@ impl Board {
                     .needs()
                     .all(|need| work.outputs[need].is_some())
             };
-            let Some(index) = work.waiting.iter().copied().find(ready) else {
+            let waiting = work.waiting.iter().copied().filter(ready);
+            let Some(index) = waiting.max_by_key(|index| self.urgency[*index]) else {
                 work = self
                     .news
                     .wait(work)
@@ -284,7 +299,10 @@ fn furnish(
         }
     }
     for (path, bytes) in &step.files {
-        disk::write_atomic(&work.join(path), bytes)?;
+        let path = work.join(path);
+        // No other process reads it while it is made, so it needs neither a second name nor a sync.
+        disk::remove_file(&path)?;
+        disk::write_all(&mut disk::create_new(&path, false)?, &path, bytes)?;
     }
     // What the project's own scripts and lock decided is in the configuration already.
     for decided in ["rebar.config.script", "rebar.lock"] {

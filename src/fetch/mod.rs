@@ -6,6 +6,7 @@
 mod answer;
 pub mod debian;
 mod find;
+pub(crate) mod fuzz;
 pub mod git;
 pub mod hex;
 #[cfg(test)]

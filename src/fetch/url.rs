@@ -1,9 +1,11 @@
 //! Url: tarballs that are named by their address and SHA-256.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
 use thiserror::Error;
 
 use crate::archive::{self, ArchiveError, Links, Rules, SpecialBits};
@@ -12,7 +14,7 @@ use crate::disk::{self, DiskError};
 use crate::event::Observer;
 use crate::explain::{Blame, Explain};
 use crate::http::{Http, HttpError, Request};
-use crate::limits::{DOWNLOAD_BYTES_MAX, SOURCE_BYTES_MAX};
+use crate::limits::{DOWNLOAD_BYTES_MAX, SOURCE_BYTES_MAX, XZ_MEMORY_BYTES_MAX};
 use crate::store::{HeldTree, Store, StoreError};
 
 /// A tarball.
@@ -127,7 +129,7 @@ pub fn checkout(
 }
 
 /// Unpacks the tarball at `file` below `root`, which is made.
-fn unpack(file: &Path, root: &Path) -> Result<(), ArchiveError> {
+pub(super) fn unpack(file: &Path, root: &Path) -> Result<(), ArchiveError> {
     let strip = usize::from(has_one_top(opened(file)?)?);
     let rules = Rules {
         bytes_max: SOURCE_BYTES_MAX,
@@ -148,7 +150,9 @@ fn opened(file: &Path) -> Result<Box<dyn Read>, ArchiveError> {
     let plain: Box<dyn Read> = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(io::BufReader::new(stream))),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            Box::new(liblzma::read::XzDecoder::new_multi_decoder(stream))
+            let decoder = Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, CONCATENATED);
+            let decoder = decoder.map_err(|error| ArchiveError::Damaged(error.into()))?;
+            Box::new(liblzma::read::XzDecoder::new_stream(stream, decoder))
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             Box::new(zstd::stream::read::Decoder::new(stream).map_err(ArchiveError::Damaged)?)
@@ -163,24 +167,23 @@ fn opened(file: &Path) -> Result<Box<dyn Read>, ArchiveError> {
 
 /// Tells whether everything stands below one directory.
 fn has_one_top(stream: impl Read) -> Result<bool, ArchiveError> {
-    let mut top: Option<Vec<u8>> = None;
-    let mut archive = tar::Archive::new(stream);
-    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
-        let entry = entry.map_err(ArchiveError::Damaged)?;
+    let mut tops = BTreeSet::new();
+    let mut is_flat = false;
+    archive::each_entry(stream, &mut |entry| {
         let kind = entry.header().entry_type();
-        if kind.is_pax_global_extensions() {
-            continue;
+        if kind.is_pax_global_extensions() || is_flat {
+            return Ok(());
         }
         let name = entry.path_bytes();
         let mut parts = name
             .split(|byte| *byte == b'/')
             .filter(|part| !matches!(*part, b"" | b"."));
-        let Some(first) = parts.next() else { continue };
-        let is_directory = kind.is_dir() || parts.next().is_some();
-        if !is_directory || top.as_deref().is_some_and(|top| top != first) {
-            return Ok(false);
+        if let Some(first) = parts.next() {
+            let is_directory = kind.is_dir() || parts.next().is_some();
+            tops.insert(first.to_vec());
+            is_flat = !is_directory || tops.len() > 1;
         }
-        top = Some(first.to_vec());
-    }
-    Ok(top.is_some())
+        Ok(())
+    })?;
+    Ok(!is_flat && tops.len() == 1)
 }

@@ -38,23 +38,32 @@ fn decode_percent(text: &[u8]) -> Vec<u8> {
 
 /// Reads a whole file of a mirror.
 pub(super) fn read(request: &Request<'_>, path: &Path) -> Result<Vec<u8>, HttpError> {
-    disk::read(path, request.limit).map_err(|error| explain(request, error))
+    disk::read(path, request.limit).map_err(|error| explain(request, path, error))
 }
 
 /// Copies a file of a mirror to a new file.
 pub(super) fn copy(request: &Request<'_>, from: &Path, into: &Path) -> Result<u64, HttpError> {
-    let status = disk::status(from)?.ok_or_else(|| HttpError::status(request, 404))?;
+    let status = disk::status(from)?.ok_or_else(|| gone(request, from))?;
     if status.size > request.limit {
         return Err(too_large(request));
     }
-    disk::copy_file(from, into, false).map_err(|error| explain(request, error))?;
+    disk::copy_file(from, into, false).map_err(|error| explain(request, from, error))?;
     Ok(status.size)
 }
 
-fn explain(request: &Request<'_>, error: DiskError) -> HttpError {
+/// Makes the error of a file that the mirror lacks. It names the mirror: the address is right elsewhere.
+fn gone(request: &Request<'_>, path: &Path) -> HttpError {
+    HttpError::Gone {
+        name: request.name.to_owned(),
+        url: path.display().to_string(),
+        status: 404,
+    }
+}
+
+fn explain(request: &Request<'_>, path: &Path, error: DiskError) -> HttpError {
     match error {
         DiskError::TooLarge { .. } => too_large(request),
-        error if error.is_not_found() => HttpError::status(request, 404),
+        error if error.is_not_found() => gone(request, path),
         error => error.into(),
     }
 }

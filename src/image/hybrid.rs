@@ -69,7 +69,10 @@ pub fn write_archive(image: &Image, name: &str, tag: &str, path: &Path) -> Resul
     if written.is_err() {
         let _ = disk::remove_file(&temporary);
     }
-    written
+    written.map_err(|error| match error {
+        ImageError::Disk(error) => error.instead(&temporary, path).into(),
+        other => other,
+    })
 }
 
 fn write(image: &Image, (name, tag): (&str, &str), path: &Path) -> Result<u64, ImageError> {

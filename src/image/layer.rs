@@ -36,6 +36,7 @@ pub(super) fn layer(
         return Err(failure.into());
     }
     let blob = inserted?;
+    let file_bytes = stream.file_bytes();
     store.remember(
         key,
         &Record {
@@ -45,7 +46,10 @@ pub(super) fn layer(
                 component.entries.len()
             ),
             // The store takes every output for something it holds; the plain tar is not, so it stands in the name.
-            outputs: vec![(format!("tar {diff_id} {tar_bytes}"), blob.digest())],
+            outputs: vec![(
+                format!("tar {diff_id} {tar_bytes} {file_bytes}"),
+                blob.digest(),
+            )],
         },
     )?;
     Ok(Layer {
@@ -54,6 +58,7 @@ pub(super) fn layer(
         blob,
         diff_id,
         tar_bytes,
+        file_bytes,
         reused: false,
     })
 }
@@ -90,7 +95,8 @@ fn recall(
     let [(tar, blob)] = record.outputs.as_slice() else {
         return Ok(None);
     };
-    let (Some((diff_id, tar_bytes)), Some(blob)) = (read_tar(tar), store.blob(*blob)?) else {
+    let (Some((diff_id, tar_bytes, file_bytes)), Some(blob)) = (read_tar(tar), store.blob(*blob)?)
+    else {
         return Ok(None);
     };
     Ok(Some(Layer {
@@ -99,13 +105,18 @@ fn recall(
         blob,
         diff_id,
         tar_bytes,
+        file_bytes,
         reused: true,
     }))
 }
 
-fn read_tar(name: &str) -> Option<(Digest, u64)> {
-    let (diff_id, bytes) = name.strip_prefix("tar ")?.split_once(' ')?;
-    Some((diff_id.parse().ok()?, bytes.parse().ok()?))
+fn read_tar(name: &str) -> Option<(Digest, u64, u64)> {
+    let mut words = name.strip_prefix("tar ")?.split(' ');
+    Some((
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+        words.next()?.parse().ok()?,
+    ))
 }
 
 /// Returns the bytes of a blob.

@@ -1,6 +1,7 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
 mod config;
+pub(crate) mod fuzz;
 mod gzip;
 mod hybrid;
 mod inspect;
@@ -41,6 +42,8 @@ pub struct Layer {
     pub diff_id: Digest,
     /// Bytes of the plain tar.
     pub tar_bytes: u64,
+    /// Bytes of the files in it, as `docker images` counts.
+    pub file_bytes: u64,
     /// Whether the store held it already.
     pub reused: bool,
 }
@@ -75,9 +78,9 @@ impl Image {
         self.manifest.digest()
     }
 
-    /// Returns the bytes that its layers unpack to.
+    /// Returns the bytes of all files that its layers unpack to, as `docker images` counts.
     pub fn unpacked_bytes(&self) -> u64 {
-        self.layers.iter().map(|layer| layer.tar_bytes).sum()
+        self.layers.iter().map(|layer| layer.file_bytes).sum()
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct TarStream<'a> {
     ready: Vec<u8>,
     ready_at: usize,
     body: Option<OpenBody>,
+    /// Bytes of all files so far.
+    file_bytes: u64,
     ended: bool,
     /// Why an entry could not be read, where that ended the stream.
     failed: Option<ReleaseError>,
@@ -47,9 +49,15 @@ impl<'a> TarStream<'a> {
             ready: Vec::new(),
             ready_at: 0,
             body: None,
+            file_bytes: 0,
             ended: false,
             failed: None,
         }
+    }
+
+    /// Returns the bytes of all files that passed, without headers and padding.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file_bytes
     }
 
     /// Returns why the stream ended early, if an entry was the cause.
@@ -74,6 +82,7 @@ impl<'a> TarStream<'a> {
             told
         })?;
         let size = opened.as_ref().map_or(0, |(size, _)| *size);
+        self.file_bytes += size;
         head(&mut self.ready, path, node, (size, self.modified));
         let opened = opened.filter(|(size, _)| *size > 0);
         self.body = opened.map(|(left, bytes)| OpenBody {

@@ -64,7 +64,7 @@ fn sample() -> Lock {
     let mut plugin = source("pc", git("pc"), &["cowboy", "hello"], &[]);
     plugin.role = Role::Plugin;
     let path = Pin::Path {
-        path: "../shared/local".into(),
+        path: "../common/local".into(),
     };
     Lock {
         project: "hello".into(),

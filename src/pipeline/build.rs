@@ -73,16 +73,31 @@ pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure>
         return Ok(packed);
     }
     let lock = fresh_lock(desk, options.freshness)?;
-    let (image, release) = make(desk, &lock)?;
-    if options.boot_check {
-        rooms::boot_check(desk, &release)?;
-    }
-    let packed = write(desk, &image, &output)?;
-    if let Some(key) = quick::key(desk, options, &output)? {
-        quick::remember(desk, key, &packed)?;
-    }
+    let made = make(desk, &lock, options.boot_check)?;
+    let packed = write(desk, &made.image, &output)?;
+    remember(desk, options, &packed, made.project)?;
     desk.store.settle()?;
     Ok(packed)
+}
+
+/// Remembers the image for the next build, if the project is still what it was made of.
+///
+/// A file that changed a moment ago can change again without its status showing it; then the next build looks closer.
+fn remember(
+    desk: &Desk<'_>,
+    options: &BuildOptions,
+    packed: &Packed,
+    project: Digest,
+) -> Result<(), Failure> {
+    let survey = Survey::new(desk.root)?;
+    let now = disk::status(&packed.path)?.map_or(0, |status| status.changed_ns);
+    if survey.is_settled(now)
+        && survey.take(desk.store)?.digest() == project
+        && let Some(key) = quick::key(desk, options, &packed.path)?
+    {
+        quick::remember(desk, key, packed)?;
+    }
+    Ok(())
 }
 
 /// Returns where the project's image is written: `NAME-VERSION.tar` in its root.
@@ -113,13 +128,30 @@ fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
     }
 }
 
-/// Makes the image of a lock: fetches, compiles, assembles.
-fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
+/// An image and what of the project went into it.
+struct Made {
+    image: Image,
+    project: Digest,
+}
+
+/// Makes the image of a lock: fetches, compiles, assembles, and sees it start.
+fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure> {
     let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
-    let compiled = compile(desk, lock, &toolchain)?;
+    let project = Survey::new(desk.root)?.take(desk.store)?;
+    let compiled = compile(desk, lock, &toolchain, &project)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;
-    let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer)?;
+    // The check wants the files, not the layers: both go on at once.
+    let (image, booted) = std::thread::scope(|scope| {
+        let boot = scope.spawn(|| match boot_check {
+            true => rooms::boot_check(desk, &release, (&toolchain, &compiled)),
+            false => Ok(()),
+        });
+        let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer);
+        (image, boot.join().expect("a panic has ended the process"))
+    });
+    let image = image?;
+    booted?;
     // All that a build of this lock needs again stays until the lock is gone.
     let mut uses: Vec<Digest> = sources.trees.values().map(HeldTree::digest).collect();
     uses.extend(lock.toolchain.debs.iter().map(|deb| deb.sha256));
@@ -131,17 +163,24 @@ fn make(desk: &Desk<'_>, lock: &Lock) -> Result<(Image, Release), Failure> {
     uses.extend(compiled.keys.iter().map(|key| key.digest()));
     uses.extend(compiled.outputs.iter().map(HeldTree::digest));
     uses.extend(image.layers.iter().map(|layer| layer.blob.digest()));
-    uses.extend([image.image_id(), image.manifest_digest()]);
+    uses.extend([image.image_id(), image.manifest_digest(), project.digest()]);
     desk.store
         .add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
-    Ok((image, release))
+    Ok(Made {
+        image,
+        project: project.digest(),
+    })
 }
 
-fn compile(desk: &Desk<'_>, lock: &Lock, toolchain: &Toolchain) -> Result<Compiled, Failure> {
+fn compile(
+    desk: &Desk<'_>,
+    lock: &Lock,
+    toolchain: &Toolchain,
+    tree: &HeldTree,
+) -> Result<Compiled, Failure> {
     let started = Instant::now();
-    let tree = Survey::new(desk.root)?.take(desk.store)?;
     let project = &desk.manifest.project;
-    let config = Configs::new(desk, &lock.toolchain).terms(&project.name, &tree)?;
+    let config = Configs::new(desk, &lock.toolchain).terms(&project.name, tree)?;
     let patches = patches(desk)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,

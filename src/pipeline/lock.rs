@@ -76,11 +76,19 @@ pub enum LockFailure {
         /// The project's root.
         path: PathBuf,
     },
-    /// An application that is to be updated is not locked.
-    #[error("`{name}` is not in the lock, so it cannot be updated")]
-    UnknownUpdate {
+    /// An application that is asked about is not locked.
+    #[error("`{name}` is not in the lock")]
+    NotLocked {
         /// What was named.
         name: String,
+    },
+    /// An application that the manifest speaks of is none of the project's.
+    #[error("`[deps.{name}]` in rebeam.toml names no dependency of this project{}", nearest.as_ref().map(|name| format!("; the nearest is `{name}`")).unwrap_or_default())]
+    UnknownDep {
+        /// What was named.
+        name: String,
+        /// The dependency whose name is most like it.
+        nearest: Option<String>,
     },
     /// The lock is stale and `--locked` was given.
     #[error("the lock is stale:\n{}", reasons.iter().map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n"))]
@@ -102,8 +110,12 @@ impl Explain for LockFailure {
             Self::NoDate { .. } => {
                 "commit the project, or set SOURCE_DATE_EPOCH to seconds since 1970".into()
             }
-            Self::UnknownUpdate { .. } => {
-                "names are applications of rebeam.lock, or `toolchain`".into()
+            Self::NotLocked { .. } => {
+                "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
+                    .into()
+            }
+            Self::UnknownDep { .. } => {
+                "correct the name or remove the table; `rebeam.lock` has a table for each dependency".into()
             }
             Self::Stale { .. } => "`rebeam lock` brings it up to date; look at the diff".into(),
             Self::Missing { .. } => "`rebeam lock` makes one".into(),
@@ -123,6 +135,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         .transpose()?;
     let imported = rebar_lock(desk)?;
     let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned {
             message: &conflict.to_string(),
@@ -143,21 +156,46 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
             });
         }
     }
-    let moved: Vec<String> = previous
-        .iter()
-        .flat_map(|old| lock::changes(old, &lock))
-        .map(|change| change.to_string())
-        .collect();
+    let changes = previous
+        .as_ref()
+        .map(|old| lock::changes(old, &lock))
+        .unwrap_or_default();
+    let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
     desk.observer.observe(&Event::Locked {
         sources,
         packages,
-        moved: &moved,
+        changes: &changes,
         rewritten,
     });
     Ok(lock)
+}
+
+/// Refuses wishes for a dependency that is not there: a misspelt name would have no effect.
+fn know_all_deps(
+    desk: &Desk<'_>,
+    sources: &[lock::Source],
+    facts: &ProjectFacts,
+) -> Result<(), LockFailure> {
+    let mut known: BTreeSet<&str> = sources.iter().map(|source| source.app.as_str()).collect();
+    known.extend(facts.apps.keys().map(String::as_str));
+    known.insert(&facts.name);
+    let unknown = desk
+        .manifest
+        .deps
+        .keys()
+        .find(|name| !known.contains(name.as_str()));
+    let Some(name) = unknown else { return Ok(()) };
+    let likeness = |known: &&str| (strsim::jaro_winkler(name, known) * 1000.0) as u32;
+    let nearest = known.into_iter().max_by_key(likeness);
+    Err(LockFailure::UnknownDep {
+        name: name.clone(),
+        nearest: nearest
+            .filter(|known| likeness(known) > 700)
+            .map(str::to_owned),
+    })
 }
 
 /// Returns what is stale in the project's lock, one reason each. Touches no network.
@@ -217,7 +255,7 @@ fn choose_toolchain(
 fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
     let known = |name: &&String| !lock.sources.iter().any(|source| source.app == **name);
     if let Some(name) = update.apps.iter().find(known) {
-        return Err(LockFailure::UnknownUpdate { name: name.clone() });
+        return Err(LockFailure::NotLocked { name: name.clone() });
     }
     let mut kept = lock.clone();
     kept.sources

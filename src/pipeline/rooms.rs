@@ -7,16 +7,17 @@ use thiserror::Error;
 
 use super::Desk;
 use super::lock::LockFailure;
-use crate::compile;
+use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
 use crate::image;
 use crate::lock::Lock;
+use crate::manifest;
 use crate::release::{self, BootVerdict, BootWatch, Release};
 use crate::sandbox::{self, Access, Level, Mount, Status};
-use crate::store::Store;
-use crate::toolchain;
+use crate::store::{BuildKey, Record, Store};
+use crate::toolchain::{self, Toolchain};
 
 /// Seconds that a release may take to start and stop, where the manifest does not say.
 const BOOT_TIMEOUT_S: u64 = 30;
@@ -62,7 +63,17 @@ impl Explain for BootFailure {
 }
 
 /// Starts the release from exactly the image's files, waits until the node has started, and asks it to stop.
-pub(super) fn boot_check(desk: &Desk<'_>, release: &Release) -> Result<(), Failure> {
+///
+/// What has passed once is not started again.
+pub(super) fn boot_check(
+    desk: &Desk<'_>,
+    release: &Release,
+    made_of: (&Toolchain, &Compiled),
+) -> Result<(), Failure> {
+    let key = boot_key(desk, made_of)?;
+    if desk.store.recall(key)?.is_some() {
+        return Ok(());
+    }
     let scratch = desk.store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
@@ -83,15 +94,43 @@ pub(super) fn boot_check(desk: &Desk<'_>, release: &Release) -> Result<(), Failu
     let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| {
         watch.hear(line)
     })?;
+    for note in &outcome.notes {
+        desk.observer.observe(&Event::Warned { message: note });
+    }
     match watch.verdict(outcome.status) {
         BootVerdict::Started => {}
         BootVerdict::Failed { lines } => return Err(BootFailure::DidNotStart { lines }.into()),
         BootVerdict::DidNotStop { how } => return Err(BootFailure::DidNotStop { how }.into()),
     }
+    desk.store.remember(
+        key,
+        &Record {
+            inputs: String::new(),
+            outputs: vec![],
+        },
+    )?;
     desk.observer.observe(&Event::BootChecked {
         duration_ms: outcome.duration_ms,
     });
     Ok(())
+}
+
+/// Changes with the check itself.
+const BOOT_CHECK_VERSION: u32 = 1;
+
+/// What decides how a release starts: its files, those of the toolchain that come along, and the wishes for the image.
+fn boot_key(
+    desk: &Desk<'_>,
+    (toolchain, compiled): (&Toolchain, &Compiled),
+) -> Result<BuildKey, Failure> {
+    let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
+    Ok(BuildKey::of(&format!(
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}\nmanifest {manifest}\nlevel {}\n",
+        release::RULES,
+        compiled.release.digest(),
+        toolchain.root.digest(),
+        desk.level.name(),
+    )))
 }
 
 /// Starts an image file in the sandbox, with the host's network and the caller's terminal.

@@ -189,9 +189,7 @@ impl Survey {
             self.copy(path, *status, &copy)?;
         }
         let held = store.insert_tree("the project", &copy, None)?;
-        // A file that changed in this very moment can change again without its times showing it.
-        let settled = |found: &Found| found.status.changed_ns + 1_000_000_000 < now;
-        if self.files.iter().all(settled) {
+        if self.is_settled(now) {
             store.remember(
                 key,
                 &Record {
@@ -201,6 +199,15 @@ impl Survey {
             )?;
         }
         Ok(held)
+    }
+
+    /// Tells whether every file had been at rest for a second at `moment_ns`, in nanoseconds since 1970.
+    ///
+    /// A file that changed in that very moment can change again without its times showing it.
+    pub fn is_settled(&self, moment_ns: i128) -> bool {
+        self.files
+            .iter()
+            .all(|found| found.status.changed_ns + 1_000_000_000 < moment_ns)
     }
 
     fn copy(&self, path: &RelPath, status: Status, to: &Path) -> Result<(), ProjectError> {

@@ -10,6 +10,7 @@ mod boot;
 mod closure;
 mod elf;
 mod error;
+pub(crate) mod fuzz;
 mod gather;
 mod lay_out;
 mod spec;

@@ -37,7 +37,11 @@ pub(super) fn perform(line: &Line, action: &Action) -> Result<(), Fault> {
             kernel::mount("devpts", at, "devpts", flags, data)
                 .map_err(step("mount pseudo-terminals"))
         }
-        Action::Processes { at, or_host } => processes(line, at, *or_host),
+        Action::Processes { at, or_host, most } => {
+            processes(line, at, *or_host)?;
+            bound_processes(at, *most);
+            Ok(())
+        }
         Action::ReadOnly { at } => {
             let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY;
             let flags = flags | libc::MS_NOSUID | libc::MS_NODEV;
@@ -158,6 +162,32 @@ fn processes(line: &Line, at: &str, or_host: bool) -> Result<(), Fault> {
             Ok(())
         }
         result => result.map_err(step("mount a fresh /proc")),
+    }
+}
+
+/// The kernel's own reserve of process numbers, which are not given out again.
+const RESERVED: u64 = 301;
+
+/// Bounds the numbers of processes and threads in this process namespace.
+///
+/// Since Linux 6.14 `pid_max` belongs to the namespace. Before, it is the whole host's and not ours to change; there,
+/// and where writing is forbidden, only the count of the first process ends a fork bomb.
+fn bound_processes(proc: &str, most: u64) {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 14) && most < 4_000_000 {
+        // Some room above the bound, so that the first process sees that it was passed and ends the room.
+        let numbers = RESERVED + most + most.max(256);
+        let _ = fs::write(
+            Path::new(proc).join("sys/kernel/pid_max"),
+            numbers.to_string(),
+        );
     }
 }
 

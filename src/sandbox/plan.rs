@@ -55,7 +55,13 @@ pub(super) enum Action {
     /// Mounts fresh pseudo-terminals.
     Terminals { at: String },
     /// Mounts a fresh `/proc`; with `or_host` the host's is shown where a container forbids that.
-    Processes { at: String, or_host: bool },
+    ///
+    /// `most` bounds the processes in the kernel, where it knows such a bound for a room alone.
+    Processes {
+        at: String,
+        or_host: bool,
+        most: u64,
+    },
     /// Makes one mount read-only.
     ReadOnly { at: String },
     /// Gives a tree of the host to the user of the room.
@@ -184,6 +190,7 @@ pub(super) fn trial(base: &str) -> Plan {
             Action::Processes {
                 at: format!("{base}/proc"),
                 or_host: false,
+                most: u64::MAX,
             },
         ],
         command: None,
@@ -268,6 +275,7 @@ fn namespaced(room: &Room, host: &dyn Host) -> Result<Vec<Action>, SandboxError>
         actions.push(Action::Processes {
             at: format!("{base}/proc"),
             or_host: room.level == Level::Userns,
+            most: room.bounds.processes,
         });
     }
     for mount in &mounts {

@@ -37,9 +37,9 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
         Event::Locked {
             sources,
             packages,
-            moved,
+            changes,
             rewritten,
-        } => ("Locked", locked(*sources, *packages, moved, *rewritten)),
+        } => ("Locked", locked(*sources, *packages, changes, *rewritten)),
         _ => step(event, reasons).or_else(|| image(event))?,
     };
     Some(headed(verb, &text))
@@ -107,12 +107,12 @@ fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
     Some(("Image", text))
 }
 
-fn locked(sources: usize, packages: usize, moved: &[String], rewritten: bool) -> String {
+fn locked(sources: usize, packages: usize, changes: &[String], rewritten: bool) -> String {
     let counts = format!("{sources} sources, {packages} packages");
-    match moved {
+    match changes {
         [] if rewritten => counts,
         [] => format!("{counts}; nothing changed"),
-        moved => format!("{counts} ({} moved: {})", moved.len(), moved.join(", ")),
+        changes => format!("{counts} ({})", changes.join("; ")),
     }
 }
 

@@ -11,19 +11,21 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 use super::ToolchainError;
 use super::unpack::MERGED;
 
-/// Links that update-alternatives would have made: the first target that is there is taken.
-const ALTERNATIVES: [(&str, &[&str]); 11] = [
-    ("usr/bin/awk", &["gawk", "mawk"]),
-    ("usr/bin/nawk", &["gawk", "mawk"]),
-    ("usr/bin/cc", &["gcc"]),
-    ("usr/bin/c++", &["g++"]),
-    ("usr/bin/c89", &["c89-gcc"]),
-    ("usr/bin/c99", &["c99-gcc"]),
-    ("usr/bin/which", &["which.debianutils"]),
-    ("usr/bin/pkg-config", &["pkgconf"]),
-    ("usr/bin/lzma", &["xz"]),
-    ("usr/bin/unlzma", &["unxz"]),
-    ("usr/bin/m4", &["gm4"]),
+/// Links in `usr/bin` that update-alternatives would have made: the first target that is there is taken.
+/// A `*` at a target's end stands for a version.
+const ALTERNATIVES: [(&str, &[&str]); 12] = [
+    ("aclocal", &["aclocal-*"]),
+    ("automake", &["automake-*"]),
+    ("awk", &["gawk", "mawk"]),
+    ("c++", &["g++"]),
+    ("c89", &["c89-gcc"]),
+    ("c99", &["c99-gcc"]),
+    ("cc", &["gcc"]),
+    ("lzma", &["xz"]),
+    ("nawk", &["gawk", "mawk"]),
+    ("unlzma", &["unxz"]),
+    ("which", &["which.debianutils"]),
+    ("yacc", &["bison.yacc"]),
 ];
 
 /// Directories that a running system expects.
@@ -69,15 +71,7 @@ pub(super) fn apply(root: &Path) -> Result<(), ToolchainError> {
             disk::symlink(target.as_bytes(), &root.join(name))?;
         }
     }
-    for (link, targets) in ALTERNATIVES {
-        let directory = root.join("usr/bin");
-        let target = targets
-            .iter()
-            .find(|target| disk::exists(&directory.join(target)));
-        if let Some(target) = target {
-            link_if_free(&root.join(link), target)?;
-        }
-    }
+    alternatives(&root.join("usr/bin"))?;
     for (path, text) in FILES {
         write(&root.join(path), text.as_bytes())?;
     }
@@ -88,9 +82,21 @@ pub(super) fn apply(root: &Path) -> Result<(), ToolchainError> {
     certificates(root)
 }
 
-fn link_if_free(link: &Path, target: &str) -> Result<(), ToolchainError> {
-    if !disk::exists(link) {
-        disk::symlink(target.as_bytes(), link)?;
+fn alternatives(directory: &Path) -> Result<(), ToolchainError> {
+    let names = disk::list(directory)?;
+    for (link, targets) in ALTERNATIVES {
+        let found = targets
+            .iter()
+            .find_map(|target| match target.strip_suffix('*') {
+                Some(start) => names
+                    .iter()
+                    .rfind(|name| name.starts_with(start.as_bytes())),
+                None => names.iter().find(|name| *name == target.as_bytes()),
+            });
+        let path = directory.join(link);
+        if let Some(target) = found.filter(|_| !disk::exists(&path)) {
+            disk::symlink(target, &path)?;
+        }
     }
     Ok(())
 }

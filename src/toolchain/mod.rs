@@ -22,7 +22,7 @@ pub use owners::{Owner, Owners};
 pub use preset::{preset, read_preset, write_preset};
 
 /// The version of how a root is put together. Changing it changes every toolchain.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// A root with OTP and the compilers, in the store.
 #[derive(Debug, Clone)]

@@ -21,12 +21,18 @@ fn a_fork_bomb_ends_at_the_bound_and_leaves_nothing() {
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(seen.status(), Status::Killed { signal: 9 });
+    // The first process ends the room, unless the kernel's own bound has ended the bomb before it counted.
     let text = seen.text();
-    assert!(
-        text.contains("more than 64 processes, the bound of this room"),
-        "{text}"
-    );
+    match seen.status() {
+        Status::Killed { signal: 9 } => {
+            assert!(
+                text.contains("more than 64 processes, the bound of this room"),
+                "{text}"
+            );
+        }
+        Status::Exited(code) => assert!(code != 0 && text.contains("fork"), "{code}: {text}"),
+        other => panic!("{other:?}: {text}"),
+    }
     assert_eq!(processes_with(&mark), Vec::<String>::new());
 }
 

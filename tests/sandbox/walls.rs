@@ -114,7 +114,8 @@ fn only_an_own_loopback_is_there() {
         world.sh("nc -w 2 192.0.2.1 80 < /dev/null").status(),
         Status::Exited(0)
     );
-    let own = "nc -l -p 4000 > got & sleep 0.3; echo word | nc -w 2 127.0.0.1 4000; wait; cat got";
+    let own = "nc -l -p 4000 > got & for _ in $(seq 100); do \
+        echo word | nc -w 2 127.0.0.1 4000 && break; sleep 0.1; done; wait; cat got";
     assert_eq!(world.sh(own).well(), ["word"]);
 }
 

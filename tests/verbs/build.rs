@@ -167,3 +167,41 @@ fn offline_names_what_is_missing() {
     let world = World::with("hello").with_own_store();
     world.rebeam(&["build", "--offline"]).fails(3, &["offline"]);
 }
+
+#[test]
+fn the_sweep_keeps_what_a_lock_uses() {
+    let world = World::with("hello").with_own_store();
+    world.rebeam(&["build"]).succeeds();
+    world.rebeam(&["store", "gc"]).succeeds();
+    world.rebeam(&["store", "verify", "--no-heal"]).succeeds();
+    fs::remove_file(world.project().join("hello-1.0.0.tar")).unwrap();
+    let again = world.rebeam(&["build", "--offline"]).succeeds();
+    assert!(
+        again.stderr.contains("5 reused, 0 built"),
+        "{}",
+        again.stderr
+    );
+    fs::remove_file(world.project().join("rebeam.lock")).unwrap();
+    let swept = world.rebeam(&["store", "gc", "--dry-run"]).succeeds();
+    assert!(swept.stdout.contains("0 kept"), "{}", swept.stdout);
+}
+
+#[test]
+fn an_image_names_the_commit_of_every_application() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    let inspected = world.rebeam(&["image", "inspect"]).succeeds().stdout;
+    for app in ["tinyhttp", "adler", "words"] {
+        assert!(
+            inspected.contains(&world.git(app, &["rev-parse", "main"])),
+            "{app}:\n{inspected}"
+        );
+    }
+    assert!(inspected.contains("\"sandbox\":\"userns\""), "{inspected}");
+    let json = world
+        .rebeam(&["image", "inspect", "--json"])
+        .succeeds()
+        .stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["sources"].as_array().unwrap().len(), 3);
+}

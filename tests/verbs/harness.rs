@@ -164,6 +164,17 @@ impl World {
 
     /// Adds a commit to a repository that replaces `from` in `file`, on top of its main branch.
     pub(crate) fn commit(&self, repository: &str, file: &str, from: &str, to: &str) -> String {
+        self.commit_with(repository, file, (from, to), &[])
+    }
+
+    /// Adds a commit that also has these new files, by name and text.
+    pub(crate) fn commit_with(
+        &self,
+        repository: &str,
+        file: &str,
+        (from, to): (&str, &str),
+        files: &[(&str, &str)],
+    ) -> String {
         let work = self.path("work");
         let clone = |arguments: &[&str]| {
             let output = Command::new("git").args(arguments).output().unwrap();
@@ -185,7 +196,11 @@ impl World {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{text}");
         fs::write(&path, text.replace(from, to)).unwrap();
+        for (name, text) in files {
+            fs::write(work.join(name), text).unwrap();
+        }
         let work = work.to_str().unwrap();
+        clone(&["-C", work, "add", "-A"]);
         clone(&[
             "-C",
             work,

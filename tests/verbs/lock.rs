@@ -117,3 +117,83 @@ fn a_lock_with_merge_markers_is_refused() {
     );
     world.rebeam(&["build"]).fails(1, &["rebeam.lock", "merge"]);
 }
+
+#[test]
+fn the_hash_of_a_commit_is_the_one_in_the_lock_and_that_of_its_files() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let commit = world.git("adler", &["rev-parse", "main"]);
+    let address = format!(
+        "git+file://{}#{commit}",
+        world.path("git/adler.git").display()
+    );
+    let hash = world.rebeam(&["hash", &address]).succeeds().stdout;
+    assert!(
+        world
+            .read("rebeam.lock")
+            .contains(&format!("hash = \"{}\"", hash.trim())),
+        "{hash}"
+    );
+    let clone = std::process::Command::new("git")
+        .args(["clone", "-q"])
+        .args([world.path("git/adler.git"), world.path("clone")])
+        .status()
+        .unwrap();
+    assert!(clone.success());
+    let files = world
+        .rebeam(&["hash", world.path("clone").to_str().unwrap()])
+        .succeeds()
+        .stdout;
+    assert_eq!(files, hash);
+}
+
+#[test]
+fn a_rebar_lock_decides_where_there_is_no_other_lock() {
+    let world = World::with("hello");
+    std::fs::remove_file(world.project().join("rebeam.lock")).unwrap();
+    let old = world.git("adler", &["rev-parse", "main"]);
+    let new = world.commit(
+        "adler",
+        "src/adler.app.src",
+        "Adler-32 in C",
+        "Adler-32 in plain C",
+    );
+    let entry = |app: &str, commit: &str, level: u8| {
+        format!(
+            "{{<<\"{app}\">>,{{git,\"https://git.rebeam.test/{app}.git\",{{ref,\"{commit}\"}}}},{level}}}"
+        )
+    };
+    let [tinyhttp, words] = ["tinyhttp", "words"].map(|app| world.git(app, &["rev-parse", "main"]));
+    let entries = [
+        entry("adler", &old, 0),
+        entry("tinyhttp", &tinyhttp, 0),
+        entry("words", &words, 1),
+    ];
+    world.write("rebar.lock", &format!("[{}].\n", entries.join(",\n ")));
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains(&old) && !lock.contains(&new), "{lock}");
+    world.rebeam(&["update", "adler"]).succeeds();
+    std::fs::remove_file(world.project().join("rebar.lock")).unwrap();
+    world.rebeam(&["update", "adler"]).succeeds();
+    assert!(world.read("rebeam.lock").contains(&new));
+}
+
+#[test]
+fn tree_and_why_tell_how_an_application_came_in() {
+    let world = World::with("hello");
+    assert!(
+        world
+            .rebeam(&["tree"])
+            .succeeds()
+            .stdout
+            .contains("tinyhttp")
+    );
+    assert_eq!(
+        world.rebeam(&["why", "words"]).succeeds().stdout,
+        "hello → tinyhttp → words\n"
+    );
+    world
+        .rebeam(&["why", "cowboy"])
+        .fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
+}

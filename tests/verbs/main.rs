@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
 
+mod bad_input;
 mod build;
 mod closure;
 mod harness;

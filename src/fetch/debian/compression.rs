@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use liblzma::stream::{CONCATENATED, Stream};
 
-/// Bytes of memory that one xz stream may ask for; Debian's own need 9 MiB at level 6 and 65 at 9.
-const XZ_MEMORY_BYTES_MAX: u64 = 256 << 20;
+use crate::limits::XZ_MEMORY_BYTES_MAX;
+
 /// Bytes of a zstd window, as a power of two.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 

@@ -30,7 +30,17 @@ pub fn unpack(
     target: &Path,
     keep: &dyn Fn(RelPath) -> Option<RelPath>,
 ) -> Result<(), DebianError> {
-    let mut file = disk::open(deb.path())?;
+    unpack_file(name, deb.path(), target, keep)
+}
+
+/// Unpacks a package's file. See [`unpack`].
+pub(super) fn unpack_file(
+    name: &str,
+    deb: &Path,
+    target: &Path,
+    keep: &dyn Fn(RelPath) -> Option<RelPath>,
+) -> Result<(), DebianError> {
+    let mut file = disk::open(deb)?;
     let (compression, size) = find_data(name, &mut file)?;
     let damaged = |source| DebianError::Damaged {
         name: name.to_owned(),

@@ -89,7 +89,7 @@ fn locate(
     Ok((url, digest, size.min(INDEX_BYTES_MAX)))
 }
 
-fn unpack(name: &str, packed: &[u8]) -> Result<String, DebianError> {
+pub(super) fn unpack(name: &str, packed: &[u8]) -> Result<String, DebianError> {
     let damaged = |source| DebianError::Damaged {
         name: name.to_owned(),
         source,

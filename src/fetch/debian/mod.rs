@@ -10,6 +10,7 @@ mod each;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) mod fuzz;
 mod index;
 mod mirror;
 mod pool;

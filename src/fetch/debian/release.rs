@@ -114,7 +114,12 @@ pub(super) struct Release {
 /// Believes an `InRelease` of `suite` or says why not.
 pub(super) fn read(bytes: &[u8], suite: &str, trust: &Trust) -> Result<Release, DebianError> {
     let text = verified_text(bytes, suite, &trust.keyring)?;
-    let paragraph = Paragraph::new(&text);
+    read_text(&text, suite, trust.expiry)
+}
+
+/// Reads the text that was signed.
+pub(super) fn read_text(text: &str, suite: &str, expiry: Expiry) -> Result<Release, DebianError> {
+    let paragraph = Paragraph::new(text);
     let found = paragraph.field("Codename").unwrap_or_default();
     if found != suite {
         return Err(DebianError::WrongSuite {
@@ -122,7 +127,7 @@ pub(super) fn read(bytes: &[u8], suite: &str, trust: &Trust) -> Result<Release, 
             found: found.into(),
         });
     }
-    if let (Expiry::CheckedAt(now), Some(until)) = (trust.expiry, paragraph.field("Valid-Until")) {
+    if let (Expiry::CheckedAt(now), Some(until)) = (expiry, paragraph.field("Valid-Until")) {
         let end = seconds(until).ok_or_else(|| bad(suite, format!("the date `{until}`")))?;
         if end < now {
             return Err(DebianError::Expired {

@@ -111,14 +111,16 @@ fn local(text: &str) -> Option<String> {
 
 fn join(scheme: &str, host: &str, path: &str) -> Option<String> {
     let host = host.to_ascii_lowercase();
+    if !is_host(&host) {
+        return None;
+    }
     let default_port = if scheme == "https" { ":443" } else { ":80" };
     let host = host.strip_suffix(default_port).unwrap_or(&host);
     let mut path = path.trim_matches('/');
     while let Some(shorter) = path.strip_suffix(".git") {
         path = shorter.trim_end_matches('/');
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    if host.is_empty() || !host.chars().all(plain) || path.is_empty() || path.contains('?') {
+    if path.is_empty() || path.contains('?') {
         return None;
     }
     let scheme = if FORGES.contains(&host) {
@@ -127,6 +129,27 @@ fn join(scheme: &str, host: &str, path: &str) -> Option<String> {
         scheme
     };
     Some(format!("{scheme}://{host}/{path}"))
+}
+
+/// Tells whether this is a name or an address in brackets, with a port or without.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((address, port)) => {
+            if !address
+                .chars()
+                .all(|c| c.is_ascii_hexdigit() || ":.".contains(c))
+            {
+                return false;
+            }
+            (address, port)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    !name.is_empty()
+        && name.chars().all(plain)
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 #[cfg(test)]
@@ -186,6 +209,10 @@ mod tests {
             "ftp://h/a",
             "a b:c",
             "x\n:y",
+            "http://[::1]:80:80/a",
+            "https://h:/a",
+            "https://h:x/a",
+            "https://[x]/a",
         ] {
             assert_eq!(normal(written), None, "{written:?}");
         }

@@ -172,6 +172,9 @@ impl Explain for GitError {
                 nearest: Some(nearest),
                 ..
             } => Some(format!("the nearest name there is `{nearest}`")),
+            Self::NotGit { url, .. } => Some(format!(
+                "look at the address, and at `[mirrors]` in rebeam.toml: `git ls-remote {url}` tries it"
+            )),
             Self::Ambiguous { .. } => Some("write more digits of the commit".into()),
             Self::Vanished { app, .. } => Some(format!(
                 "history was rewritten or a tag moved upstream; look, then `rebeam lock --update {app}`, \

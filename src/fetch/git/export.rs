@@ -244,7 +244,7 @@ fn submodule_urls(
 }
 
 /// A reader of our own: libgit2's would follow `[include]` to files of this machine.
-fn parse_submodules(text: &str) -> BTreeMap<String, String> {
+pub(super) fn parse_submodules(text: &str) -> BTreeMap<String, String> {
     let mut urls = BTreeMap::new();
     let (mut path, mut url) = (None, None);
     for line in text.lines().map(str::trim) {

@@ -11,6 +11,7 @@ mod error;
 mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub(crate) mod fuzz;
 mod listing;
 mod mirror;
 mod origin;

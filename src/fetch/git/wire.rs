@@ -10,8 +10,8 @@ use std::io::{self, Read, Write};
 
 use git2::Oid;
 
-use crate::event::{Event, Observer};
-use crate::http::{Answer, Call, Http, HttpError, Method, Request};
+use crate::event::{Event, Observer, Silent};
+use crate::http::{Answer, Call, Http, HttpError, Method, Mirrors, Network, Request};
 use crate::limits::{GIT_FETCH_BYTES_MAX, INDEX_BYTES_MAX};
 
 use super::packet::{Packet, Packets, line};
@@ -449,6 +449,41 @@ impl<'a> Server<'a> {
     fn unwritten(&self, error: io::Error) -> GitError {
         self.named
             .damaged(git2::Error::from_str(&error.to_string()))
+    }
+}
+
+/// Reads bytes as each of a server's answers; for fuzzing.
+pub(super) fn hear(data: &[u8]) {
+    let http = Http::new(Network::Offline, Mirrors::default());
+    let named = Named {
+        app: "fuzz".into(),
+        url: "https://git.test/fuzz".into(),
+    };
+    let mut server = Server {
+        http: &http,
+        observer: &Silent,
+        named: &named,
+        url: named.url.clone(),
+        headers: Vec::new(),
+        speaks: Speaks::Two { shallow: false },
+    };
+    let mut packets = Packets(data);
+    let mut listing = Listing::default();
+    while let Ok(Some(packet)) = packets.next() {
+        if let Packet::Data(line) = packet {
+            let _ = server.listed(&line, &mut listing);
+        }
+    }
+    let _ = server.read_pack(Packets(data), &mut io::sink());
+    let answer = Answer {
+        status: 200,
+        url: named.url.clone(),
+        headers: std::collections::BTreeMap::new(),
+        body: Box::new(io::Cursor::new(data.to_vec())),
+    };
+    if let Ok(speaks) = server.read_greeting(answer) {
+        server.speaks = speaks;
+        let _ = server.read_pack(Packets(data), &mut io::sink());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hex: packages of a signed registry, found by requirement and fetched by checksum.
 
 mod error;
+pub(crate) mod fuzz;
 mod registry;
 mod tarball;
 #[cfg(test)]

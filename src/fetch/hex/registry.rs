@@ -99,7 +99,16 @@ pub(super) fn releases(
     package: &str,
 ) -> Result<Vec<Release>, Distrust> {
     let payload = verified(document, &repository.public_key_pem)?;
-    let wire = PackageWire::decode(payload.as_slice()).map_err(|_| Distrust::Damaged)?;
+    read(&payload, repository, package)
+}
+
+/// Reads what was signed.
+pub(super) fn read(
+    payload: &[u8],
+    repository: &HexRepository,
+    package: &str,
+) -> Result<Vec<Release>, Distrust> {
+    let wire = PackageWire::decode(payload).map_err(|_| Distrust::Damaged)?;
     // An organisation's repository is called `hexpm:acme` by people and `acme` by itself.
     let expected = repository.name.rsplit(':').next().unwrap_or_default();
     if wire.name != package || wire.repository != expected {

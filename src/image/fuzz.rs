@@ -1,0 +1,16 @@
+//! Fuzz: the reader of image files, given bytes by a fuzzer.
+
+use std::path::Path;
+
+use super::{inspect, unpack};
+use crate::disk;
+use crate::sandbox::Level;
+
+/// An image file: its documents and layers, and its files laid out.
+pub(crate) fn archive(file: &Path, root: &Path) {
+    if let Ok(inspected) = inspect(file) {
+        let _ = inspected.room(root, Level::Userns);
+        disk::create_dir(root).expect("a directory of the fuzzer's own takes files");
+        let _ = unpack(file, root);
+    }
+}
