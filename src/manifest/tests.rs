@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::keys::{Key, Kind, TOP};
-use super::{HealthCheck, Manifest, ManifestError, Shell, Tool, json_schema};
+use super::{HealthCheck, HexWish, Manifest, ManifestError, Shell, Tool, json_schema};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
@@ -83,6 +83,12 @@ fn every_key_is_read() {
         retries: 5,
     };
     assert_eq!(image.health, Some(health));
+    let acme = HexWish {
+        url: Some("https://hex.acme.test".into()),
+        public_key: Some("keys/acme.pem".into()),
+        auth_key_env: Some("ACME_KEY".into()),
+    };
+    assert_eq!(manifest.hex["acme"], acme);
     assert_eq!(
         manifest.mirrors.values().collect::<Vec<_>>(),
         [
@@ -139,6 +145,10 @@ command = ["/app/check", "-q"]
 interval = 10
 timeout = 2
 retries = 5
+[hex.acme]
+url = "https://hex.acme.test"
+public-key = "keys/acme.pem"
+auth-key-env = "ACME_KEY"
 [mirrors]
 "https://github.com/" = "../mirrors/git/"
 "https://repo.hex.pm/" = "http://localhost/hex/"
@@ -161,7 +171,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[imagee]",
             "rebeam.toml:9:2: the file has no key `imagee`; the nearest is `image`",
-            "the keys of the file are project, toolchain, build, deps, release, image, mirrors",
+            "the keys of the file are project, toolchain, build, deps, release, image, hex, mirrors",
         ),
         (
             "[deps.cowboy]\nqqqq = 1",

@@ -7,6 +7,8 @@
 
 mod bad_input;
 mod build;
+mod closure;
 mod harness;
+mod hex;
 mod lock;
 mod texts;

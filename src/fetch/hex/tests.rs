@@ -21,44 +21,9 @@ use super::registry::{
 use super::{Hex, HexError, HexPackage, HexRepository, Release, choose};
 
 /// A throw-away key, made for these tests alone.
-const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
-MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQC4h7BXbFUyQWJm
-qyk0MkzSbeJdxuncm0bGEqDPX9e920gveIfNS9gFUl/Dm/cfCMdz6b4H4R51ADTB
-PTJs+q+oyRb/NlsI8Jksxbp9n8eAIhfgw4648VRifYhz//CArsg7Ef0NZlRGMXoe
-b1Ve+4tWz2LdDkkE4MHhPe0+rL3LoD5f1cc+ahotlGM/JstiCzKZ0F80IbFkAmog
-IaZh/kMWTURbpisaqWvJUxbbikHSi/fQLi5Iljg8PIRuIpa7CeNmqxWf01WBVH7r
-yolapAAlCAOnjR7tYr8MtOEI6TIDRccCaNsMOP2wXox7+q/bVRZTeqOfFK0GASIJ
-/9//EFYxAgMBAAECggEAGTvk72+PDvpF/Ig3cD3Yp4YDSJOk81gAi6GMgA85L2tH
-Kcavu3E9ryyej99KIeJPdBhoticgxRssG6jEtoZpcwlcrbW/KS/NooO/huJMo8cF
-wOS9JalKwtUrzcEYIGDGXN2O30A5Egg+DN9oqz52xX5CpLwJXDNoD+cqBEIXCjs5
-qf4gCxPAdlermM0jX6lkal0fOSFfTTGvFLZk0RJ4QAZ/v2cmGnd6jfrZV5fP7c49
-gG/3uvK5+nscnrvENPPuadDd1lrlUr+KJV6f3AbzWjZl8e+C3KuNOns+bx2hB5Z8
-f86tNwQc535msGSyAg/uCZn5Wi6sjPsLAVnV8f0F4QKBgQD1dMO5gtURyF0owKOr
-Ysp3oJGI7K4zIzUTG+Uhtnkw4O+kSab29dM6yh/AsYYQ44qr+Ann2hzFWZho3Ft4
-KGSZYUQNynrU1/3s7EDxcJPP8Kpd9mrD97JMYlnL4revGrW7tm35mMi/+d/58hHy
-uAe7LZ1BjFeq/mPnjWUAAdDI/QKBgQDAdO5151mEMZD7S3lZyjbYOy/S2BZqeE3u
-kkbfSylljBFc8fp52oW5GKP1mgP57aENRHm8qimN7jUSjBxjR6FAQlLfotJeyyJx
-LfZVgrEVmxfFyh2XOg/qS4GeiW01Sn9cEgQ4hqdCd0Vv5SnbDWxRVb1OTT0hO46a
-gt2CPmfyRQKBgHVAI8bYMoPeHHI9I3HZLTJb52lq9gPDi7TnHFswWU/6Az+NV06d
-OxvYNbbMlmg26aUgRUsVq6yyEdX1fVQ2p2eFSQb1dBt8WfX1HUi4KEOqiRd9gJ7A
-EdHfIVn9oRTqQ2m5yWrziuH5sP4qnlw9gKPvNDF9otsxzfNsXZTVSTDZAoGAS42c
-D61C9yJ+SCjY+ubnoPubSqqKIkIYVhAWwpI/Lh5Osq5MJooi9Qc3VrOf2/3tu8em
-AurKZW2eaCmY+2CjbRacci75Zz1XyBbDHc6wtkqsinlOJJAmr1P1Dsfkl4cneH2a
-KpayEuW/3K2aQOSEIWoHZzXrSaCX2xCE5RyasgECgYA+HZ3l6lWmvS5NnlrN4rM5
-3m8AVP5u5T3BfDwyCtL6kvxAH15M5bANH7iO+e/SS3HYd5U47a1EuOyEg9M3k6Sb
-N8sNGiIEcyczwwSO71FEHCPpQgCth/kkY5tkFrY9BaDCF/bXgQNqYeFSaPk01k+H
-fUN7XAp3699TN6RFj4OxQw==
------END PRIVATE KEY-----";
+const PRIVATE_KEY: &str = include_str!("../../../fixtures/hex/private.pem");
 
-const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
-MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAuIewV2xVMkFiZqspNDJM
-0m3iXcbp3JtGxhKgz1/XvdtIL3iHzUvYBVJfw5v3HwjHc+m+B+EedQA0wT0ybPqv
-qMkW/zZbCPCZLMW6fZ/HgCIX4MOOuPFUYn2Ic//wgK7IOxH9DWZURjF6Hm9VXvuL
-Vs9i3Q5JBODB4T3tPqy9y6A+X9XHPmoaLZRjPybLYgsymdBfNCGxZAJqICGmYf5D
-Fk1EW6YrGqlryVMW24pB0ov30C4uSJY4PDyEbiKWuwnjZqsVn9NVgVR+68qJWqQA
-JQgDp40e7WK/DLThCOkyA0XHAmjbDDj9sF6Me/qv21UWU3qjnxStBgEiCf/f/xBW
-MQIDAQAB
------END PUBLIC KEY-----";
+const PUBLIC_KEY: &str = include_str!("../../../fixtures/hex/public.pem");
 
 /// Signs a payload as a registry does.
 fn signed(payload: Vec<u8>) -> Vec<u8> {

@@ -173,6 +173,8 @@ pub(super) fn address(source: &WishSource) -> String {
 }
 
 /// Tells whether a pin came from this address, whatever its version.
+///
+/// A package that names no repository may come from any: all are asked, the project's own first.
 pub(super) fn is_from(pin: &Pin, source: &WishSource) -> bool {
     match (pin, source) {
         (
@@ -194,7 +196,10 @@ pub(super) fn is_from(pin: &Pin, source: &WishSource) -> bool {
                 repository: wished_repository,
                 ..
             },
-        ) => package == wished && repository == wished_repository.as_deref().unwrap_or("hexpm"),
+        ) => {
+            let fits = |wished: &String| wished == repository;
+            package == wished && wished_repository.as_ref().is_none_or(fits)
+        }
         _ => false,
     }
 }

@@ -656,3 +656,22 @@ proptest::proptest! {
         proptest::prop_assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn a_package_without_a_named_repository_is_from_whichever_had_it() {
+    let pin = Pin::Hex {
+        repository: "acme".into(),
+        package: "tongue".into(),
+        version: "1.0.0".into(),
+        outer: Digest::of(b"outer"),
+        tree: Digest::of(b"tree"),
+    };
+    let wish = |repository: Option<&str>| WishSource::Hex {
+        package: "tongue".into(),
+        requirement: None,
+        repository: repository.map(str::to_owned),
+    };
+    assert!(super::is_from(&pin, &wish(None)));
+    assert!(super::is_from(&pin, &wish(Some("acme"))));
+    assert!(!super::is_from(&pin, &wish(Some("other"))));
+}

@@ -1,0 +1,194 @@
+//! Hex packages through the whole command, from a registry that the test signs.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rebeam::digest::Digest;
+use ring::rand::SystemRandom;
+use ring::signature::{RSA_PKCS1_SHA512, RsaKeyPair};
+
+use super::harness::World;
+
+const PRIVATE_KEY: &str = include_str!("../../fixtures/hex/private.pem");
+const PUBLIC_KEY: &str = include_str!("../../fixtures/hex/public.pem");
+
+/// A package of the registry: its name differs from its application's.
+struct Package<'a> {
+    name: &'a str,
+    app: &'a str,
+    source: &'a str,
+    /// Package and application that it asks for.
+    needs: Option<(&'a str, &'a str)>,
+}
+
+/// A field of a protocol buffer that is bytes, a text or a message.
+fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let bytes = bytes.as_ref();
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
+    while length > 0x7f {
+        out.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+        length >>= 7;
+    }
+    out.push(u8::try_from(length).unwrap());
+    out.extend_from_slice(bytes);
+    out
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, name, bytes.as_slice())
+            .unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn signed(payload: &[u8]) -> Vec<u8> {
+    let body: String = PRIVATE_KEY
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    let der = base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .unwrap();
+    let key = RsaKeyPair::from_pkcs8(&der).unwrap();
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(
+        &RSA_PKCS1_SHA512,
+        &SystemRandom::new(),
+        payload,
+        &mut signature,
+    )
+    .unwrap();
+    gzip(&[field(1, payload), field(2, signature)].concat())
+}
+
+/// Publishes a package at version 1.0.0 in the directory that is the registry.
+fn publish(registry: &Path, package: &Package<'_>) {
+    let Package {
+        name,
+        app,
+        source,
+        needs,
+    } = package;
+    let applications = needs.map_or(String::new(), |(_, app)| format!(", {app}"));
+    let about = format!(
+        "{{application, {app}, [{{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
+    );
+    let contents = gzip(&tar(&[
+        (format!("src/{app}.app.src"), about.into_bytes()),
+        (format!("src/{app}.erl"), source.as_bytes().to_vec()),
+    ]));
+    let metadata =
+        format!("{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"app\">>,<<\"{app}\">>}}.\n").into_bytes();
+    let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
+    let tarball = tar(&[
+        ("VERSION".into(), b"3".to_vec()),
+        ("CHECKSUM".into(), inner.hex().to_uppercase().into_bytes()),
+        ("metadata.config".into(), metadata),
+        ("contents.tar.gz".into(), contents),
+    ]);
+    let dependency = needs.map(|(package, app)| {
+        let parts = [field(1, package), field(2, "~> 1.0"), field(4, app)];
+        field(3, parts.concat())
+    });
+    let release = [
+        field(1, "1.0.0"),
+        field(2, inner.as_bytes()),
+        dependency.unwrap_or_default(),
+        field(5, Digest::of(&tarball).as_bytes()),
+    ];
+    let document = [field(1, release.concat()), field(2, name), field(3, "acme")].concat();
+    for directory in ["packages", "tarballs"] {
+        fs::create_dir_all(registry.join(directory)).unwrap();
+    }
+    fs::write(registry.join("packages").join(name), signed(&document)).unwrap();
+    fs::write(registry.join(format!("tarballs/{name}-1.0.0.tar")), tarball).unwrap();
+}
+
+/// The project `hello` with a dependency on two packages of the repository `acme`.
+fn project() -> World {
+    let world = World::with("hello").with_own_store();
+    publish(
+        &world.path("hex"),
+        &Package {
+            name: "acme_greeting",
+            app: "greeting",
+            source: "-module(greeting).\n-export([text/0]).\ntext() -> [tongue:word(), \" there\"].\n",
+            needs: Some(("acme_tongue", "tongue")),
+        },
+    );
+    publish(
+        &world.path("hex"),
+        &Package {
+            name: "acme_tongue",
+            app: "tongue",
+            source: "-module(tongue).\n-export([word/0]).\nword() -> \"hi\".\n",
+            needs: None,
+        },
+    );
+    world.write("keys/acme.pem", PUBLIC_KEY);
+    world.edit(
+        "rebeam.toml",
+        "[mirrors]",
+        "[hex.acme]\nurl = \"../hex\"\npublic-key = \"keys/acme.pem\"\n\n[mirrors]",
+    );
+    world.edit(
+        "rebar.config",
+        "{deps, [\n",
+        "{deps, [\n    {greeting, \"~> 1.0\", {pkg, acme_greeting}},\n",
+    );
+    world.edit("rebar.config", "[hello, sasl]", "[hello, sasl, greeting]");
+    world
+}
+
+#[test]
+fn packages_of_an_own_repository_are_locked_and_then_built_without_it() {
+    let world = project();
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    for line in [
+        "app = \"greeting\"",
+        "package = \"acme_greeting\"",
+        "app = \"tongue\"",
+        "package = \"acme_tongue\"",
+        "repository = \"acme\"",
+    ] {
+        assert!(lock.contains(line), "{line} is missing in:\n{lock}");
+    }
+    fs::remove_dir_all(world.path("hex")).unwrap();
+    let built = world.rebeam(&["build", "--offline", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
+fn a_registry_that_another_key_signed_is_refused() {
+    let world = project();
+    let document = world.path("hex/packages/acme_greeting");
+    let mut bytes = Vec::new();
+    let mut reader = flate2::read::GzDecoder::new(fs::File::open(&document).unwrap());
+    std::io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
+    let version = bytes
+        .windows(5)
+        .position(|window| window == b"1.0.0")
+        .unwrap();
+    bytes[version] = b'2';
+    fs::write(&document, bytes).unwrap();
+    world.rebeam(&["lock"]).fails(3, &["acme_greeting", "acme"]);
+    assert!(!world.read("rebeam.lock").contains("greeting"));
+}
