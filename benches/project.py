@@ -143,10 +143,15 @@ def git(*arguments, **options):
     subprocess.run(["git", *map(str, arguments)], check=True, env=environment, stdout=subprocess.DEVNULL, **options)
 
 
-def repository(directory, bare):
+def committed(directory):
+    """Makes the directory a repository of its own, whatever repository it stands in."""
     git("-c", "init.defaultBranch=main", "init", "-q", directory)
     git("-C", directory, "add", "-A")
     git("-C", directory, "commit", "-q", "-m", "bench")
+
+
+def repository(directory, bare):
+    committed(directory)
     git("-C", directory, "tag", "1.0.0")
     git("clone", "-q", "--bare", directory, bare)
 
@@ -177,4 +182,6 @@ def thirty(out):
     write(project / "rebeam.toml",
           "[project]\nname = \"bench\"\nversion = \"1.0.0\"\n\n[toolchain]\notp = \"25\"\n\n"
           f"[mirrors]\n\"{FORGE}\" = \"../git/\"\n")
+    write(project / ".gitignore", "_build\n*.tar\n")
+    committed(project)
     return project
