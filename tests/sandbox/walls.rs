@@ -115,7 +115,7 @@ fn only_an_own_loopback_is_there() {
         Status::Exited(0)
     );
     let own = "nc -l -p 4000 > got & for _ in $(seq 100); do \
-        echo word | nc -w 2 127.0.0.1 4000 && break; sleep 0.1; done; wait; cat got";
+        echo word | nc -w 2 127.0.0.1 4000 2> tried && break; sleep 0.1; done; wait; cat got";
     assert_eq!(world.sh(own).well(), ["word"]);
 }
 
