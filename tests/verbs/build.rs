@@ -166,7 +166,7 @@ fn a_vanished_commit_is_an_error_that_names_old_and_new() {
 
 #[test]
 fn offline_names_what_is_missing() {
-    let world = World::with("hello").with_own_store();
+    let world = World::with("hello").with_empty_store();
     world.rebeam(&["build", "--offline"]).fails(3, &["offline"]);
 }
 
