@@ -66,7 +66,7 @@ fn a_second_build_does_nothing_and_leaves_the_file_alone() {
 
 #[test]
 fn a_change_in_the_project_builds_only_the_project() {
-    let world = World::with("hello");
+    let world = World::with("hello").with_own_store();
     world.rebeam(&["build"]).succeeds();
     world.edit("src/hello_page.erl", "not found", "nothing here");
     let built = world.rebeam(&["build", "--why"]).succeeds();
@@ -84,7 +84,7 @@ fn a_change_in_the_project_builds_only_the_project() {
 
 #[test]
 fn why_names_the_dependency_that_moved() {
-    let world = World::with("hello");
+    let world = World::with("hello").with_own_store();
     world.rebeam(&["build"]).succeeds();
     let new = world.commit("words", "src/words.erl", "Unknown", "Unheard Of");
     world.git("words", &["tag", "v0.3.0", &new]);
