@@ -544,7 +544,7 @@ fn a_step_reaches_nothing_of_the_host() {
          grep -l 4321 /proc/[0-9]*/cmdline 2>/dev/null && echo ESCAPED sight\n\
          test $(ls -d /proc/[0-9]* | wc -l) -lt 40 || echo ESCAPED processes\n\
          cat /etc/shadow {home}/* 2>/dev/null && echo ESCAPED files\n\
-         echo looked; kill -9 -1; exit 1\n",
+         echo looked; exit 1\n",
         home = home.path().display(),
         pid = canary.id(),
     );
@@ -564,4 +564,18 @@ fn a_step_reaches_nothing_of_the_host() {
     for place in ["/escape", "/usr/escape"] {
         assert!(!Path::new(place).exists(), "{place}");
     }
+}
+
+#[test]
+fn a_step_that_kills_all_it_sees_kills_only_itself() {
+    let mut canary = Command::new("sleep").arg("4322").spawn().unwrap();
+    let world = with_hook("kill -9 -1\n");
+    let ran = world.rebeam(&["build"]);
+    ran.fails(1, &["step `words` was killed by signal 9"]);
+    assert!(
+        canary.try_wait().unwrap().is_none(),
+        "a process of the host was killed"
+    );
+    canary.kill().unwrap();
+    canary.wait().unwrap();
 }
