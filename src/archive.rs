@@ -150,10 +150,7 @@ pub fn each_entry(
 ) -> Result<(), ArchiveError> {
     let mut stream = stream;
     let left = Cell::new(TAR_HEAD_BYTES_MAX);
-    let mut archive = tar::Archive::new(Gauge {
-        inner: &mut stream as &mut dyn Read,
-        left: &left,
-    });
+    let mut archive = tar::Archive::new(Gauge { inner: &mut stream as &mut dyn Read, left: &left });
     for entry in archive.entries().map_err(ArchiveError::Damaged)? {
         let mut entry = entry.map_err(ArchiveError::Damaged)?;
         left.set(u64::MAX);
@@ -197,10 +194,7 @@ impl Unpacker<'_> {
     fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), ArchiveError> {
         self.entries += 1;
         if self.entries > TREE_ENTRIES_MAX {
-            return Err(ArchiveError::TooLarge {
-                limit: TREE_ENTRIES_MAX as u64,
-                unit: "entries",
-            });
+            return Err(ArchiveError::TooLarge { limit: TREE_ENTRIES_MAX as u64, unit: "entries" });
         }
         let kind = entry.header().entry_type();
         if matches!(kind, EntryType::XGlobalHeader) {
@@ -222,10 +216,9 @@ impl Unpacker<'_> {
             }
             // A kilobyte may stand for any number of zeros; dpkg does not take them either.
             EntryType::GNUSparse => Err(unsafe_kind(&path, "a sparse file")),
-            EntryType::Symlink => self.symlink(
-                path,
-                entry.link_name_bytes().unwrap_or_default().into_owned(),
-            ),
+            EntryType::Symlink => {
+                self.symlink(path, entry.link_name_bytes().unwrap_or_default().into_owned())
+            }
             EntryType::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
                 let Some(target) = self.path(&target)? else {
@@ -242,10 +235,8 @@ impl Unpacker<'_> {
 
     /// Reads a name; `None` for the root itself and for what is cut away or not kept.
     fn path(&self, name: &[u8]) -> Result<Option<RelPath>, ArchiveError> {
-        let mut parts: Vec<&[u8]> = name
-            .split(|byte| *byte == b'/')
-            .filter(|part| !matches!(*part, b"." | b""))
-            .collect();
+        let mut parts: Vec<&[u8]> =
+            name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"." | b"")).collect();
         if name.starts_with(b"/") || parts.contains(&&b".."[..]) {
             return Err(unsafe_name(name));
         }
@@ -303,10 +294,7 @@ impl Unpacker<'_> {
             if count == 0 {
                 return Ok(());
             }
-            let too_large = ArchiveError::TooLarge {
-                limit: self.rules.bytes_max,
-                unit: "bytes",
-            };
+            let too_large = ArchiveError::TooLarge { limit: self.rules.bytes_max, unit: "bytes" };
             self.bytes_left = self.bytes_left.checked_sub(count as u64).ok_or(too_large)?;
             disk::write_all(&mut file, &on_disk, &buffer[..count])?;
         }
@@ -364,16 +352,11 @@ fn stays_inside(path: &RelPath, target: &[u8]) -> bool {
 }
 
 fn unsafe_name(name: &[u8]) -> ArchiveError {
-    ArchiveError::UnsafeName {
-        name: String::from_utf8_lossy(name).chars().take(200).collect(),
-    }
+    ArchiveError::UnsafeName { name: String::from_utf8_lossy(name).chars().take(200).collect() }
 }
 
 fn unsafe_kind(path: &RelPath, what: &'static str) -> ArchiveError {
-    ArchiveError::UnsafeKind {
-        name: path.to_string(),
-        what,
-    }
+    ArchiveError::UnsafeKind { name: path.to_string(), what }
 }
 
 #[cfg(test)]
@@ -385,12 +368,8 @@ mod tests {
         let outer = tempfile::tempdir().unwrap();
         let target = outer.path().join("inside");
         disk::create_dir(&target).unwrap();
-        let rules = Rules {
-            bytes_max: 1 << 20,
-            links,
-            special_bits: SpecialBits::Refused,
-            strip: 0,
-        };
+        let rules =
+            Rules { bytes_max: 1 << 20, links, special_bits: SpecialBits::Refused, strip: 0 };
         let result = unpack(stream, &target, &rules, &|path| path);
         assert_eq!(disk::list(outer.path()).unwrap(), [b"inside"]);
         (result, disk::list(&target).unwrap())
@@ -418,10 +397,7 @@ mod tests {
                 format!("the link `link` in the archive leads outside, to `{target}`")
             );
         }
-        let through = [
-            Part::Link("link", "/tmp"),
-            Part::File("link/x", 0o644, b"x"),
-        ];
+        let through = [Part::Link("link", "/tmp"), Part::File("link/x", 0o644, b"x")];
         let (result, _) = unpacked(tar(&through).as_slice(), Links::Anywhere);
         assert!(matches!(result, Err(ArchiveError::UnsafeName { .. })));
         let second = [Part::Link("link", "../.."), Part::Second("x", "link/etc")];
@@ -435,10 +411,7 @@ mod tests {
             (Part::Odd("x", EntryType::Char), "a device"),
             (Part::Odd("x", EntryType::Block), "a device"),
             (Part::Odd("x", EntryType::Fifo), "a pipe"),
-            (
-                Part::File("x", 0o4755, b""),
-                "a setuid, setgid or sticky file",
-            ),
+            (Part::File("x", 0o4755, b""), "a setuid, setgid or sticky file"),
         ] {
             assert_eq!(
                 refused(&[part]),
@@ -465,27 +438,17 @@ mod tests {
     #[test]
     fn ten_gigabytes_of_zeros_stop_at_the_limit_of_bytes() {
         let (result, _) = unpacked(bomb(EntryType::Regular), Links::Inside);
-        assert!(matches!(
-            result,
-            Err(ArchiveError::TooLarge { unit: "bytes", .. })
-        ));
+        assert!(matches!(result, Err(ArchiveError::TooLarge { unit: "bytes", .. })));
     }
 
     #[test]
     fn ten_gigabytes_of_a_name_or_attribute_do_not_fill_the_memory() {
-        for kind in [
-            EntryType::GNULongName,
-            EntryType::GNULongLink,
-            EntryType::XHeader,
-        ] {
+        for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
             let (result, left) = unpacked(bomb(kind), Links::Inside);
             let Err(ArchiveError::Damaged(source)) = result else {
                 panic!("{kind:?}: {result:?}");
             };
-            assert!(
-                source.to_string().contains("name and attributes"),
-                "{source}"
-            );
+            assert!(source.to_string().contains("name and attributes"), "{source}");
             assert_eq!(left, Vec::<Vec<u8>>::new());
         }
     }

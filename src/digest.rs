@@ -80,9 +80,7 @@ impl FromStr for Digest {
         if let Some(hex) = text.strip_prefix("sha256:") {
             return Self::from_hex(hex);
         }
-        let bad = || DigestError {
-            text: shorten(text),
-        };
+        let bad = || DigestError { text: shorten(text) };
         let encoded = text.strip_prefix("sha256-").ok_or_else(bad)?;
         let bytes = STANDARD.decode(encoded).map_err(|_| bad())?;
         bytes.try_into().map(Self).map_err(|_| bad())
@@ -128,11 +126,7 @@ pub struct Hashing<W> {
 impl<W: Write> Hashing<W> {
     /// Starts hashing in front of `inner`; use [`io::sink`] to hash only.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hasher: Sha256::new(),
-            bytes: 0,
-        }
+        Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
     /// Returns the bytes written so far.
@@ -142,11 +136,7 @@ impl<W: Write> Hashing<W> {
 
     /// Ends the hash: the inner writer, the digest and the number of bytes that passed.
     pub fn finish(self) -> (W, Digest, u64) {
-        (
-            self.inner,
-            Digest(self.hasher.finalize().into()),
-            self.bytes,
-        )
+        (self.inner, Digest(self.hasher.finalize().into()), self.bytes)
     }
 }
 
@@ -173,10 +163,7 @@ mod tests {
     fn a_digest_reads_back_from_each_of_its_spellings() {
         let digest = Digest::of(b"");
         assert_eq!(digest.hex(), EMPTY_HEX);
-        assert_eq!(
-            digest.sri(),
-            "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
-        );
+        assert_eq!(digest.sri(), "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.sri().parse(), Ok(digest));
         assert_eq!(Digest::from_hex(&EMPTY_HEX.to_uppercase()), Ok(digest));
@@ -184,14 +171,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_digest_is_refused() {
-        for text in [
-            "",
-            "sha256:",
-            "sha256:zz",
-            "sha512-AAAA",
-            "sha256-AAAA",
-            EMPTY_HEX,
-        ] {
+        for text in ["", "sha256:", "sha256:zz", "sha512-AAAA", "sha256-AAAA", EMPTY_HEX] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
         assert!(Digest::from_hex(&"é".repeat(32)).is_err());

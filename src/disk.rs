@@ -104,11 +104,7 @@ pub fn refused<'a>(
     action: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> DiskError + 'a {
-    move |source| DiskError::Refused {
-        action,
-        path: path.to_owned(),
-        source,
-    }
+    move |source| DiskError::Refused { action, path: path.to_owned(), source }
 }
 
 /// Passes a change, unless a test wants this one to fail.
@@ -128,23 +124,16 @@ pub fn change(action: &'static str, path: &Path) -> Result<()> {
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let file = open(path)?;
     let mut bytes = Vec::new();
-    file.take(limit + 1)
-        .read_to_end(&mut bytes)
-        .map_err(refused("read", path))?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(refused("read", path))?;
     if bytes.len() as u64 > limit {
-        return Err(DiskError::TooLarge {
-            path: path.to_owned(),
-            limit,
-        });
+        return Err(DiskError::TooLarge { path: path.to_owned(), limit });
     }
     Ok(bytes)
 }
 
 /// Reads a whole UTF-8 file that may have at most `limit` bytes.
 pub fn read_text(path: &Path, limit: u64) -> Result<String> {
-    String::from_utf8(read(path, limit)?).map_err(|_| DiskError::NotText {
-        path: path.to_owned(),
-    })
+    String::from_utf8(read(path, limit)?).map_err(|_| DiskError::NotText { path: path.to_owned() })
 }
 
 /// Opens a file for reading.
@@ -156,26 +145,17 @@ pub fn open(path: &Path) -> Result<File> {
 pub fn create_new(path: &Path, executable: bool) -> Result<File> {
     step("create", path)?;
     let mode = if executable { 0o755 } else { 0o644 };
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path);
+    let file = File::options().write(true).create_new(true).mode(mode).open(path);
     let file = file.map_err(refused("create", path))?;
     // The umask may have taken bits away; what we write has the same mode for every user.
-    file.set_permissions(fs::Permissions::from_mode(mode))
-        .map_err(refused("create", path))?;
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(refused("create", path))?;
     Ok(file)
 }
 
 /// Opens a file for appending, and makes it if it is not there.
 pub fn append(path: &Path) -> Result<File> {
     step("append to", path)?;
-    File::options()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(refused("append to", path))
+    File::options().append(true).create(true).open(path).map_err(refused("append to", path))
 }
 
 /// Writes `bytes` to a file that was opened through this door.
@@ -205,11 +185,7 @@ pub fn sibling(path: &Path) -> PathBuf {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     path.with_file_name(format!(".{name}.{}.{count}.tmp", std::process::id()))
 }
 
@@ -248,9 +224,7 @@ pub fn hard_link(from: &Path, to: &Path) -> Result<()> {
 pub fn copy_file(from: &Path, to: &Path, executable: bool) -> Result<()> {
     let mut source = open(from)?;
     let mut target = create_new(to, executable)?;
-    io::copy(&mut source, &mut target)
-        .map(drop)
-        .map_err(refused("copy to", to))
+    io::copy(&mut source, &mut target).map(drop).map_err(refused("copy to", to))
 }
 
 /// Removes a file; one that is not there is no error.
@@ -321,10 +295,7 @@ pub fn status(path: &Path) -> Result<Option<Status>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(status_of(&metadata))),
         Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
             Ok(None)
         }
@@ -335,9 +306,7 @@ pub fn status(path: &Path) -> Result<Option<Status>> {
 fn status_of(metadata: &fs::Metadata) -> Status {
     let kind = metadata.file_type();
     let kind = if kind.is_file() {
-        Kind::File {
-            executable: metadata.mode() & 0o100 != 0,
-        }
+        Kind::File { executable: metadata.mode() & 0o100 != 0 }
     } else if kind.is_dir() {
         Kind::Directory
     } else if kind.is_symlink() {
@@ -365,9 +334,7 @@ pub fn exists(path: &Path) -> bool {
 /// Lists the names in a directory, sorted by their bytes.
 pub fn list(directory: &Path) -> Result<Vec<Vec<u8>>> {
     let read = || -> io::Result<Vec<Vec<u8>>> {
-        fs::read_dir(directory)?
-            .map(|entry| Ok(entry?.file_name().as_bytes().to_vec()))
-            .collect()
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().as_bytes().to_vec())).collect()
     };
     let mut names = read().map_err(refused("list", directory))?;
     names.sort_unstable();
@@ -394,14 +361,8 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
 
 /// Sets access and modification time in whole seconds since 1970, without following a link.
 pub fn set_time(path: &Path, seconds: i64) -> Result<()> {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    let times = Timestamps {
-        last_access: time,
-        last_modification: time,
-    };
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| refused("set the time of", path)(errno.into()))
 }
@@ -463,14 +424,10 @@ pub fn try_lock(path: &Path, mode: LockMode) -> Result<Option<FileLock>> {
 
 fn operations(mode: LockMode) -> (FlockOperation, FlockOperation) {
     match mode {
-        LockMode::Shared => (
-            FlockOperation::LockShared,
-            FlockOperation::NonBlockingLockShared,
-        ),
-        LockMode::Exclusive => (
-            FlockOperation::LockExclusive,
-            FlockOperation::NonBlockingLockExclusive,
-        ),
+        LockMode::Shared => (FlockOperation::LockShared, FlockOperation::NonBlockingLockShared),
+        LockMode::Exclusive => {
+            (FlockOperation::LockExclusive, FlockOperation::NonBlockingLockExclusive)
+        }
     }
 }
 
@@ -514,19 +471,11 @@ pub fn try_lock_name(path: &Path) -> Result<Option<NameLock>> {
 fn named(file: File, path: &Path) -> Result<Option<NameLock>> {
     let metadata = file.metadata().map_err(refused("look at", path))?;
     let same = |status: Status| status.identity == status_of(&metadata).identity;
-    Ok(status(path)?.is_some_and(same).then(|| NameLock {
-        path: path.to_owned(),
-        _file: file,
-    }))
+    Ok(status(path)?.is_some_and(same).then(|| NameLock { path: path.to_owned(), _file: file }))
 }
 
 fn lock_file(path: &Path) -> Result<File> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
     file.map_err(refused("lock", path))
 }
 

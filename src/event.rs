@@ -20,29 +20,15 @@ pub enum Event<'a> {
     /// A download is complete and equals what was promised.
     Fetched { name: &'a str, bytes: u64 },
     /// A request failed in a way that may pass, and is made again after `delay_ms`.
-    Retrying {
-        name: &'a str,
-        attempt: u32,
-        delay_ms: u64,
-        reason: &'a str,
-    },
+    Retrying { name: &'a str, attempt: u32, delay_ms: u64, reason: &'a str },
     /// The toolchain root is being put together from `packages` packages.
     ToolchainStarted { suite: &'a str, packages: usize },
     /// One package of the toolchain was unpacked.
     PackageUnpacked { name: &'a str },
     /// The toolchain root stands in the store.
-    ToolchainReady {
-        suite: &'a str,
-        packages: usize,
-        reused: bool,
-    },
+    ToolchainReady { suite: &'a str, packages: usize, reused: bool },
     /// The lock was settled; `changes` sums up what differs from the one before.
-    Locked {
-        sources: usize,
-        packages: usize,
-        changes: &'a [String],
-        rewritten: bool,
-    },
+    Locked { sources: usize, packages: usize, changes: &'a [String], rewritten: bool },
     /// The build knows its plan.
     BuildPlanned { steps: usize },
     /// A step began to run in the sandbox.
@@ -52,32 +38,13 @@ pub enum Event<'a> {
     /// A step's outputs were taken from the store.
     StepReused { name: &'a str, digest: Digest },
     /// A step ran; `reason` says why it was not reused.
-    StepBuilt {
-        name: &'a str,
-        digest: Digest,
-        duration_ms: u64,
-        reason: &'a str,
-    },
+    StepBuilt { name: &'a str, digest: Digest, duration_ms: u64, reason: &'a str },
     /// All steps stand in the store.
-    Built {
-        name: &'a str,
-        version: &'a str,
-        reused: usize,
-        built: usize,
-        duration_ms: u64,
-    },
+    Built { name: &'a str, version: &'a str, reused: usize, built: usize, duration_ms: u64 },
     /// A layer was taken from the store.
-    LayerReused {
-        name: &'a str,
-        digest: Digest,
-        bytes: u64,
-    },
+    LayerReused { name: &'a str, digest: Digest, bytes: u64 },
     /// A layer was made.
-    LayerMade {
-        name: &'a str,
-        digest: Digest,
-        bytes: u64,
-    },
+    LayerMade { name: &'a str, digest: Digest, bytes: u64 },
     /// The release started from exactly the image's files.
     BootChecked { duration_ms: u64 },
     /// The image file was written.
@@ -89,11 +56,7 @@ pub enum Event<'a> {
         unpacked_bytes: u64,
     },
     /// The image file was there already and is up to date.
-    ImageUpToDate {
-        path: &'a str,
-        image_id: Digest,
-        manifest: Digest,
-    },
+    ImageUpToDate { path: &'a str, image_id: Digest, manifest: Digest },
 }
 
 /// Hears the facts of the flow. Must not block for long.

@@ -73,9 +73,7 @@ impl Failure {
 
 impl<E: Explain> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self {
-            error: Box::new(error),
-        }
+        Self { error: Box::new(error) }
     }
 }
 

@@ -171,16 +171,10 @@ pub fn requirement(data: &[u8]) {
 
 /// A plain tar, as a source and as a part of a system.
 pub fn tar(data: &[u8]) {
-    for (links, special_bits) in [
-        (Links::Inside, SpecialBits::Refused),
-        (Links::Anywhere, SpecialBits::Dropped),
-    ] {
-        let rules = Rules {
-            bytes_max: UNPACKED_BYTES_MAX,
-            links,
-            special_bits,
-            strip: 0,
-        };
+    for (links, special_bits) in
+        [(Links::Inside, SpecialBits::Refused), (Links::Anywhere, SpecialBits::Dropped)]
+    {
+        let rules = Rules { bytes_max: UNPACKED_BYTES_MAX, links, special_bits, strip: 0 };
         below(&|inside| {
             let _ = archive::unpack(data, inside, &rules, &|path| path);
         });

@@ -8,10 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // The sandbox re-executes this binary in a fresh process under this hidden verb.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|verb| verb == "__room")
-    {
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "__room") {
         rebeam::sandbox::enter();
     }
     rebeam::terminal::catch_panics();

@@ -64,10 +64,7 @@ impl RelPath {
 
     /// Returns the last component.
     pub fn name(&self) -> &[u8] {
-        self.0
-            .rsplit(|byte| *byte == b'/')
-            .next()
-            .expect("a path has a component")
+        self.0.rsplit(|byte| *byte == b'/').next().expect("a path has a component")
     }
 
     /// Returns the components from the top.
@@ -213,11 +210,7 @@ impl Tree {
     /// Returns the bytes of all files.
     pub fn bytes(&self) -> u64 {
         let size = |entry: &Entry| {
-            if let Entry::File { size, .. } = entry {
-                *size
-            } else {
-                0
-            }
+            if let Entry::File { size, .. } = entry { *size } else { 0 }
         };
         self.entries.values().map(size).sum()
     }
@@ -267,19 +260,11 @@ pub struct Scan {
 ///
 /// Names in `skip` are left out at the top level (`.git`, for one).
 pub fn scan(root: &Path, skip: &[&str]) -> Result<Scan, TreeError> {
-    let mut scanner = Scanner {
-        root,
-        skip,
-        tree: Tree::default(),
-        nar: Hashing::new(io::sink()),
-    };
+    let mut scanner = Scanner { root, skip, tree: Tree::default(), nar: Hashing::new(io::sink()) };
     scanner.token(b"nix-archive-1");
     scanner.directory(None)?;
     let (_, hash, _) = scanner.nar.finish();
-    Ok(Scan {
-        tree: scanner.tree,
-        hash,
-    })
+    Ok(Scan { tree: scanner.tree, hash })
 }
 
 struct Scanner<'a> {
@@ -298,9 +283,7 @@ impl Scanner<'_> {
     }
 
     fn raw(&mut self, bytes: &[u8]) {
-        self.nar
-            .write_all(bytes)
-            .expect("hashing into a sink cannot fail");
+        self.nar.write_all(bytes).expect("hashing into a sink cannot fail");
     }
 
     fn pad(&mut self, length: u64) {
@@ -333,15 +316,11 @@ impl Scanner<'_> {
 
     fn node(&mut self, path: RelPath) -> Result<(), TreeError> {
         if self.tree.len() >= TREE_ENTRIES_MAX {
-            return Err(TreeError::TooMany {
-                path: self.root.to_owned(),
-                limit: TREE_ENTRIES_MAX,
-            });
+            return Err(TreeError::TooMany { path: self.root.to_owned(), limit: TREE_ENTRIES_MAX });
         }
         let on_disk = path.under(self.root);
-        let status = disk::status(&on_disk)?.ok_or_else(|| TreeError::Changed {
-            path: on_disk.clone(),
-        })?;
+        let status =
+            disk::status(&on_disk)?.ok_or_else(|| TreeError::Changed { path: on_disk.clone() })?;
         match status.kind {
             Kind::Directory => {
                 self.tree.entries.insert(path.clone(), Entry::Directory);
@@ -357,14 +336,9 @@ impl Scanner<'_> {
             }
             Kind::File { executable } => {
                 let digest = self.file(&on_disk, executable, status.size)?;
-                self.tree.entries.insert(
-                    path,
-                    Entry::File {
-                        executable,
-                        size: status.size,
-                        digest,
-                    },
-                );
+                self.tree
+                    .entries
+                    .insert(path, Entry::File { executable, size: status.size, digest });
                 Ok(())
             }
             Kind::Special => Err(TreeError::Special { path: on_disk }),
@@ -373,11 +347,9 @@ impl Scanner<'_> {
 
     fn file(&mut self, on_disk: &Path, executable: bool, size: u64) -> Result<Digest, TreeError> {
         if size > FILE_BYTES_MAX {
-            return Err(DiskError::TooLarge {
-                path: on_disk.to_owned(),
-                limit: FILE_BYTES_MAX,
-            }
-            .into());
+            return Err(
+                DiskError::TooLarge { path: on_disk.to_owned(), limit: FILE_BYTES_MAX }.into()
+            );
         }
         for token in [&b"("[..], b"type", b"regular"] {
             self.token(token);
@@ -393,9 +365,7 @@ impl Scanner<'_> {
         io::copy(&mut file, &mut contents).map_err(disk::refused("read", on_disk))?;
         let (_, digest, bytes) = contents.finish();
         if bytes != size {
-            return Err(TreeError::Changed {
-                path: on_disk.to_owned(),
-            });
+            return Err(TreeError::Changed { path: on_disk.to_owned() });
         }
         self.pad(size);
         self.token(b")");
@@ -450,9 +420,7 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_tree_are_refused() {
-        for path in [
-            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0b",
-        ] {
+        for path in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\0b"] {
             assert!(RelPath::new(path).is_err(), "{path:?}");
         }
         assert!(RelPath::new("a/b..c/.d").is_ok());
@@ -460,9 +428,8 @@ mod tests {
 
     #[test]
     fn a_directory_sorts_right_before_its_entries() {
-        let mut paths: Vec<_> = ["a-b", "a/c", "a", "a.b"]
-            .map(|path| RelPath::new(path).unwrap())
-            .into();
+        let mut paths: Vec<_> =
+            ["a-b", "a/c", "a", "a.b"].map(|path| RelPath::new(path).unwrap()).into();
         paths.sort();
         let sorted: Vec<_> = paths.iter().map(ToString::to_string).collect();
         assert_eq!(sorted, ["a", "a/c", "a-b", "a.b"]);

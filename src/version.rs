@@ -34,11 +34,7 @@ impl Version {
     }
 
     fn release(numbers: [u64; 3]) -> Self {
-        Self {
-            numbers,
-            pre: Vec::new(),
-            build: String::new(),
-        }
+        Self { numbers, pre: Vec::new(), build: String::new() }
     }
 }
 
@@ -63,11 +59,7 @@ fn parse_partial(text: &str) -> Option<(Version, usize)> {
         Some(pre) => pre.split('.').map(identifier).collect::<Option<Vec<_>>>()?,
         None => Vec::new(),
     };
-    let version = Version {
-        numbers: parts,
-        pre,
-        build: build.to_owned(),
-    };
+    let version = Version { numbers: parts, pre, build: build.to_owned() };
     Some((version, given))
 }
 
@@ -93,10 +85,7 @@ impl Ord for Version {
             (false, false) => self.pre.cmp(&other.pre),
         };
         // Build metadata comes last so that the order agrees with equality.
-        self.numbers
-            .cmp(&other.numbers)
-            .then(pre)
-            .then_with(|| self.build.cmp(&other.build))
+        self.numbers.cmp(&other.numbers).then(pre).then_with(|| self.build.cmp(&other.build))
     }
 }
 
@@ -182,9 +171,7 @@ impl Requirement {
 
     /// Tells whether a version lies in the range, before a release or not.
     pub fn holds(&self, version: &Version) -> bool {
-        self.any
-            .iter()
-            .any(|all| all.iter().all(|bound| bound.holds(version)))
+        self.any.iter().any(|all| all.iter().all(|bound| bound.holds(version)))
     }
 }
 
@@ -207,14 +194,8 @@ fn bounds(text: &str, all: &mut Vec<Bound>) -> Option<()> {
             3 => [major, minor.checked_add(1)?, 0],
             _ => [major.checked_add(1)?, 0, 0],
         };
-        all.push(Bound {
-            operator: Operator::AtLeast,
-            version,
-        });
-        all.push(Bound {
-            operator: Operator::WellBelow,
-            version: Version::release(upper),
-        });
+        all.push(Bound { operator: Operator::AtLeast, version });
+        all.push(Bound { operator: Operator::WellBelow, version: Version::release(upper) });
         return Some(());
     }
     let (rest, operator) = OPERATORS
@@ -229,10 +210,7 @@ impl Bound {
     fn holds(&self, version: &Version) -> bool {
         let build = (self.version.build.is_empty() || version.build.is_empty())
             || self.version.build == version.build;
-        let plain = |version: &Version| Version {
-            build: String::new(),
-            ..version.clone()
-        };
+        let plain = |version: &Version| Version { build: String::new(), ..version.clone() };
         let order = plain(version).cmp(&plain(&self.version));
         match self.operator {
             Operator::Equal => order.is_eq() && build,
@@ -253,9 +231,7 @@ mod tests {
     use super::*;
 
     fn matches(requirement: &str, version: &str) -> bool {
-        Requirement::parse(requirement)
-            .unwrap()
-            .matches(&Version::parse(version).unwrap())
+        Requirement::parse(requirement).unwrap().matches(&Version::parse(version).unwrap())
     }
 
     #[test]
@@ -274,10 +250,7 @@ mod tests {
             "1.10.0",
             "2.0.0",
         ];
-        let versions: Vec<_> = sorted
-            .iter()
-            .map(|text| Version::parse(text).unwrap())
-            .collect();
+        let versions: Vec<_> = sorted.iter().map(|text| Version::parse(text).unwrap()).collect();
         assert!(versions.is_sorted());
         for (text, version) in sorted.iter().zip(&versions) {
             assert_eq!(version.to_string(), *text);

@@ -39,9 +39,7 @@ impl World {
     /// Makes the image; `None` where no static busybox is installed.
     fn new() -> Option<Self> {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(Path::new);
-        let busybox = busybox
-            .into_iter()
-            .find(|path| path.exists() && is_static(path));
+        let busybox = busybox.into_iter().find(|path| path.exists() && is_static(path));
         let Some(busybox) = busybox else {
             missing("busybox-static");
             return None;
@@ -63,21 +61,12 @@ impl World {
         put(made.join("releases/start_erl.data"), b"13.0 1.0.0", 0o644);
         put(made.join("releases/1.0.0/fake.rel"), rel.as_bytes(), 0o644);
         put(made.join("releases/1.0.0/start.boot"), b"boot", 0o644);
-        let long = format!(
-            "lib/app-1.0.0/priv/{}/{}",
-            "d".repeat(180),
-            "größe".repeat(10)
-        );
+        let long = format!("lib/app-1.0.0/priv/{}/{}", "d".repeat(180), "größe".repeat(10));
         put(made.join(long), b"a long name", 0o644);
         let image = assemble(&root, &made, &toolchain);
         let archive = root.join("image.tar");
         image::write_archive(&image, NAME, TAG, &archive).unwrap();
-        Some(Self {
-            _directory: directory,
-            root,
-            archive,
-            image,
-        })
+        Some(Self { _directory: directory, root, archive, image })
     }
 
     /// Makes an empty directory for a consumer's store.
@@ -110,19 +99,9 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
 fn manifest() -> Manifest {
     let say = "echo the image has started as $(id -u) in $(pwd)".to_owned();
     Manifest {
-        project: Project {
-            name: "fake".into(),
-            version: TAG.into(),
-        },
-        toolchain: ToolchainWish {
-            otp: "25".into(),
-            packages: vec![],
-        },
-        build: Build {
-            tool: Tool::Rebar3,
-            profile: "prod".into(),
-            env: BTreeMap::new(),
-        },
+        project: Project { name: "fake".into(), version: TAG.into() },
+        toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
         deps: BTreeMap::new(),
         release: ReleaseWish::default(),
         image: ImageWish {
@@ -203,17 +182,10 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(find(program).unwrap())
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = Command::new(find(program).unwrap()).args(arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{program} {arguments:?}: {}\n{said}{errors}",
-        output.status
-    );
+    assert!(output.status.success(), "{program} {arguments:?}: {}\n{said}{errors}", output.status);
     said
 }
 
@@ -234,11 +206,7 @@ impl Daemon {
         let begun = Instant::now();
         while !ready() {
             let waited = begun.elapsed() < Duration::from_secs(60);
-            assert!(
-                waited,
-                "{program} did not start:\n{}",
-                fs::read_to_string(log).unwrap()
-            );
+            assert!(waited, "{program} did not start:\n{}", fs::read_to_string(log).unwrap());
             std::thread::sleep(Duration::from_millis(100));
         }
         daemon
@@ -266,9 +234,7 @@ fn docker_loads_and_runs_the_image() {
     let host = format!("unix://{}", text(&at.join("s")));
     let ready = || {
         let mut ping = Command::new(find("docker").unwrap());
-        ping.args(["-H", &host, "info"])
-            .output()
-            .is_ok_and(|output| output.status.success())
+        ping.args(["-H", &host, "info"]).output().is_ok_and(|output| output.status.success())
     };
     let arguments = [
         "--data-root",
@@ -287,23 +253,11 @@ fn docker_loads_and_runs_the_image() {
     let _daemon = Daemon::start("dockerd", &arguments, &at.join("log"), ready);
     run("docker", &["-H", &host, "load", "-i", text(&world.archive)]);
     let reference = format!("{NAME}:{TAG}");
-    let id = run(
-        "docker",
-        &["-H", &host, "image", "inspect", "-f", "{{.Id}}", &reference],
-    );
+    let id = run("docker", &["-H", &host, "image", "inspect", "-f", "{{.Id}}", &reference]);
     assert_eq!(id.trim(), world.image.image_id().to_string());
     let said = run(
         "docker",
-        &[
-            "-H",
-            &host,
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--read-only",
-            &reference,
-        ],
+        &["-H", &host, "run", "--rm", "--network", "none", "--read-only", &reference],
     );
     assert_eq!(said.trim(), SAYS);
 }
@@ -316,32 +270,15 @@ fn podman_loads_the_image_under_its_name() {
     let at = world.store("podman");
     let (root, runroot) = (at.join("root"), at.join("run"));
     let podman = |arguments: &[&str]| {
-        let own = [
-            "--root",
-            text(&root),
-            "--runroot",
-            text(&runroot),
-            "--storage-driver",
-            "vfs",
-        ];
+        let own = ["--root", text(&root), "--runroot", text(&runroot), "--storage-driver", "vfs"];
         run(
             "podman",
-            &[
-                &own[..],
-                &["--cgroup-manager", "cgroupfs", "--events-backend", "file"],
-                arguments,
-            ]
-            .concat(),
+            &[&own[..], &["--cgroup-manager", "cgroupfs", "--events-backend", "file"], arguments]
+                .concat(),
         )
     };
     podman(&["load", "-i", text(&world.archive)]);
-    let id = podman(&[
-        "image",
-        "inspect",
-        "-f",
-        "{{.Id}}",
-        &format!("docker.io/{NAME}:{TAG}"),
-    ]);
+    let id = podman(&["image", "inspect", "-f", "{{.Id}}", &format!("docker.io/{NAME}:{TAG}")]);
     assert_eq!(id.trim(), world.image.image_id().hex());
 }
 
@@ -353,33 +290,14 @@ fn containerd_imports_the_image_with_its_manifest() {
     let at = world.store("containerd");
     let (root, state, socket) = (at.join("root"), at.join("state"), at.join("s"));
     let ready = || socket.exists();
-    let arguments = [
-        "--root",
-        text(&root),
-        "--state",
-        text(&state),
-        "--address",
-        text(&socket),
-    ];
+    let arguments = ["--root", text(&root), "--state", text(&state), "--address", text(&socket)];
     let _daemon = Daemon::start("containerd", &arguments, &at.join("log"), ready);
     // The overlay snapshotter wants a file system that takes overlays; the native one takes any.
     let ctr = |arguments: &[&str]| run("ctr", &[&["--address", text(&socket)], arguments].concat());
-    ctr(&[
-        "images",
-        "import",
-        "--snapshotter",
-        "native",
-        text(&world.archive),
-    ]);
+    ctr(&["images", "import", "--snapshotter", "native", text(&world.archive)]);
     let listed = ctr(&["images", "ls"]);
-    assert!(
-        listed.contains(&format!("docker.io/{NAME}:{TAG}")),
-        "{listed}"
-    );
-    assert!(
-        listed.contains(&world.image.manifest_digest().to_string()),
-        "{listed}"
-    );
+    assert!(listed.contains(&format!("docker.io/{NAME}:{TAG}")), "{listed}");
+    assert!(listed.contains(&world.image.manifest_digest().to_string()), "{listed}");
 }
 
 #[test]
@@ -389,28 +307,12 @@ fn skopeo_reads_both_halves_of_the_file() {
     };
     let at = world.store("skopeo");
     let policy = at.join("policy.json");
-    fs::write(
-        &policy,
-        r#"{"default":[{"type":"insecureAcceptAnything"}]}"#,
-    )
-    .unwrap();
+    fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
     for transport in ["docker-archive", "oci-archive"] {
         let from = format!("{transport}:{}", text(&world.archive));
         let to = at.join(transport);
-        run(
-            "skopeo",
-            &[
-                "--policy",
-                text(&policy),
-                "copy",
-                &from,
-                &format!("dir:{}", text(&to)),
-            ],
-        );
-        assert!(
-            to.join(world.image.image_id().hex()).exists(),
-            "{transport}"
-        );
+        run("skopeo", &["--policy", text(&policy), "copy", &from, &format!("dir:{}", text(&to))]);
+        assert!(to.join(world.image.image_id().hex()).exists(), "{transport}");
     }
 }
 
@@ -428,10 +330,7 @@ fn umoci_unpacks_the_very_files() {
         "0" => &[],
         _ => &["--rootless"],
     };
-    run(
-        "umoci",
-        &[&["unpack"], rootless, &["--image", &image, text(&bundle)]].concat(),
-    );
+    run("umoci", &[&["unpack"], rootless, &["--image", &image, text(&bundle)]].concat());
     let root = bundle.join("rootfs");
     let lock = fs::read_to_string(root.join(release::LOCK_PATH)).unwrap();
     assert_eq!(lock, "version = 1\n");

@@ -27,10 +27,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
 
 /// What a user runs: a room's tests may look anywhere.
 fn product() -> Vec<PathBuf> {
-    let is_test = |file: &PathBuf| {
-        file.iter()
-            .any(|part| part == "tests" || part == "tests.rs")
-    };
+    let is_test = |file: &PathBuf| file.iter().any(|part| part == "tests" || part == "tests.rs");
     let mut files = sources(Path::new("src"));
     files.retain(|file| !is_test(file));
     files
@@ -39,13 +36,7 @@ fn product() -> Vec<PathBuf> {
 /// The room that a file of `src` belongs to.
 fn room_of(file: &Path) -> String {
     let inside = file.strip_prefix("src").unwrap();
-    let first = inside
-        .components()
-        .next()
-        .unwrap()
-        .as_os_str()
-        .to_string_lossy()
-        .into_owned();
+    let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -66,37 +57,23 @@ fn every_room_imports_only_from_rooms_above_it() {
         let text = fs::read_to_string(&file).unwrap();
         for (number, line) in without_tests(&text).lines().enumerate() {
             for piece in line.split("crate::").skip(1) {
-                let name: String = piece
-                    .chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect();
+                let name: String =
+                    piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 if place(&name).is_some_and(|other| other > own) {
                     breaches.push(format!("{}:{}: {name}", file.display(), number + 1));
                 }
             }
         }
     }
-    assert!(
-        breaches.is_empty(),
-        "imports against the floor plan:\n{}",
-        breaches.join("\n")
-    );
+    assert!(breaches.is_empty(), "imports against the floor plan:\n{}", breaches.join("\n"));
 }
 
 #[test]
 fn no_room_reaches_over_its_own_wall() {
     for file in product() {
         let text = fs::read_to_string(&file).unwrap();
-        assert!(
-            !without_tests(&text).contains("super::super"),
-            "{}",
-            file.display()
-        );
-        assert!(
-            !without_tests(&text).contains("use super::*"),
-            "{}",
-            file.display()
-        );
+        assert!(!without_tests(&text).contains("super::super"), "{}", file.display());
+        assert!(!without_tests(&text).contains("use super::*"), "{}", file.display());
     }
 }
 
@@ -109,25 +86,14 @@ fn only_the_disk_room_opens_files() {
             (line.contains("std::fs::") || line.contains("use std::fs"))
                 && !line.contains("std::fs::File")
         });
-        assert!(
-            allowed || !opens,
-            "{} opens files past `disk`",
-            file.display()
-        );
+        assert!(allowed || !opens, "{} opens files past `disk`", file.display());
     }
 }
 
 #[test]
 fn nothing_is_left_to_fix_me() {
     let mark = ["FIX", "ME"].concat();
-    for file in sources(Path::new("src"))
-        .into_iter()
-        .chain(sources(Path::new("tests")))
-    {
-        assert!(
-            !fs::read_to_string(&file).unwrap().contains(&mark),
-            "{}",
-            file.display()
-        );
+    for file in sources(Path::new("src")).into_iter().chain(sources(Path::new("tests"))) {
+        assert!(!fs::read_to_string(&file).unwrap().contains(&mark), "{}", file.display());
     }
 }

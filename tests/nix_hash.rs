@@ -23,17 +23,12 @@ enum Made {
 fn nix_hash(path: &Path) -> Option<String> {
     let mut nix = Command::new("nix-hash");
     // Plain hashing asks no store and no daemon, but reads its settings from below a home.
-    nix.env("HOME", path.parent().unwrap())
-        .args(["--type", "sha256"])
-        .arg(path);
+    nix.env("HOME", path.parent().unwrap()).args(["--type", "sha256"]).arg(path);
     let output = match nix.output() {
         Ok(output) => output,
         Err(error) => {
             let required = env::var("REBEAM_NIX").is_ok_and(|value| value == "required");
-            assert!(
-                !required,
-                "REBEAM_NIX=required, and `nix-hash` does not run: {error}"
-            );
+            assert!(!required, "REBEAM_NIX=required, and `nix-hash` does not run: {error}");
             println!("skipped: no `nix-hash` here (package nix-bin)");
             return None;
         }

@@ -41,16 +41,9 @@ impl Build {
             (_, true) => Freshness::Frozen,
             _ => Freshness::Renewed,
         };
-        let options = BuildOptions {
-            freshness,
-            output: self.output,
-            boot_check: !self.no_boot_check,
-        };
-        let reasons = if self.why {
-            Reasons::Told
-        } else {
-            Reasons::Summed
-        };
+        let options =
+            BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
+        let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let packed = common.with_desk(reasons, |desk| pipeline::build(desk, &options))?;
         if common.mode() != Mode::Json {
             terminal::data(&packed.path.display().to_string());

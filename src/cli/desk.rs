@@ -40,29 +40,17 @@ impl Explain for DeskError {
 impl Common {
     /// Opens the store where the options, the environment or the user's cache directory say.
     pub(super) fn open_store(&self, screen: &Screen) -> Result<Store, Failure> {
-        let place = self
-            .store
-            .clone()
-            .or_else(default_store)
-            .ok_or(DeskError::NoHome)?;
+        let place = self.store.clone().or_else(default_store).ok_or(DeskError::NoHome)?;
         Ok(Store::open_observed(&place, screen)?)
     }
 
     pub(super) fn screen(&self, reasons: Reasons) -> Screen {
-        let output = if self.verbose {
-            StepOutput::Shown
-        } else {
-            StepOutput::Logged
-        };
+        let output = if self.verbose { StepOutput::Shown } else { StepOutput::Logged };
         Screen::new(self.mode(), output, reasons)
     }
 
     pub(super) fn network(&self) -> Network {
-        if self.offline {
-            Network::Offline
-        } else {
-            Network::Open
-        }
+        if self.offline { Network::Offline } else { Network::Open }
     }
 
     pub(super) fn jobs(&self) -> usize {
@@ -100,25 +88,15 @@ impl Common {
 }
 
 fn default_store() -> Option<PathBuf> {
-    let set = |name: &str| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-    Some(
-        cache
-            .or_else(|| Some(set("HOME")?.join(".cache")))?
-            .join("rebeam"),
-    )
+    Some(cache.or_else(|| Some(set("HOME")?.join(".cache")))?.join("rebeam"))
 }
 
 fn epoch() -> Result<Option<i64>, DeskError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| DeskError::BadEpoch { text }),
+        Ok(text) => text.parse().map(Some).map_err(|_| DeskError::BadEpoch { text }),
         Err(_) => Ok(None),
     }
 }

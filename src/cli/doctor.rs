@@ -30,10 +30,6 @@ impl Doctor {
                 terminal::data(&format!("     mend it: {remedy}"));
             }
         }
-        Ok(if findings.iter().all(|finding| finding.ok) {
-            0
-        } else {
-            3
-        })
+        Ok(if findings.iter().all(|finding| finding.ok) { 0 } else { 3 })
     }
 }

@@ -59,10 +59,7 @@ fn inspect(common: &Common, file: &Path) -> Result<u8, Failure> {
         Some(text) => Some(Lock::parse(text, Path::new("the lock inside the image"))?),
         None => None,
     };
-    let sources = lock
-        .iter()
-        .flat_map(|lock| &lock.sources)
-        .collect::<Vec<_>>();
+    let sources = lock.iter().flat_map(|lock| &lock.sources).collect::<Vec<_>>();
     match common.mode() {
         Mode::Json => terminal::data(&as_json(&inspected, &sources).to_string()),
         _ => terminal::data(&as_text(&inspected, &sources)),
@@ -74,12 +71,9 @@ fn inspect(common: &Common, file: &Path) -> Result<u8, Failure> {
 fn origin(pin: &Pin) -> (String, String) {
     match pin {
         Pin::Git { url, commit, .. } => (url.clone(), commit.clone()),
-        Pin::Hex {
-            repository,
-            package,
-            version,
-            ..
-        } => (format!("{repository}/{package}"), version.clone()),
+        Pin::Hex { repository, package, version, .. } => {
+            (format!("{repository}/{package}"), version.clone())
+        }
         Pin::Url { url, sha256, .. } => (url.clone(), sha256.hex()),
         Pin::Path { path } => (path.clone(), String::new()),
     }
@@ -108,9 +102,7 @@ fn as_json(image: &Inspected, sources: &[&Source]) -> Value {
 
 fn as_text(image: &Inspected, sources: &[&Source]) -> String {
     let field = |name: &str, value: &str| format!("{name:<12} {value}");
-    let manifest = image
-        .manifest_digest
-        .map_or_else(|| "none".into(), |digest| digest.to_string());
+    let manifest = image.manifest_digest.map_or_else(|| "none".into(), |digest| digest.to_string());
     let mut lines = vec![
         field("image", &image.names.join(", ")),
         field("id", &image.image_id.to_string()),
@@ -119,13 +111,7 @@ fn as_text(image: &Inspected, sources: &[&Source]) -> String {
         field("platform", &format!("linux/{}", image.architecture)),
         field(
             "entry point",
-            &image
-                .entrypoint
-                .iter()
-                .chain(&image.cmd)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(" "),
+            &image.entrypoint.iter().chain(&image.cmd).cloned().collect::<Vec<_>>().join(" "),
         ),
         field("user", &image.user),
         field("ports", &image.ports.join(" ")),
@@ -134,33 +120,16 @@ fn as_text(image: &Inspected, sources: &[&Source]) -> String {
         lines.push(field("made", provenance.trim()));
     }
     let layers = image.layers.iter().map(|layer| {
-        let sizes = [
-            terminal::bytes(layer.bytes),
-            terminal::bytes(layer.tar_bytes),
-        ];
-        vec![
-            layer.made_by.clone(),
-            sizes[0].clone(),
-            sizes[1].clone(),
-            layer.diff_id.to_string(),
-        ]
+        let sizes = [terminal::bytes(layer.bytes), terminal::bytes(layer.tar_bytes)];
+        vec![layer.made_by.clone(), sizes[0].clone(), sizes[1].clone(), layer.diff_id.to_string()]
     });
     lines.push(format!(
         "\n{}",
-        terminal::table(&with_head(
-            ["layer", "packed", "unpacked", "diff id"],
-            layers
-        ))
+        terminal::table(&with_head(["layer", "packed", "unpacked", "diff id"], layers))
     ));
     let rows = sources.iter().map(|source| {
         let (url, version) = origin(&source.pin);
-        vec![
-            source.app.clone(),
-            source.role.name().to_owned(),
-            version,
-            source.wanted.clone(),
-            url,
-        ]
+        vec![source.app.clone(), source.role.name().to_owned(), version, source.wanted.clone(), url]
     });
     if !sources.is_empty() {
         let head = ["app", "role", "commit or version", "wanted", "from"];
@@ -173,8 +142,5 @@ fn with_head<const N: usize>(
     head: [&str; N],
     rows: impl Iterator<Item = Vec<String>>,
 ) -> Vec<Vec<String>> {
-    [head.map(str::to_owned).to_vec()]
-        .into_iter()
-        .chain(rows)
-        .collect()
+    [head.map(str::to_owned).to_vec()].into_iter().chain(rows).collect()
 }

@@ -25,12 +25,7 @@ use crate::terminal::{self, Mode};
 
 /// Lock, build and pack an Erlang project into a small, reproducible image
 #[derive(Debug, Parser)]
-#[command(
-    name = "rebeam",
-    version,
-    max_term_width = 100,
-    arg_required_else_help = true
-)]
+#[command(name = "rebeam", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "\
 Start in a project:
   rebeam init     look at it and write rebeam.toml

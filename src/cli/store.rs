@@ -43,11 +43,7 @@ impl Store {
         let store = common.open_store(&screen)?;
         match self.verb {
             Verb::Path => terminal::data(&store.root().display().to_string()),
-            Verb::Gc {
-                size_limit,
-                older_than,
-                dry_run,
-            } => {
+            Verb::Gc { size_limit, older_than, dry_run } => {
                 let report = store.gc(GcOptions {
                     bytes_max: size_limit,
                     older_than_days: older_than,

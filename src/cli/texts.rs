@@ -58,9 +58,7 @@ fn write(directory: &Path, command: &Command, name: &str) -> Result<(), Failure>
 
 fn page(command: &Command, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
-    Page::new(command.clone())
-        .render(&mut text)
-        .map_err(refused("write", path))?;
+    Page::new(command.clone()).render(&mut text).map_err(refused("write", path))?;
     Ok(text)
 }
 

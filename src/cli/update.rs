@@ -19,15 +19,10 @@ pub(super) struct Update {
 
 impl Update {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let mut which = if self.names.is_empty() {
-            Which::everything()
-        } else {
-            Which::named(&self.names)
-        };
+        let mut which =
+            if self.names.is_empty() { Which::everything() } else { Which::named(&self.names) };
         which.expired_index = self.expired_index;
-        common.with_desk(Reasons::Summed, |desk| {
-            pipeline::lock(desk, &which).map(drop)
-        })?;
+        common.with_desk(Reasons::Summed, |desk| pipeline::lock(desk, &which).map(drop))?;
         Ok(0)
     }
 }

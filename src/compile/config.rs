@@ -53,10 +53,7 @@ pub fn read_config(app: &str, directory: &Path) -> Result<Vec<Term>, CompileErro
         return Ok(Vec::new());
     }
     let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
-    terms::parse_all(&text).map_err(|source| CompileError::Config {
-        app: app.into(),
-        source,
-    })
+    terms::parse_all(&text).map_err(|source| CompileError::Config { app: app.into(), source })
 }
 
 /// Evaluates the configuration script of the application whose source is `tree`.

@@ -37,19 +37,14 @@ pub(super) fn keep(
     let place = place(store);
     disk::remove_tree(&place)?;
     disk::create_dir(&place)?;
-    let read_only = room
-        .mounts
-        .iter()
-        .filter(|mount| mount.access == Access::ReadOnly);
+    let read_only = room.mounts.iter().filter(|mount| mount.access == Access::ReadOnly);
     let kept = Kept {
         step: step.to_owned(),
         root: room.root.clone(),
         env: room.env.clone(),
         cwd: room.cwd.clone(),
         level: room.level.name().to_owned(),
-        read_only: read_only
-            .map(|mount| (mount.inside.clone(), mount.host.clone()))
-            .collect(),
+        read_only: read_only.map(|mount| (mount.inside.clone(), mount.host.clone())).collect(),
     };
     disk::rename(&scratch.path().join("build"), &place.join("build"))?;
     let text = serde_json::to_vec_pretty(&kept).expect("a room is plain data");
@@ -59,9 +54,7 @@ pub(super) fn keep(
 /// Returns the room of the step that failed last, without a command.
 pub fn failed_room(store: &Store) -> Result<Room, CompileError> {
     let place = place(store);
-    let none = || CompileError::NothingFailed {
-        store: store.root().to_owned(),
-    };
+    let none = || CompileError::NothingFailed { store: store.root().to_owned() };
     let path = place.join("room.json");
     if !disk::exists(&path) {
         return Err(none());
@@ -72,27 +65,13 @@ pub fn failed_room(store: &Store) -> Result<Room, CompileError> {
 /// Reads the room as it was written; `None` where the text is not one of ours.
 pub(crate) fn read_room(text: &[u8], place: &Path) -> Option<Room> {
     let kept: Kept = serde_json::from_slice(text).ok()?;
-    let mount = |(inside, host)| Mount {
-        host,
-        inside,
-        access: Access::ReadOnly,
-    };
-    let work = Mount {
-        host: place.join("build"),
-        inside: "/build".into(),
-        access: Access::ReadWrite,
-    };
-    let mounts = [work]
-        .into_iter()
-        .chain(kept.read_only.into_iter().map(mount))
-        .collect();
+    let mount = |(inside, host)| Mount { host, inside, access: Access::ReadOnly };
+    let work =
+        Mount { host: place.join("build"), inside: "/build".into(), access: Access::ReadWrite };
+    let mounts = [work].into_iter().chain(kept.read_only.into_iter().map(mount)).collect();
     let level = Level::from_name(&kept.level)?;
     let room = room(&kept.root, mounts, vec![], level);
-    Some(Room {
-        env: kept.env,
-        cwd: kept.cwd,
-        ..room
-    })
+    Some(Room { env: kept.env, cwd: kept.cwd, ..room })
 }
 
 /// Returns a room like a step's for a person's command.

@@ -121,11 +121,7 @@ pub enum CompileError {
 }
 
 fn indent(lines: &[String]) -> String {
-    lines
-        .iter()
-        .map(|line| format!("  | {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for CompileError {

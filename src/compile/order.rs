@@ -39,11 +39,7 @@ mod tests {
     use crate::compile::{Input, StepKind};
 
     fn step(source: &[u8], needs: &[usize]) -> Step {
-        let input = |content| Input {
-            at: "/build".into(),
-            content,
-            label: String::new(),
-        };
+        let input = |content| Input { at: "/build".into(), content, label: String::new() };
         let outputs = needs.iter().map(|need| input(Content::Output(*need)));
         Step {
             name: String::new(),

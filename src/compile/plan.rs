@@ -36,26 +36,15 @@ pub struct Plan {
 
 /// Plans the build of a project.
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
-    let mut planner = Planner {
-        project,
-        steps: vec![rebar::tool()],
-        places: BTreeMap::new(),
-    };
+    let mut planner = Planner { project, steps: vec![rebar::tool()], places: BTreeMap::new() };
     for role in [Role::Plugin, Role::Dep] {
-        for source in project
-            .lock
-            .sources
-            .iter()
-            .filter(|source| source.role == role)
-        {
+        for source in project.lock.sources.iter().filter(|source| source.role == role) {
             planner.visit(source, &mut Vec::new())?;
         }
     }
     let release = planner.release();
     planner.steps.push(release);
-    Ok(Plan {
-        steps: planner.steps,
-    })
+    Ok(Plan { steps: planner.steps })
 }
 
 /// Where the build tool's own step stands in every plan.
@@ -69,26 +58,17 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
-        self.project
-            .lock
-            .sources
-            .iter()
-            .find(|source| source.role == role && source.app == app)
+        self.project.lock.sources.iter().find(|source| source.role == role && source.app == app)
     }
 
     /// Plans a source after everything that it needs.
     fn visit(&mut self, source: &'a Source, way: &mut Vec<&'a str>) -> Result<(), CompileError> {
-        if self
-            .places
-            .contains_key(&(source.role, source.app.as_str()))
-        {
+        if self.places.contains_key(&(source.role, source.app.as_str())) {
             return Ok(());
         }
         if way.contains(&source.app.as_str()) {
             let names = way.iter().copied().chain([source.app.as_str()]);
-            return Err(CompileError::Cycle {
-                names: names.map(str::to_owned).collect(),
-            });
+            return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
         }
         way.push(&source.app);
         for dep in &source.deps {
@@ -98,8 +78,7 @@ impl<'a> Planner<'a> {
         }
         way.pop();
         let step = self.step(source)?;
-        self.places
-            .insert((source.role, &source.app), self.steps.len());
+        self.places.insert((source.role, &source.app), self.steps.len());
         self.steps.push(step);
         Ok(())
     }
@@ -141,13 +120,8 @@ impl<'a> Planner<'a> {
     }
 
     fn step(&self, source: &'a Source) -> Result<Step, CompileError> {
-        let digest = source
-            .pin
-            .tree()
-            .or_else(|| self.project.unpinned.get(&source.app).copied());
-        let digest = digest.ok_or_else(|| CompileError::NoSource {
-            app: source.app.clone(),
-        })?;
+        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
+        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
         let mut inputs = vec![Input {
             at: format!("/build/{}", place(source)),
             content: Content::Source(digest),
@@ -155,16 +129,12 @@ impl<'a> Planner<'a> {
         }];
         let deps = self.closure(source.role, source.deps.iter().map(String::as_str));
         inputs.extend(self.outputs(source.role, &deps));
-        let plugins = if source.role == Role::Dep {
-            self.plugins(&source.app)
-        } else {
-            BTreeSet::new()
-        };
+        let plugins =
+            if source.role == Role::Dep { self.plugins(&source.app) } else { BTreeSet::new() };
         let config = self.config_for(source, &deps, &plugins);
-        inputs.extend(self.outputs(
-            Role::Plugin,
-            &self.closure(Role::Plugin, plugins.iter().copied()),
-        ));
+        inputs.extend(
+            self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
+        );
         inputs.push(rebar::tool_input(TOOL));
         let manifest = self.project.manifest;
         let wish = manifest.deps.get(&source.app);
@@ -172,11 +142,7 @@ impl<'a> Planner<'a> {
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
         Ok(Step {
             name: source.app.clone(),
-            kind: if source.role == Role::Plugin {
-                StepKind::Plugin
-            } else {
-                StepKind::Dep
-            },
+            kind: if source.role == Role::Plugin { StepKind::Plugin } else { StepKind::Dep },
             inputs,
             files: BTreeMap::from([("rebar.config".into(), config)]),
             patches: self.patches(source)?,
@@ -202,11 +168,7 @@ impl<'a> Planner<'a> {
         }
         let mut all: Vec<&str> = deps.iter().copied().collect();
         all.push(&source.app);
-        needs.extend(deps.iter().map(|dep| Needs {
-            app: dep,
-            plugins: vec![],
-            deps: vec![],
-        }));
+        needs.extend(deps.iter().map(|dep| Needs { app: dep, plugins: vec![], deps: vec![] }));
         needs.push(Needs {
             app: &source.app,
             plugins: plugins.iter().copied().collect(),
@@ -221,36 +183,20 @@ impl<'a> Planner<'a> {
         let need = |app: &&'a str| {
             let mut deps = self.closure(Role::Plugin, [*app]);
             deps.remove(app);
-            let deps = if plugins.contains(app) {
-                deps.into_iter().collect()
-            } else {
-                vec![]
-            };
-            Needs {
-                app,
-                plugins: vec![],
-                deps,
-            }
+            let deps = if plugins.contains(app) { deps.into_iter().collect() } else { vec![] };
+            Needs { app, plugins: vec![], deps }
         };
         all.iter().map(need).collect()
     }
 
     fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
-        let patches = self
-            .project
-            .manifest
-            .deps
-            .get(&source.app)
-            .map(|wish| wish.patches.as_slice());
+        let patches =
+            self.project.manifest.deps.get(&source.app).map(|wish| wish.patches.as_slice());
         let read = |patch: &crate::manifest::Patch| {
             let bytes = self.project.patches.get(&patch.file);
-            bytes
-                .filter(|bytes| Digest::of(bytes) == patch.sha256)
-                .cloned()
-                .ok_or_else(|| CompileError::PatchChanged {
-                    app: source.app.clone(),
-                    file: patch.file.clone(),
-                })
+            bytes.filter(|bytes| Digest::of(bytes) == patch.sha256).cloned().ok_or_else(|| {
+                CompileError::PatchChanged { app: source.app.clone(), file: patch.file.clone() }
+            })
         };
         patches.unwrap_or_default().iter().map(read).collect()
     }
@@ -260,33 +206,19 @@ impl<'a> Planner<'a> {
         let deps: BTreeSet<&'a str> = self.all(Role::Dep);
         let plugins = self.plugins(&self.project.lock.project);
         let mut needs = self.plugin_needs(&plugins);
-        needs.extend(deps.iter().map(|dep| Needs {
-            app: dep,
-            plugins: vec![],
-            deps: vec![],
-        }));
-        let [dep_list, plugin_list]: [Vec<&str>; 2] = [
-            deps.iter().copied().collect(),
-            plugins.iter().copied().collect(),
-        ];
+        needs.extend(deps.iter().map(|dep| Needs { app: dep, plugins: vec![], deps: vec![] }));
+        let [dep_list, plugin_list]: [Vec<&str>; 2] =
+            [deps.iter().copied().collect(), plugins.iter().copied().collect()];
         let config = rebar::project_config(self.project.config, &dep_list, &plugin_list, &needs);
         let label = format!("{} {}", manifest.project.name, manifest.project.version);
-        let mut inputs = vec![Input {
-            at: "/build".into(),
-            content: Content::Source(self.project.tree),
-            label,
-        }];
+        let mut inputs =
+            vec![Input { at: "/build".into(), content: Content::Source(self.project.tree), label }];
         inputs.extend(self.outputs(Role::Dep, &deps));
-        inputs.extend(self.outputs(
-            Role::Plugin,
-            &self.closure(Role::Plugin, plugins.iter().copied()),
-        ));
+        inputs.extend(
+            self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
+        );
         inputs.push(rebar::tool_input(TOOL));
-        let name = manifest
-            .release
-            .name
-            .as_ref()
-            .unwrap_or(&manifest.project.name);
+        let name = manifest.release.name.as_ref().unwrap_or(&manifest.project.name);
         let mut argv = self.rebar3("release");
         if manifest.release.name.is_some() {
             argv.extend(["-n".into(), name.clone()]);
@@ -305,12 +237,7 @@ impl<'a> Planner<'a> {
     }
 
     fn all(&self, role: Role) -> BTreeSet<&'a str> {
-        let sources = self
-            .project
-            .lock
-            .sources
-            .iter()
-            .filter(|source| source.role == role);
+        let sources = self.project.lock.sources.iter().filter(|source| source.role == role);
         sources.map(|source| source.app.as_str()).collect()
     }
 
@@ -321,11 +248,7 @@ impl<'a> Planner<'a> {
 
 /// Where rebar3 looks for a source that lies ready.
 fn place(source: &Source) -> String {
-    let directory = if source.role == Role::Plugin {
-        "plugins"
-    } else {
-        "lib"
-    };
+    let directory = if source.role == Role::Plugin { "plugins" } else { "lib" };
     format!("_build/default/{directory}/{}", source.app)
 }
 
@@ -365,8 +288,5 @@ pub(super) fn fixed_environment() -> BTreeMap<String, String> {
         ("REBAR_OFFLINE", "1"),
         ("REBAR_CACHE_DIR", "/tmp/rebar3"),
     ];
-    fixed
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect()
+    fixed.into_iter().map(|(name, value)| (name.into(), value.into())).collect()
 }

@@ -13,22 +13,12 @@ pub(super) fn reason(store: &Store, step: &Step, text: &str) -> Result<String, S
         return Ok("new".into());
     };
     let changes = changes(&before.inputs, text);
-    Ok(if changes.is_empty() {
-        "its output is no longer held".into()
-    } else {
-        changes.join(", ")
-    })
+    Ok(if changes.is_empty() { "its output is no longer held".into() } else { changes.join(", ") })
 }
 
 /// Keeps the text for the next comparison.
 pub(super) fn note(store: &Store, step: &Step, text: &str) -> Result<(), StoreError> {
-    store.remember(
-        last(step),
-        &Record {
-            inputs: text.to_owned(),
-            outputs: vec![],
-        },
-    )
+    store.remember(last(step), &Record { inputs: text.to_owned(), outputs: vec![] })
 }
 
 fn last(step: &Step) -> BuildKey {
@@ -43,20 +33,14 @@ fn changes(before: &str, after: &str) -> Vec<String> {
         match before.get(subject) {
             Some(old) if old.value == fact.value => {}
             Some(old) if old.label != fact.label => {
-                let version = fact
-                    .label
-                    .split_once(' ')
-                    .map_or(fact.label, |(_, version)| version);
+                let version = fact.label.split_once(' ').map_or(fact.label, |(_, version)| version);
                 changes.push(format!("{} → {version}", old.label));
             }
             Some(_) => changes.push(format!("{} changed", fact.name(subject))),
             None => changes.push(format!("{} added", fact.name(subject))),
         }
     }
-    for (subject, fact) in before
-        .iter()
-        .filter(|(subject, _)| !after.contains_key(*subject))
-    {
+    for (subject, fact) in before.iter().filter(|(subject, _)| !after.contains_key(*subject)) {
         changes.push(format!("{} removed", fact.name(subject)));
     }
     changes
@@ -72,11 +56,7 @@ struct Fact<'a> {
 impl Fact<'_> {
     /// What a person calls it.
     fn name(&self, subject: &str) -> String {
-        if self.label.is_empty() {
-            subject.to_owned()
-        } else {
-            self.label.to_owned()
-        }
+        if self.label.is_empty() { subject.to_owned() } else { self.label.to_owned() }
     }
 }
 
@@ -125,9 +105,6 @@ mod tests {
     fn arguments_and_variables_are_named() {
         let before = "argument \"as\"\nvariable A \"1\"\n";
         let after = "argument \"as\"\nargument \"prod\"\nvariable A \"2\"\n";
-        assert_eq!(
-            changes(before, after),
-            ["command changed", "variable A changed"]
-        );
+        assert_eq!(changes(before, after), ["command changed", "variable A changed"]);
     }
 }

@@ -36,16 +36,9 @@ pub(super) fn tool() -> Step {
         files: BTreeMap::new(),
         patches: vec![],
         stamp: None,
-        argv: [
-            "erl",
-            "-noinput",
-            "-boot",
-            "no_dot_erlang",
-            "-eval",
-            TAKE_APART,
-        ]
-        .map(str::to_owned)
-        .into(),
+        argv: ["erl", "-noinput", "-boot", "no_dot_erlang", "-eval", TAKE_APART]
+            .map(str::to_owned)
+            .into(),
         env: super::plan::fixed_environment(),
         output: "rebar3".into(),
     }
@@ -53,11 +46,7 @@ pub(super) fn tool() -> Step {
 
 /// How a step sees the output of [`tool`].
 pub(super) fn tool_input(step: usize) -> Input {
-    Input {
-        at: HOME.into(),
-        content: Content::Output(step),
-        label: "rebar3".into(),
-    }
+    Input { at: HOME.into(), content: Content::Output(step), label: "rebar3".into() }
 }
 
 /// A call of rebar3.
@@ -80,11 +69,7 @@ fn pair(key: &str, value: Term) -> Term {
 /// `{Name, {git, "locked", {ref, "locked"}}}`: a dependency that lies ready.
 fn ready(app: &str) -> Term {
     let text = |text: &str| Term::String(text.into());
-    let source = Term::Tuple(vec![
-        atom("git"),
-        text("locked"),
-        pair("ref", text("locked")),
-    ]);
+    let source = Term::Tuple(vec![atom("git"), text("locked"), pair("ref", text("locked"))]);
     pair(app, source)
 }
 
@@ -195,10 +180,7 @@ pub(super) fn plugin_config(
 
 /// An empty profile: rebar3 warns of one that is not named.
 fn no_news(profile: &str) -> Term {
-    pair(
-        "profiles",
-        Term::List(vec![pair(profile, Term::List(vec![]))]),
-    )
+    pair("profiles", Term::List(vec![pair(profile, Term::List(vec![]))]))
 }
 
 /// The project's own configuration, with its dependencies and plugins lying ready.
@@ -208,10 +190,8 @@ pub(super) fn project_config(
     plugins: &[&str],
     needs: &[Needs<'_>],
 ) -> Vec<u8> {
-    let mut terms: Vec<Term> = undecided(project)
-        .into_iter()
-        .filter(|term| key(term) != Some("overrides"))
-        .collect();
+    let mut terms: Vec<Term> =
+        undecided(project).into_iter().filter(|term| key(term) != Some("overrides")).collect();
     for term in &mut terms {
         if key(term) == Some("profiles") {
             *term = clear_profiles(term);

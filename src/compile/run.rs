@@ -73,10 +73,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
             scope.spawn(|| board.labour(plan, workshop));
         }
     });
-    let work = board
-        .work
-        .into_inner()
-        .expect("no worker panics while it holds the board");
+    let work = board.work.into_inner().expect("no worker panics while it holds the board");
     if let Some(failure) = work.failure {
         return Err(failure);
     }
@@ -85,10 +82,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         .into_iter()
         .map(|output| output.expect("without a failure every step is done"))
         .collect();
-    let release = outputs
-        .last()
-        .expect("a plan ends with the release")
-        .clone();
+    let release = outputs.last().expect("a plan ends with the release").clone();
     Ok(Compiled {
         release,
         keys: work.keys.into_iter().flatten().collect(),
@@ -125,25 +119,16 @@ struct Work {
 impl Board {
     /// Takes ready steps until none is left or one has failed.
     fn labour(&self, plan: &Plan, workshop: &Workshop<'_>) {
-        let mut work = self
-            .work
-            .lock()
-            .expect("no worker panics while it holds the board");
+        let mut work = self.work.lock().expect("no worker panics while it holds the board");
         loop {
             if work.failure.is_some() || work.waiting.is_empty() {
                 return;
             }
-            let ready = |index: &usize| {
-                plan.steps[*index]
-                    .needs()
-                    .all(|need| work.outputs[need].is_some())
-            };
+            let ready =
+                |index: &usize| plan.steps[*index].needs().all(|need| work.outputs[need].is_some());
             let waiting = work.waiting.iter().copied().filter(ready);
             let Some(index) = waiting.max_by_key(|index| self.urgency[*index]) else {
-                work = self
-                    .news
-                    .wait(work)
-                    .expect("no worker panics while it holds the board");
+                work = self.news.wait(work).expect("no worker panics while it holds the board");
                 continue;
             };
             work.waiting.remove(&index);
@@ -151,10 +136,7 @@ impl Board {
             let outputs = work.outputs.clone();
             drop(work);
             let done = attend(&plan.steps[index], &outputs, workshop);
-            work = self
-                .work
-                .lock()
-                .expect("no worker panics while it holds the board");
+            work = self.work.lock().expect("no worker panics while it holds the board");
             work.running -= 1;
             match done {
                 Ok((output, key, built)) => {
@@ -176,38 +158,25 @@ fn attend(
     workshop: &Workshop<'_>,
 ) -> Result<(HeldTree, BuildKey, bool), CompileError> {
     let store = workshop.store;
-    let output = |index: usize| {
-        outputs[index]
-            .as_ref()
-            .expect("every step's inputs stand before it")
-    };
-    let text = step.text(workshop.toolchain.root.digest(), |index| {
-        output(index).digest()
-    });
+    let output =
+        |index: usize| outputs[index].as_ref().expect("every step's inputs stand before it");
+    let text = step.text(workshop.toolchain.root.digest(), |index| output(index).digest());
     let key = key_of(&text);
     let _turn = store.lock_step(key)?;
     if let Some(record) = store.recall(key)?
         && let Some((_, digest)) = record.outputs.first()
         && let Some(held) = store.tree(*digest)?
     {
-        workshop.observer.observe(&Event::StepReused {
-            name: &step.name,
-            digest: held.digest(),
-        });
+        workshop.observer.observe(&Event::StepReused { name: &step.name, digest: held.digest() });
         return Ok((held, key, false));
     }
     let reason = reason::reason(store, step, &text)?;
-    workshop
-        .observer
-        .observe(&Event::StepStarted { name: &step.name });
+    workshop.observer.observe(&Event::StepStarted { name: &step.name });
     let started = Instant::now();
     let held = perform(step, outputs, workshop, key.digest())?;
     store.remember(
         key,
-        &Record {
-            inputs: text.clone(),
-            outputs: vec![("output".into(), held.digest())],
-        },
+        &Record { inputs: text.clone(), outputs: vec![("output".into(), held.digest())] },
     )?;
     reason::note(store, step, &text)?;
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -238,12 +207,7 @@ fn perform(
     let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
     let room = Room {
         env: step.env.clone(),
-        ..super::room(
-            workshop.toolchain.root.path(),
-            mounts,
-            vec![],
-            workshop.level,
-        )
+        ..super::room(workshop.toolchain.root.path(), mounts, vec![], workshop.level)
     };
     if let Err(failure) = commands(step, &room, &work, &log, workshop) {
         super::failed::keep(store, &step.name, &scratch, &room)?;
@@ -269,17 +233,12 @@ fn furnish(
     store: &Store,
     work: &Path,
 ) -> Result<Vec<Mount>, CompileError> {
-    let mut mounts = vec![Mount {
-        host: work.to_owned(),
-        inside: "/build".into(),
-        access: Access::ReadWrite,
-    }];
+    let mut mounts =
+        vec![Mount { host: work.to_owned(), inside: "/build".into(), access: Access::ReadWrite }];
     for input in &step.inputs {
         match input.content {
             Content::Source(digest) => {
-                let missing = || CompileError::NoSource {
-                    app: step.name.clone(),
-                };
+                let missing = || CompileError::NoSource { app: step.name.clone() };
                 let held = store.tree(digest)?.ok_or_else(missing)?;
                 let at = below(work, &input.at);
                 disk::create_dir_all(&at)?;
@@ -287,15 +246,9 @@ fn furnish(
                 stamp(&at, step)?;
             }
             Content::Output(index) => {
-                let output = outputs[index]
-                    .as_ref()
-                    .expect("every step's inputs stand before it");
+                let output = outputs[index].as_ref().expect("every step's inputs stand before it");
                 let (host, inside) = (output.path().to_owned(), input.at.clone());
-                mounts.push(Mount {
-                    host,
-                    inside,
-                    access: Access::ReadOnly,
-                });
+                mounts.push(Mount { host, inside, access: Access::ReadOnly });
             }
         }
     }
@@ -322,13 +275,7 @@ fn below(work: &Path, inside: &str) -> PathBuf {
 /// Lays a held tree out as a copy that may be written to.
 pub fn lay(store: &Store, held: &HeldTree, at: &Path) -> Result<(), CompileError> {
     let listing = store.listing(held)?;
-    Ok(tree::place(
-        &listing,
-        held.path(),
-        at,
-        Placement::Copy,
-        crate::store::TREE_TIME,
-    )?)
+    Ok(tree::place(&listing, held.path(), at, Placement::Copy, crate::store::TREE_TIME)?)
 }
 
 /// Runs the step's patches and then its command.
@@ -342,44 +289,13 @@ fn commands(
     for (number, patch) in step.patches.iter().enumerate() {
         let file = format!(".rebeam-{number}.patch");
         disk::write_atomic(&work.join(&file), patch)?;
-        let argv = [
-            "patch",
-            "-p1",
-            "--batch",
-            "--forward",
-            "--no-backup-if-mismatch",
-            "-i",
-        ];
-        let argv = argv
-            .map(str::to_owned)
-            .into_iter()
-            .chain([format!("/build/{file}")])
-            .collect();
-        let cwd = step
-            .inputs
-            .first()
-            .map_or_else(|| "/build".into(), |input| input.at.clone());
-        run(
-            step,
-            &Room {
-                argv,
-                cwd,
-                ..room.clone()
-            },
-            log,
-            workshop,
-        )?;
+        let argv = ["patch", "-p1", "--batch", "--forward", "--no-backup-if-mismatch", "-i"];
+        let argv = argv.map(str::to_owned).into_iter().chain([format!("/build/{file}")]).collect();
+        let cwd = step.inputs.first().map_or_else(|| "/build".into(), |input| input.at.clone());
+        run(step, &Room { argv, cwd, ..room.clone() }, log, workshop)?;
         disk::remove_file(&work.join(&file))?;
     }
-    run(
-        step,
-        &Room {
-            argv: step.argv.clone(),
-            ..room.clone()
-        },
-        log,
-        workshop,
-    )
+    run(step, &Room { argv: step.argv.clone(), ..room.clone() }, log, workshop)
 }
 
 /// Does `work`, and returns the fewest bytes that the disk of `place` had free meanwhile.
@@ -408,10 +324,7 @@ fn watching<T>(place: &Path, work: impl FnOnce() -> T) -> Result<(T, u64), Compi
 
 fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<(), CompileError> {
     let mut hear = |line: &str| {
-        workshop.observer.observe(&Event::StepOutput {
-            name: &step.name,
-            line,
-        });
+        workshop.observer.observe(&Event::StepOutput { name: &step.name, line });
         Reply::Continue
     };
     let (outcome, free) = watching(workshop.store.root(), || sandbox::run(room, log, &mut hear))?;
@@ -460,21 +373,13 @@ fn stamp(main: &Path, step: &Step) -> Result<(), CompileError> {
         let apps = main.join("apps");
         if disk::exists(&apps) {
             directories.extend(disk::list(&apps)?.iter().map(|app| {
-                apps.join(std::ffi::OsString::from(
-                    String::from_utf8_lossy(app).into_owned(),
-                ))
-                .join("src")
+                apps.join(std::ffi::OsString::from(String::from_utf8_lossy(app).into_owned()))
+                    .join("src")
             }));
         }
     }
-    for directory in directories
-        .iter()
-        .filter(|directory| disk::exists(directory))
-    {
-        for name in disk::list(directory)?
-            .into_iter()
-            .filter(|name| name.ends_with(b".app.src"))
-        {
+    for directory in directories.iter().filter(|directory| disk::exists(directory)) {
+        for name in disk::list(directory)?.into_iter().filter(|name| name.ends_with(b".app.src")) {
             let path = directory.join(String::from_utf8_lossy(&name).into_owned());
             let Ok(text) = disk::read_text(&path, crate::limits::TEXT_FILE_BYTES_MAX) else {
                 continue;

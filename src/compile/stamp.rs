@@ -38,10 +38,7 @@ fn asks_git(text: &str) -> Option<usize> {
     }
     let inside = text.strip_prefix('{')?;
     let close = inside.find('}')?;
-    inside[..close]
-        .trim_start()
-        .starts_with("git")
-        .then_some(close + 2)
+    inside[..close].trim_start().starts_with("git").then_some(close + 2)
 }
 
 #[cfg(test)]
@@ -59,13 +56,9 @@ mod tests {
 
     #[test]
     fn a_version_that_is_written_out_stays() {
-        for text in [
-            "{vsn, \"1.0\"}",
-            "{vsn, gitter}",
-            "%% vsn, git",
-            "{description, \"vsn, git\"}",
-            "vsn",
-        ] {
+        for text in
+            ["{vsn, \"1.0\"}", "{vsn, gitter}", "%% vsn, git", "{description, \"vsn, git\"}", "vsn"]
+        {
             assert_eq!(stamp(text, "1.2.3"), None, "{text}");
         }
     }

@@ -84,8 +84,7 @@ impl Step {
     pub(super) fn text(&self, toolchain: Digest, output: impl Fn(usize) -> Digest) -> String {
         let mut text = String::new();
         let mut line = |fact: std::fmt::Arguments<'_>| {
-            text.write_fmt(fact)
-                .expect("writing to a String cannot fail");
+            text.write_fmt(fact).expect("writing to a String cannot fail");
             text.push('\n');
         };
         line(format_args!("recipe {RECIPE_VERSION}"));
@@ -95,15 +94,8 @@ impl Step {
                 Content::Source(digest) => digest,
                 Content::Output(step) => output(step),
             };
-            let access = if matches!(input.content, Content::Source(_)) {
-                "copy"
-            } else {
-                "read"
-            };
-            line(format_args!(
-                "{access} /build/{} {digest}\t{}",
-                input.at, input.label
-            ));
+            let access = if matches!(input.content, Content::Source(_)) { "copy" } else { "read" };
+            line(format_args!("{access} /build/{} {digest}\t{}", input.at, input.label));
         }
         for (path, bytes) in &self.files {
             line(format_args!("file /build/{path} {}", Digest::of(bytes)));
@@ -127,9 +119,7 @@ impl Step {
 
 /// Returns the key of a step's text: the hash of its lines without what is for people.
 pub(super) fn key_of(text: &str) -> BuildKey {
-    let hashed = text
-        .lines()
-        .map(|line| line.split('\t').next().unwrap_or_default());
+    let hashed = text.lines().map(|line| line.split('\t').next().unwrap_or_default());
     BuildKey::of(&hashed.collect::<Vec<_>>().join("\n"))
 }
 
@@ -156,33 +146,20 @@ mod tests {
     }
 
     fn key(step: &Step, toolchain: &[u8]) -> BuildKey {
-        key_of(&step.text(Digest::of(toolchain), |_| {
-            unreachable!("the step has no such input")
-        }))
+        key_of(&step.text(Digest::of(toolchain), |_| unreachable!("the step has no such input")))
     }
 
     #[test]
     fn a_label_is_no_part_of_the_key_and_everything_else_is() {
         let one = step("cowlib 2.12.1", "compile");
-        assert_eq!(
-            key(&one, b"otp 25"),
-            key(&step("cowlib main", "compile"), b"otp 25")
-        );
+        assert_eq!(key(&one, b"otp 25"), key(&step("cowlib main", "compile"), b"otp 25"));
         assert_ne!(key(&one, b"otp 25"), key(&one, b"otp 27"));
-        assert_ne!(
-            key(&one, b"otp 25"),
-            key(&step("cowlib 2.12.1", "release"), b"otp 25")
-        );
+        assert_ne!(key(&one, b"otp 25"), key(&step("cowlib 2.12.1", "release"), b"otp 25"));
     }
 
     #[test]
     fn an_argument_cannot_pass_for_another_line() {
         let odd = step("", "compile\nvariable PATH \"/evil\"");
-        assert_eq!(
-            odd.text(Digest::of(b""), |_| Digest::of(b""))
-                .lines()
-                .count(),
-            6
-        );
+        assert_eq!(odd.text(Digest::of(b""), |_| Digest::of(b"")).lines().count(), 6);
     }
 }

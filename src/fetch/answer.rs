@@ -72,25 +72,12 @@ impl Doors<'_> {
             None => self.fetch_one(&source)?,
         };
         let deps = self.kept_deps(request, pin)?;
-        Ok(Answer {
-            pin: pin.clone(),
-            describe: request.described.clone(),
-            tree,
-            time: None,
-            deps,
-        })
+        Ok(Answer { pin: pin.clone(), describe: request.described.clone(), tree, time: None, deps })
     }
 
     /// What a pinned hex package asks for: as it was noted when it was found, else as its registry says.
     fn kept_deps(&self, request: &Request, pin: &Pin) -> Result<Option<Vec<Wish>>, FetchError> {
-        let Pin::Hex {
-            repository,
-            package,
-            version,
-            outer,
-            ..
-        } = pin
-        else {
+        let Pin::Hex { repository, package, version, outer, .. } = pin else {
             return Ok(None);
         };
         if let Some(record) = self.store.recall(deps_key(&outer.hex()))? {
@@ -104,10 +91,7 @@ impl Doors<'_> {
 
     fn note_deps(&self, found: &Found) -> Result<(), FetchError> {
         if let (Some(deps), Pin::Hex { outer, .. }) = (&found.deps, &found.pin) {
-            let record = Record {
-                inputs: write(deps),
-                outputs: vec![],
-            };
+            let record = Record { inputs: write(deps), outputs: vec![] };
             self.store.remember(deps_key(&outer.hex()), &record)?;
         }
         Ok(())
@@ -116,10 +100,7 @@ impl Doors<'_> {
 
 /// What a release asks for in any case.
 pub(super) fn wishes(release: &Release) -> Vec<Wish> {
-    let asked = release
-        .dependencies
-        .iter()
-        .filter(|dependency| !dependency.optional);
+    let asked = release.dependencies.iter().filter(|dependency| !dependency.optional);
     let wish = |dependency: &super::hex::Dependency| Wish {
         app: dependency.app.clone(),
         source: WishSource::Hex {
@@ -153,11 +134,7 @@ fn deps_key(outer: &str) -> BuildKey {
 
 fn write(deps: &[Wish]) -> String {
     let line = |wish: &Wish| match &wish.source {
-        WishSource::Hex {
-            package,
-            requirement,
-            repository,
-        } => {
+        WishSource::Hex { package, requirement, repository } => {
             let [requirement, repository] =
                 [requirement, repository].map(|text| text.as_deref().unwrap_or_default());
             format!("{}\t{package}\t{requirement}\t{repository}\n", wish.app)
@@ -174,14 +151,7 @@ fn read(text: &str) -> Vec<Wish> {
         let package = words.next()?;
         let requirement = words.next().filter(|text| !text.is_empty());
         let repository = words.next().filter(|text| !text.is_empty());
-        Some(Wish {
-            app,
-            source: WishSource::Hex {
-                package,
-                requirement,
-                repository,
-            },
-        })
+        Some(Wish { app, source: WishSource::Hex { package, requirement, repository } })
     };
     text.lines().filter_map(wish).collect()
 }

@@ -14,16 +14,10 @@ impl Doors<'_> {
     /// `outer` is the tarball's checksum that an imported rebar.lock promises for a hex package.
     pub fn find(&self, wish: &Wish, outer: Option<Digest>) -> Result<Found, FetchError> {
         match &wish.source {
-            WishSource::Git {
-                url,
-                reference,
-                subdir,
-            } => self.find_git(&wish.app, url, reference, subdir.as_deref()),
-            WishSource::Hex {
-                package,
-                requirement,
-                repository,
-            } => {
+            WishSource::Git { url, reference, subdir } => {
+                self.find_git(&wish.app, url, reference, subdir.as_deref())
+            }
+            WishSource::Hex { package, requirement, repository } => {
                 let repositories: Vec<&HexRepository> = match repository {
                     Some(name) => vec![self.repository(&wish.app, name)?],
                     None => self.repositories.iter().collect(),
@@ -62,14 +56,7 @@ impl Doors<'_> {
             subdir: subdir.map(str::to_owned),
             tree: tree.digest(),
         };
-        Ok(Found {
-            pin,
-            describe: found.describe,
-            wanted,
-            tree,
-            time: found.time,
-            deps: None,
-        })
+        Ok(Found { pin, describe: found.describe, wanted, tree, time: found.time, deps: None })
     }
 
     fn find_hex(
@@ -93,11 +80,7 @@ impl Doors<'_> {
             && locked != fetched
         {
             let name = package.to_owned();
-            return Err(FetchError::Mismatch {
-                name,
-                locked,
-                fetched,
-            });
+            return Err(FetchError::Mismatch { name, locked, fetched });
         }
         let (tree, outer) = self.hex().checkout(&chosen, None)?;
         let pin = Pin::Hex {

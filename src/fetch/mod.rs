@@ -158,12 +158,7 @@ pub fn find(wish: &Wish, doors: &Doors<'_>) -> Result<Found, FetchError> {
 impl<'a> Doors<'a> {
     /// Takes the doors, with the public hex repository.
     pub fn new(store: &'a Store, http: &'a Http, observer: &'a dyn Observer) -> Self {
-        Self {
-            store,
-            http,
-            observer,
-            repositories: vec![HexRepository::hexpm()],
-        }
+        Self { store, http, observer, repositories: vec![HexRepository::hexpm()] }
     }
 
     /// Makes every source of a lock present, several at once. Does nothing for those that are held.
@@ -208,58 +203,28 @@ impl<'a> Doors<'a> {
                 scope.spawn(work);
             }
         });
-        let results = results
-            .into_inner()
-            .expect("no holder of the results panics");
+        let results = results.into_inner().expect("no holder of the results panics");
         results.into_values().collect()
     }
 
     fn fetch_one(&self, source: &Source) -> Result<HeldTree, FetchError> {
         let app = source.app.as_str();
         let fetched: Result<HeldTree, FetchError> = match &source.pin {
-            Pin::Git {
-                url,
-                commit,
-                subdir,
-                tree,
-            } => {
+            Pin::Git { url, commit, subdir, tree } => {
                 let wanted = source.wanted.as_str();
                 let subdir = subdir.as_deref();
-                let commit = GitCommit {
-                    app,
-                    url,
-                    commit,
-                    subdir,
-                    wanted,
-                };
-                self.git()
-                    .checkout(&commit, Some(*tree))
-                    .map_err(Into::into)
+                let commit = GitCommit { app, url, commit, subdir, wanted };
+                self.git().checkout(&commit, Some(*tree)).map_err(Into::into)
             }
-            Pin::Hex {
-                repository,
-                package,
-                version,
-                outer,
-                tree,
-            } => {
+            Pin::Hex { repository, package, version, outer, tree } => {
                 let repository = self.repository(app, repository)?;
-                let package = HexPackage {
-                    repository,
-                    package,
-                    version,
-                    outer: Some(*outer),
-                    inner: None,
-                };
+                let package =
+                    HexPackage { repository, package, version, outer: Some(*outer), inner: None };
                 let fetched = self.hex().checkout(&package, Some(*tree));
                 fetched.map(|(held, _)| held).map_err(Into::into)
             }
             Pin::Url { url, sha256, tree } => {
-                let tarball = Tarball {
-                    app,
-                    url,
-                    sha256: *sha256,
-                };
+                let tarball = Tarball { app, url, sha256: *sha256 };
                 url::checkout(&tarball, self.store, self.http, self.observer, Some(*tree))
                     .map_err(Into::into)
             }
@@ -269,10 +234,7 @@ impl<'a> Doors<'a> {
     }
 
     fn repository(&self, app: &str, name: &str) -> Result<&HexRepository, FetchError> {
-        let found = self
-            .repositories
-            .iter()
-            .find(|repository| repository.name == name);
+        let found = self.repositories.iter().find(|repository| repository.name == name);
         found.ok_or_else(|| FetchError::UnknownRepository {
             app: app.to_owned(),
             repository: name.to_owned(),
@@ -281,20 +243,12 @@ impl<'a> Doors<'a> {
 
     /// Returns the way to git sources.
     pub fn git(&self) -> Git<'a> {
-        Git {
-            store: self.store,
-            http: self.http,
-            observer: self.observer,
-        }
+        Git { store: self.store, http: self.http, observer: self.observer }
     }
 
     /// Returns the way to hex packages.
     pub fn hex(&self) -> Hex<'a> {
-        Hex {
-            store: self.store,
-            http: self.http,
-            observer: self.observer,
-        }
+        Hex { store: self.store, http: self.http, observer: self.observer }
     }
 }
 
@@ -305,26 +259,12 @@ fn key(source: &Source) -> (Role, String) {
 /// Puts a digest that differs in the words of the lock.
 fn as_mismatch(app: &str, error: FetchError) -> FetchError {
     let (locked, fetched) = match &error {
-        FetchError::Git(GitError::Store(StoreError::Mismatch {
-            promised, received, ..
-        }))
-        | FetchError::Hex(HexError::Store(StoreError::Mismatch {
-            promised, received, ..
-        }))
-        | FetchError::Url(UrlError::Store(StoreError::Mismatch {
-            promised, received, ..
-        }))
-        | FetchError::Hex(HexError::Mismatch {
-            promised, received, ..
-        })
-        | FetchError::Url(UrlError::Mismatch {
-            promised, received, ..
-        }) => (*promised, *received),
+        FetchError::Git(GitError::Store(StoreError::Mismatch { promised, received, .. }))
+        | FetchError::Hex(HexError::Store(StoreError::Mismatch { promised, received, .. }))
+        | FetchError::Url(UrlError::Store(StoreError::Mismatch { promised, received, .. }))
+        | FetchError::Hex(HexError::Mismatch { promised, received, .. })
+        | FetchError::Url(UrlError::Mismatch { promised, received, .. }) => (*promised, *received),
         _ => return error,
     };
-    FetchError::Mismatch {
-        name: app.to_owned(),
-        locked,
-        fetched,
-    }
+    FetchError::Mismatch { name: app.to_owned(), locked, fetched }
 }

@@ -31,11 +31,7 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("store")).unwrap();
-        Self {
-            directory,
-            store,
-            http: door(&[]),
-        }
+        Self { directory, store, http: door(&[]) }
     }
 
     fn path(&self) -> &Path {
@@ -76,15 +72,9 @@ fn lock_of(pins: Vec<(&str, Pin)>) -> Lock {
 }
 
 fn git_wish(app: &str, url: &str) -> Wish {
-    let source = WishSource::Git {
-        url: url.into(),
-        reference: GitRef::Branch("main".into()),
-        subdir: None,
-    };
-    Wish {
-        app: app.into(),
-        source,
-    }
+    let source =
+        WishSource::Git { url: url.into(), reference: GitRef::Branch("main".into()), subdir: None };
+    Wish { app: app.into(), source }
 }
 
 fn hex_wish(requirement: Option<&str>, repository: Option<&str>) -> Wish {
@@ -93,10 +83,7 @@ fn hex_wish(requirement: Option<&str>, repository: Option<&str>) -> Wish {
         requirement: requirement.map(Into::into),
         repository: repository.map(Into::into),
     };
-    Wish {
-        app: "ranch".into(),
-        source,
-    }
+    Wish { app: "ranch".into(), source }
 }
 
 #[test]
@@ -110,33 +97,19 @@ fn what_was_found_is_fetched_again_from_its_lock_in_an_empty_store() {
     assert_eq!(git.wanted, "branch main");
     assert_eq!(git.time, super::git::fixture::BEGAN);
     let hex = find(&hex_wish(Some("~> 1.0"), None), &doors).unwrap();
-    assert_eq!(
-        (hex.wanted.as_str(), hex.describe.as_deref()),
-        ("~> 1.0", Some("1.8.0"))
-    );
-    let path = Pin::Path {
-        path: "apps/x".into(),
-    };
+    assert_eq!((hex.wanted.as_str(), hex.describe.as_deref()), ("~> 1.0", Some("1.8.0")));
+    let path = Pin::Path { path: "apps/x".into() };
     let lock = lock_of(vec![("a", git.pin), ("ranch", hex.pin), ("x", path)]);
 
     let second = World::new();
-    let doors = Doors {
-        repositories: doors.repositories.clone(),
-        ..second.doors()
-    };
+    let doors = Doors { repositories: doors.repositories.clone(), ..second.doors() };
     let sources = doors.fetch(&lock).unwrap();
     assert_eq!(sources.trees.len(), 2);
-    assert_eq!(
-        sources.trees[&(Role::Dep, "a".to_owned())].digest(),
-        git.tree.digest()
-    );
+    assert_eq!(sources.trees[&(Role::Dep, "a".to_owned())].digest(), git.tree.digest());
     // What is held is not asked for again, and needs no network.
     let asked = registry.server.asked().len();
     let http = closed_door();
-    assert_eq!(
-        fetch(&lock, &second.store, &http, &Silent).unwrap(),
-        sources
-    );
+    assert_eq!(fetch(&lock, &second.store, &http, &Silent).unwrap(), sources);
     assert_eq!(registry.server.asked().len(), asked);
 }
 
@@ -146,19 +119,10 @@ fn a_source_that_is_not_what_the_lock_says_is_refused_with_both_hashes() {
     let fixture = Fixture::new(world.path(), "a");
     let commit = fixture.simple("one", &[], 0);
     let locked = Digest::of(b"what was locked");
-    let git = Pin::Git {
-        url: fixture.url(),
-        commit: commit.to_string(),
-        subdir: None,
-        tree: locked,
-    };
+    let git =
+        Pin::Git { url: fixture.url(), commit: commit.to_string(), subdir: None, tree: locked };
     let error = world.doors().fetch(&lock_of(vec![("a", git)])).unwrap_err();
-    let FetchError::Mismatch {
-        name, locked: told, ..
-    } = &error
-    else {
-        panic!("{error:?}")
-    };
+    let FetchError::Mismatch { name, locked: told, .. } = &error else { panic!("{error:?}") };
     assert_eq!((name.as_str(), *told), ("a", locked));
     assert_eq!(error.blame(), Blame::World);
     assert!(error.hint().unwrap().ends_with("`rebeam lock --update a`"));
@@ -170,26 +134,13 @@ fn a_source_that_is_not_what_the_lock_says_is_refused_with_both_hashes() {
         outer: locked,
         tree: locked,
     };
-    let doors = Doors {
-        repositories: vec![registry.repository.clone()],
-        ..world.doors()
-    };
-    let error = doors
-        .fetch(&lock_of(vec![("ranch", hex.clone())]))
-        .unwrap_err();
-    let FetchError::Mismatch { fetched, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let doors = Doors { repositories: vec![registry.repository.clone()], ..world.doors() };
+    let error = doors.fetch(&lock_of(vec![("ranch", hex.clone())])).unwrap_err();
+    let FetchError::Mismatch { fetched, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*fetched, registry.outer);
     // And a repository that nobody named is not guessed.
-    let error = world
-        .doors()
-        .fetch(&lock_of(vec![("ranch", hex)]))
-        .unwrap_err();
-    assert!(
-        matches!(error, FetchError::UnknownRepository { .. }),
-        "{error:?}"
-    );
+    let error = world.doors().fetch(&lock_of(vec![("ranch", hex)])).unwrap_err();
+    assert!(matches!(error, FetchError::UnknownRepository { .. }), "{error:?}");
 }
 
 #[test]
@@ -201,10 +152,7 @@ fn of_several_failures_the_first_in_the_lock_counts() {
         tree: Digest::of(b""),
     };
     let names: Vec<String> = (0..20).map(|n| format!("n{n:02}")).collect();
-    let pins: Vec<_> = names
-        .iter()
-        .map(|name| (name.as_str(), gone(name)))
-        .collect();
+    let pins: Vec<_> = names.iter().map(|name| (name.as_str(), gone(name))).collect();
     for _ in 0..5 {
         let error = fetch(&lock_of(pins.clone()), &world.store, &world.http, &Silent).unwrap_err();
         assert!(error.to_string().contains("n00"), "{error}");
@@ -214,23 +162,13 @@ fn of_several_failures_the_first_in_the_lock_counts() {
 #[test]
 fn an_imported_checksum_must_be_the_registrys() {
     let (world, registry) = (World::new(), registry());
-    let doors = Doors {
-        repositories: vec![registry.repository.clone()],
-        ..world.doors()
-    };
+    let doors = Doors { repositories: vec![registry.repository.clone()], ..world.doors() };
     let wish = hex_wish(Some("1.8.0"), Some("test"));
     assert!(doors.find(&wish, Some(registry.outer)).is_ok());
-    let error = doors
-        .find(&wish, Some(Digest::of(b"old lock")))
-        .unwrap_err();
+    let error = doors.find(&wish, Some(Digest::of(b"old lock"))).unwrap_err();
     assert!(matches!(error, FetchError::Mismatch { .. }), "{error:?}");
-    let error = doors
-        .find(&hex_wish(None, Some("other")), None)
-        .unwrap_err();
-    assert!(
-        matches!(error, FetchError::UnknownRepository { .. }),
-        "{error:?}"
-    );
+    let error = doors.find(&hex_wish(None, Some("other")), None).unwrap_err();
+    assert!(matches!(error, FetchError::UnknownRepository { .. }), "{error:?}");
 }
 
 #[test]
@@ -240,23 +178,15 @@ fn repositories_are_asked_in_their_order() {
     let mut first = registry.repository.clone();
     (first.name, first.url) = ("first".into(), empty.url(""));
     let repositories = vec![first, registry.repository.clone()];
-    let doors = Doors {
-        repositories,
-        ..world.doors()
-    };
+    let doors = Doors { repositories, ..world.doors() };
     let found = doors.find(&hex_wish(None, None), None).unwrap();
     assert_eq!(found.wanted, "newest");
     assert_eq!(empty.asked().len(), 1);
     let mut wish = hex_wish(None, None);
-    let WishSource::Hex { package, .. } = &mut wish.source else {
-        unreachable!()
-    };
+    let WishSource::Hex { package, .. } = &mut wish.source else { unreachable!() };
     *package = "nowhere".into();
     let error = doors.find(&wish, None).unwrap_err();
-    assert!(
-        matches!(error, FetchError::Hex(HexError::NoSuchPackage { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, FetchError::Hex(HexError::NoSuchPackage { .. })), "{error:?}");
 }
 
 // -- tarballs --
@@ -284,11 +214,7 @@ fn take(world: &World, file: &[u8], sha256: Digest) -> Result<crate::store::Held
     let path = world.path().join("file");
     disk::write_atomic(&path, file).unwrap();
     let url = format!("file://{}", path.display());
-    let tarball = Tarball {
-        app: "a",
-        url: &url,
-        sha256,
-    };
+    let tarball = Tarball { app: "a", url: &url, sha256 };
     url::checkout(&tarball, &world.store, &world.http, &Silent, None)
 }
 
@@ -297,19 +223,14 @@ fn a_tarball_gives_one_tree_however_it_is_packed_and_topped() {
     let world = World::new();
     let topped = tar_of(&[("a-1.0/src/a.erl", b"a"), ("a-1.0/README", b"r")]);
     let plain = tar_of(&[("./src/a.erl", b"a"), ("README", b"r")]);
-    let digests: BTreeSet<Digest> = [
-        (&topped, "gz"),
-        (&topped, "xz"),
-        (&topped, "zst"),
-        (&topped, "tar"),
-        (&plain, "gz"),
-    ]
-    .iter()
-    .map(|(tar, kind)| {
-        let file = packed(tar, kind);
-        take(&world, &file, Digest::of(&file)).unwrap().digest()
-    })
-    .collect();
+    let digests: BTreeSet<Digest> =
+        [(&topped, "gz"), (&topped, "xz"), (&topped, "zst"), (&topped, "tar"), (&plain, "gz")]
+            .iter()
+            .map(|(tar, kind)| {
+                let file = packed(tar, kind);
+                take(&world, &file, Digest::of(&file)).unwrap().digest()
+            })
+            .collect();
     assert_eq!(digests.len(), 1);
 }
 
@@ -323,10 +244,7 @@ fn a_tarball_that_was_replaced_or_is_damaged_is_refused() {
         let file = packed(&tar_of(&[("a/b", &[7; 5000])]), kind);
         let half = &file[..file.len() / 2];
         let error = take(&world, half, Digest::of(half)).unwrap_err();
-        assert!(
-            matches!(error, UrlError::Archive { .. }),
-            "{kind}: {error:?}"
-        );
+        assert!(matches!(error, UrlError::Archive { .. }), "{kind}: {error:?}");
     }
     let outside = tar_of(&[("a/../../b", b"b")]);
     let error = take(&world, &outside, Digest::of(&outside)).unwrap_err();
@@ -339,10 +257,7 @@ fn progress_is_told_from_beginning_to_end() {
     struct Heard(Mutex<Vec<String>>);
     impl Observer for Heard {
         fn observe(&self, event: &Event<'_>) {
-            self.0
-                .lock()
-                .unwrap()
-                .push(serde_json::to_string(event).unwrap());
+            self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
         }
     }
     let (world, heard) = (World::new(), Heard::default());
@@ -351,19 +266,12 @@ fn progress_is_told_from_beginning_to_end() {
     let served = file.clone();
     let server = Server::start(move |_, _| Reply::ok(served.clone()));
     let url = server.url("/a.tar.gz");
-    let tarball = Tarball {
-        app: "a",
-        url: &url,
-        sha256,
-    };
+    let tarball = Tarball { app: "a", url: &url, sha256 };
     url::checkout(&tarball, &world.store, &world.http, &heard, None).unwrap();
     let heard = heard.0.lock().unwrap();
     assert!(heard.first().unwrap().contains("fetch_started"));
     assert_eq!(
         heard.last().unwrap(),
-        &format!(
-            "{{\"event\":\"fetched\",\"name\":\"a\",\"bytes\":{}}}",
-            file.len()
-        )
+        &format!("{{\"event\":\"fetched\",\"name\":\"a\",\"bytes\":{}}}", file.len())
     );
 }

@@ -103,12 +103,8 @@ pub fn checkout(
 ) -> Result<HeldTree, UrlError> {
     let scratch = store.scratch()?;
     let file = scratch.path().join("tarball");
-    let request = Request {
-        name: tarball.app,
-        url: tarball.url,
-        limit: DOWNLOAD_BYTES_MAX,
-        headers: &[],
-    };
+    let request =
+        Request { name: tarball.app, url: tarball.url, limit: DOWNLOAD_BYTES_MAX, headers: &[] };
     http.download(&request, &file, observer)?;
     let mut hashing = Hashing::new(io::sink());
     io::copy(&mut disk::open(&file)?, &mut hashing).map_err(disk::refused("read", &file))?;
@@ -116,12 +112,7 @@ pub fn checkout(
     let (app, url) = (tarball.app.to_owned(), tarball.url.to_owned());
     if received != tarball.sha256 {
         let promised = tarball.sha256;
-        return Err(UrlError::Mismatch {
-            app,
-            url,
-            promised,
-            received,
-        });
+        return Err(UrlError::Mismatch { app, url, promised, received });
     }
     let root = scratch.path().join("tree");
     unpack(&file, &root).map_err(|source| UrlError::Archive { app, url, source })?;
@@ -160,9 +151,7 @@ fn opened(file: &Path) -> Result<Box<dyn Read>, ArchiveError> {
         _ => Box::new(stream),
     };
     // Headers and padding come on top of the files' bytes; the unpacker counts the files themselves.
-    Ok(Box::new(
-        plain.take(SOURCE_BYTES_MAX + SOURCE_BYTES_MAX / 4),
-    ))
+    Ok(Box::new(plain.take(SOURCE_BYTES_MAX + SOURCE_BYTES_MAX / 4)))
 }
 
 /// Tells whether everything stands below one directory.
@@ -175,9 +164,8 @@ fn has_one_top(stream: impl Read) -> Result<bool, ArchiveError> {
             return Ok(());
         }
         let name = entry.path_bytes();
-        let mut parts = name
-            .split(|byte| *byte == b'/')
-            .filter(|part| !matches!(*part, b"" | b"."));
+        let mut parts =
+            name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
         if let Some(first) = parts.next() {
             let is_directory = kind.is_dir() || parts.next().is_some();
             tops.insert(first.to_vec());

@@ -100,8 +100,7 @@ impl Agents {
                 Err(if prefer_bundled { second_error } else { error })
             }
             other => {
-                self.prefer_bundled
-                    .store(second == Roots::Bundled, Ordering::Relaxed);
+                self.prefer_bundled.store(second == Roots::Bundled, Ordering::Relaxed);
                 other
             }
         }
@@ -150,19 +149,15 @@ impl Http {
                 url: shown(request.url),
             }));
         }
-        let mut builder = http::Request::builder()
-            .method(method_name(method))
-            .uri(&url);
+        let mut builder = http::Request::builder().method(method_name(method)).uri(&url);
         let moved = host(&url) != host(request.url);
         for (name, value) in request.headers.iter().chain(extra) {
             if !(moved && name.eq_ignore_ascii_case("authorization")) {
                 builder = builder.header(*name, value);
             }
         }
-        let bad_address = |_| HttpError::BadAddress {
-            name: request.name.to_owned(),
-            url: shown(&url),
-        };
+        let bad_address =
+            |_| HttpError::BadAddress { name: request.name.to_owned(), url: shown(&url) };
         let built = builder.body(body).map_err(bad_address)?;
         match self.inner.agents.run(&built) {
             Ok(response) => Ok(answer(request, response)),
@@ -196,17 +191,9 @@ fn answer(request: &Request<'_>, response: http::Response<Body>) -> Answer {
         .map(|(name, value)| (name.as_str().to_owned(), text(value)))
         .collect();
     let status = response.status().as_u16();
-    let body = response
-        .into_body()
-        .into_with_config()
-        .limit(request.limit.saturating_add(1))
-        .reader();
-    Answer {
-        status,
-        url,
-        headers,
-        body: Box::new(body),
-    }
+    let body =
+        response.into_body().into_with_config().limit(request.limit.saturating_add(1)).reader();
+    Answer { status, url, headers, body: Box::new(body) }
 }
 
 fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
@@ -227,11 +214,7 @@ fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
             let source = error.into_io();
             let passes = may_pass(&source);
             let error = HttpError::Unreachable { name, url, source };
-            if passes {
-                Failed::Passing(error.into())
-            } else {
-                Failed::Final(error)
-            }
+            if passes { Failed::Passing(error.into()) } else { Failed::Final(error) }
         }
     }
 }
@@ -240,12 +223,7 @@ fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
 /// but a name server that is busy (EAI_AGAIN; each C library has its own words) is worth waiting for.
 fn may_pass(error: &io::Error) -> bool {
     let text = error.to_string();
-    let unknown_name = [
-        "not known",
-        "does not resolve",
-        "No address",
-        "host not found",
-    ];
+    let unknown_name = ["not known", "does not resolve", "No address", "host not found"];
     !unknown_name.iter().any(|words| text.contains(words))
         && error.kind() != io::ErrorKind::PermissionDenied
 }

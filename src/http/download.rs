@@ -134,10 +134,8 @@ impl Part<'_> {
         }
         if !self.started {
             self.started = true;
-            self.observer.observe(&Event::FetchStarted {
-                name: self.request.name,
-                bytes: self.total,
-            });
+            self.observer
+                .observe(&Event::FetchStarted { name: self.request.name, bytes: self.total });
         }
         self.pour(&mut answer.body)
     }
@@ -162,10 +160,8 @@ impl Part<'_> {
             self.received += count as u64;
             if self.received >= told + NEWS_BYTES {
                 told = self.received;
-                self.observer.observe(&Event::FetchProgress {
-                    name: self.request.name,
-                    bytes: told,
-                });
+                self.observer
+                    .observe(&Event::FetchProgress { name: self.request.name, bytes: told });
             }
         }
         match self.total {
@@ -218,8 +214,7 @@ pub(super) fn read_whole(request: &Request<'_>, answer: &mut Answer) -> Result<V
     }
     let mut bytes = Vec::new();
     let mut body = (&mut answer.body).take(request.limit.saturating_add(1));
-    body.read_to_end(&mut bytes)
-        .map_err(|error| cut(request, error))?;
+    body.read_to_end(&mut bytes).map_err(|error| cut(request, error))?;
     if bytes.len() as u64 > request.limit {
         return Err(too_large(request).into());
     }
@@ -232,19 +227,13 @@ fn header_number(answer: &Answer, name: &str) -> Option<u64> {
 
 /// Returns a header that names this very version of the body: a strong entity tag, or its date.
 fn validator(answer: &Answer) -> Option<String> {
-    let tag = answer
-        .headers
-        .get("etag")
-        .filter(|tag| tag.starts_with('"'));
+    let tag = answer.headers.get("etag").filter(|tag| tag.starts_with('"'));
     tag.or_else(|| answer.headers.get("last-modified")).cloned()
 }
 
 /// Reads `Content-Range: bytes 5-9/10` as where it starts and how long the whole is.
 fn content_range(answer: &Answer) -> Option<(u64, Option<u64>)> {
-    let text = answer
-        .headers
-        .get("content-range")?
-        .strip_prefix("bytes ")?;
+    let text = answer.headers.get("content-range")?.strip_prefix("bytes ")?;
     let (range, total) = text.split_once('/')?;
     let from = range.split_once('-')?.0.trim().parse().ok()?;
     Some((from, total.trim().parse().ok()))
@@ -255,8 +244,5 @@ fn cut(request: &Request<'_>, source: io::Error) -> Failed {
 }
 
 fn too_large(request: &Request<'_>) -> HttpError {
-    HttpError::TooLarge {
-        name: request.name.to_owned(),
-        limit: request.limit,
-    }
+    HttpError::TooLarge { name: request.name.to_owned(), limit: request.limit }
 }

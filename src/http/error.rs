@@ -158,11 +158,7 @@ impl HttpError {
 
     /// Makes the error of a body that broke off while it was read.
     pub fn cut(request: &Request<'_>, source: io::Error) -> Self {
-        Self::Unreachable {
-            name: request.name.to_owned(),
-            url: shown(request.url),
-            source,
-        }
+        Self::Unreachable { name: request.name.to_owned(), url: shown(request.url), source }
     }
 
     /// Returns the deepest cause in a few words.

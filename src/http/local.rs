@@ -53,11 +53,7 @@ pub(super) fn copy(request: &Request<'_>, from: &Path, into: &Path) -> Result<u6
 
 /// Makes the error of a file that the mirror lacks. It names the mirror: the address is right elsewhere.
 fn gone(request: &Request<'_>, path: &Path) -> HttpError {
-    HttpError::Gone {
-        name: request.name.to_owned(),
-        url: path.display().to_string(),
-        status: 404,
-    }
+    HttpError::Gone { name: request.name.to_owned(), url: path.display().to_string(), status: 404 }
 }
 
 fn explain(request: &Request<'_>, path: &Path, error: DiskError) -> HttpError {
@@ -69,8 +65,5 @@ fn explain(request: &Request<'_>, path: &Path, error: DiskError) -> HttpError {
 }
 
 fn too_large(request: &Request<'_>) -> HttpError {
-    HttpError::TooLarge {
-        name: request.name.to_owned(),
-        limit: request.limit,
-    }
+    HttpError::TooLarge { name: request.name.to_owned(), limit: request.limit }
 }

@@ -193,10 +193,7 @@ pub struct Passing {
 
 impl From<HttpError> for Passing {
     fn from(error: HttpError) -> Self {
-        Self {
-            error,
-            after_ms: None,
-        }
+        Self { error, after_ms: None }
     }
 }
 
@@ -214,15 +211,8 @@ impl Http {
 
     /// Makes the door with another patience.
     pub fn with_pace(network: Network, mirrors: Mirrors, pace: Pace) -> Self {
-        let inner = Inner {
-            network,
-            mirrors,
-            pace,
-            agents: Agents::new(pace),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { network, mirrors, pace, agents: Agents::new(pace) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Tells whether the network may be used.
@@ -309,12 +299,7 @@ impl Http {
         }
         let own_ms = self.inner.pace.delay_ms(attempt);
         let delay_ms = after_ms.map_or(own_ms, |asked_ms| asked_ms.max(own_ms));
-        observer.observe(&Event::Retrying {
-            name,
-            attempt,
-            delay_ms,
-            reason: &error.reason(),
-        });
+        observer.observe(&Event::Retrying { name, attempt, delay_ms, reason: &error.reason() });
         self.inner.agents.forget_names();
         std::thread::sleep(Duration::from_millis(delay_ms));
         Ok(())

@@ -34,18 +34,11 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status: 200,
-            body: body.into(),
-            ..Self::default()
-        }
+        Self { status: 200, body: body.into(), ..Self::default() }
     }
 
     pub(crate) fn status(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -102,11 +95,7 @@ impl Server {
                 });
             }
         });
-        Self {
-            address,
-            asked,
-            over,
-        }
+        Self { address, asked, over }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -114,10 +103,7 @@ impl Server {
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked
-            .lock()
-            .expect("no test thread panics here")
-            .clone()
+        self.asked.lock().expect("no test thread panics here").clone()
     }
 }
 
@@ -143,33 +129,19 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers
-        .get("content-length")
-        .map_or(0, |text| text.parse().unwrap_or(0));
+    let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap_or(0));
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Asked {
-        method,
-        path,
-        headers,
-        body,
-    })
+    Some(Asked { method, path, headers, body })
 }
 
 fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Result<()> {
     std::thread::sleep(Duration::from_millis(reply.silent_ms));
-    write!(
-        stream,
-        "HTTP/1.1 {} Because\r\nConnection: close\r\n",
-        reply.status
-    )?;
+    write!(stream, "HTTP/1.1 {} Because\r\nConnection: close\r\n", reply.status)?;
     for (name, value) in &reply.headers {
         write!(stream, "{name}: {value}\r\n")?;
     }
-    let sent = &reply.body[..reply
-        .cut_after
-        .unwrap_or(reply.body.len())
-        .min(reply.body.len())];
+    let sent = &reply.body[..reply.cut_after.unwrap_or(reply.body.len()).min(reply.body.len())];
     if asked.method == "HEAD" {
         return write!(stream, "\r\n");
     }
@@ -180,11 +152,7 @@ fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Resul
             stream.write_all(chunk)?;
             write!(stream, "\r\n")?;
         }
-        return if reply.cut_after.is_none() {
-            write!(stream, "0\r\n\r\n")
-        } else {
-            Ok(())
-        };
+        return if reply.cut_after.is_none() { write!(stream, "0\r\n\r\n") } else { Ok(()) };
     }
     write!(stream, "Content-Length: {}\r\n\r\n", reply.body.len())?;
     stream.write_all(sent)
@@ -204,9 +172,7 @@ pub(crate) fn brisk() -> Pace {
 
 /// A door for tests, with mirrors.
 pub(crate) fn door(mirrors: &[(&str, &str)]) -> Http {
-    let rules = mirrors
-        .iter()
-        .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
+    let rules = mirrors.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
     Http::with_pace(Network::Open, Mirrors::new(rules.collect()), brisk())
 }
 

@@ -10,12 +10,7 @@ use super::serve::{Reply, Server, brisk, closed_door, door};
 use super::{Call, Http, HttpError, Method, Mirrors, Network, Request};
 
 fn request<'a>(url: &'a str, limit: u64) -> Request<'a> {
-    Request {
-        name: "thing",
-        url,
-        limit,
-        headers: &[],
-    }
+    Request { name: "thing", url, limit, headers: &[] }
 }
 
 /// Keeps the facts as JSON.
@@ -24,10 +19,7 @@ struct Heard(Mutex<Vec<String>>);
 
 impl Observer for Heard {
     fn observe(&self, event: &Event<'_>) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(serde_json::to_string(event).unwrap());
+        self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
     }
 }
 
@@ -46,16 +38,11 @@ struct Place {
 fn place() -> Place {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
-    Place {
-        _directory: directory,
-        file,
-    }
+    Place { _directory: directory, file }
 }
 
 fn body() -> Vec<u8> {
-    (0..600_000_u32)
-        .map(|n| n.to_le_bytes()[(n % 3) as usize])
-        .collect()
+    (0..600_000_u32).map(|n| n.to_le_bytes()[(n % 3) as usize]).collect()
 }
 
 #[test]
@@ -75,9 +62,7 @@ fn a_cut_download_is_taken_up_where_it_broke() {
     });
     let (place, heard) = (place(), Heard::default());
     let url = server.url("/a");
-    let bytes = door(&[])
-        .download(&request(&url, 1 << 20), &place.file, &heard)
-        .unwrap();
+    let bytes = door(&[]).download(&request(&url, 1 << 20), &place.file, &heard).unwrap();
     assert_eq!(bytes, 600_000);
     assert_eq!(disk::read(&place.file, 1 << 20).unwrap(), body());
     let asked = server.asked();
@@ -105,24 +90,17 @@ fn a_file_that_changed_between_two_attempts_starts_again() {
     });
     let place = place();
     let url = server.url("/a");
-    let bytes = door(&[])
-        .download(&request(&url, 1 << 20), &place.file, &Silent)
-        .unwrap();
+    let bytes = door(&[]).download(&request(&url, 1 << 20), &place.file, &Silent).unwrap();
     assert_eq!(bytes, 3);
     assert_eq!(disk::read(&place.file, 10).unwrap(), b"new");
 }
 
 #[test]
 fn a_server_that_always_cuts_is_given_up_and_leaves_no_file() {
-    let server = Server::start(|_, _| Reply {
-        cut_after: Some(10),
-        ..Reply::ok(body())
-    });
+    let server = Server::start(|_, _| Reply { cut_after: Some(10), ..Reply::ok(body()) });
     let place = place();
     let url = server.url("/a");
-    let error = door(&[])
-        .download(&request(&url, 1 << 20), &place.file, &Silent)
-        .unwrap_err();
+    let error = door(&[]).download(&request(&url, 1 << 20), &place.file, &Silent).unwrap_err();
     assert!(matches!(error, HttpError::Unreachable { .. }), "{error:?}");
     assert_eq!(server.asked().len(), 4);
     assert!(!disk::exists(&place.file));
@@ -136,10 +114,7 @@ fn a_cut_chunked_body_is_not_taken_for_whole() {
         ..Reply::ok(body())
     });
     let url = server.url("/a");
-    assert_eq!(
-        door(&[]).get(&request(&url, 1 << 20), &Silent).unwrap(),
-        body()
-    );
+    assert_eq!(door(&[]).get(&request(&url, 1 << 20), &Silent).unwrap(), body());
     assert_eq!(server.asked().len(), 2);
 }
 
@@ -172,10 +147,7 @@ fn a_server_that_asks_for_an_hour_is_not_waited_for() {
     let server = Server::start(|_, _| Reply::status(429).header("Retry-After", "3600"));
     let url = server.url("/a");
     let error = door(&[]).get(&request(&url, 10), &Silent).unwrap_err();
-    assert!(
-        matches!(error, HttpError::Status { status: 429, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, HttpError::Status { status: 429, .. }), "{error:?}");
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -216,10 +188,7 @@ fn a_secret_does_not_follow_a_redirect_to_another_host() {
     let server = Server::start(move |_, _| Reply::status(302).header("Location", &target));
     let url = server.url("/a");
     let headers = [("Authorization", "secret".to_owned())];
-    let request = Request {
-        headers: &headers,
-        ..request(&url, 10)
-    };
+    let request = Request { headers: &headers, ..request(&url, 10) };
     assert_eq!(door(&[]).get(&request, &Silent).unwrap(), b"there");
     assert_eq!(server.asked()[0].headers["authorization"], "secret");
     assert!(!other.asked()[0].headers.contains_key("authorization"));
@@ -230,10 +199,7 @@ fn a_secret_is_not_told_to_a_mirror() {
     let server = Server::start(|_, _| Reply::ok("there"));
     let door = door(&[("https://repo.test/", &server.url("/copy/"))]);
     let headers = [("authorization", "secret".to_owned())];
-    let request = Request {
-        headers: &headers,
-        ..request("https://repo.test/a", 10)
-    };
+    let request = Request { headers: &headers, ..request("https://repo.test/a", 10) };
     assert_eq!(door.get(&request, &Silent).unwrap(), b"there");
     assert_eq!(server.asked()[0].path, "/copy/a");
     assert!(!server.asked()[0].headers.contains_key("authorization"));
@@ -242,21 +208,13 @@ fn a_secret_is_not_told_to_a_mirror() {
 #[test]
 fn a_body_beyond_its_limit_is_refused_with_and_without_a_length() {
     for chunked in [false, true] {
-        let server = Server::start(move |_, _| Reply {
-            chunked,
-            ..Reply::ok(body())
-        });
+        let server = Server::start(move |_, _| Reply { chunked, ..Reply::ok(body()) });
         let url = server.url("/a");
         let place = place();
         let door = door(&[]);
         let got = door.get(&request(&url, 599_999), &Silent).unwrap_err();
-        assert!(
-            matches!(got, HttpError::TooLarge { limit: 599_999, .. }),
-            "{got:?}"
-        );
-        let got = door
-            .download(&request(&url, 599_999), &place.file, &Silent)
-            .unwrap_err();
+        assert!(matches!(got, HttpError::TooLarge { limit: 599_999, .. }), "{got:?}");
+        let got = door.download(&request(&url, 599_999), &place.file, &Silent).unwrap_err();
         assert!(matches!(got, HttpError::TooLarge { .. }), "{got:?}");
         assert!(!disk::exists(&place.file));
     }
@@ -264,9 +222,7 @@ fn a_body_beyond_its_limit_is_refused_with_and_without_a_length() {
 
 #[test]
 fn a_closed_network_names_what_is_missing() {
-    let error = closed_door()
-        .get(&request("https://a:b@repo.test/x", 1), &Silent)
-        .unwrap_err();
+    let error = closed_door().get(&request("https://a:b@repo.test/x", 1), &Silent).unwrap_err();
     assert!(error.is_offline());
     assert_eq!(
         error.to_string(),
@@ -296,13 +252,9 @@ fn a_mirror_may_be_a_directory_even_when_the_network_is_closed() {
     let asked = request("https://repo.test/a%20b", 4);
     assert_eq!(door.get(&asked, &Silent).unwrap(), b"kept");
     assert_eq!(door.download(&asked, &place.file, &Silent).unwrap(), 4);
-    let missing = door
-        .get(&request("https://repo.test/c", 4), &Silent)
-        .unwrap_err();
+    let missing = door.get(&request("https://repo.test/c", 4), &Silent).unwrap_err();
     assert!(missing.is_gone(), "{missing:?}");
-    let large = door
-        .get(&request("https://repo.test/a%20b", 3), &Silent)
-        .unwrap_err();
+    let large = door.get(&request("https://repo.test/a%20b", 3), &Silent).unwrap_err();
     assert!(matches!(large, HttpError::TooLarge { .. }), "{large:?}");
 }
 
@@ -322,18 +274,10 @@ fn the_longest_mirror_prefix_wins() {
 fn an_exchange_hands_every_answer_on_and_sends_its_body_again() {
     let server = Server::start(|asked, before| match before {
         0 => Reply::status(503),
-        _ => Reply {
-            status: 404,
-            body: asked.body.clone(),
-            ..Reply::default()
-        },
+        _ => Reply { status: 404, body: asked.body.clone(), ..Reply::default() },
     });
     let url = server.url("/a");
-    let call = Call {
-        method: Method::Post,
-        request: request(&url, 10),
-        body: b"give",
-    };
+    let call = Call { method: Method::Post, request: request(&url, 10), body: b"give" };
     let mut answer = door(&[]).exchange(&call, &Silent).unwrap();
     let mut text = String::new();
     std::io::Read::read_to_string(&mut answer.body, &mut text).unwrap();
@@ -347,9 +291,6 @@ fn pauses_double_and_stay_below_their_bound() {
     for attempt in 1..40 {
         let whole = (400_u64 << (attempt - 1).min(20)).min(20_000);
         let delay_ms = pace.delay_ms(attempt);
-        assert!(
-            delay_ms > whole / 2 - 1 && delay_ms <= whole,
-            "{attempt}: {delay_ms}"
-        );
+        assert!(delay_ms > whole / 2 - 1 && delay_ms <= whole, "{attempt}: {delay_ms}");
     }
 }

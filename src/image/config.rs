@@ -100,11 +100,7 @@ pub(super) fn config(
     let wish = &manifest.image;
     let labels = labels(manifest, created);
     let machine = release.facts.machine.image_name();
-    let env = release
-        .start
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
+    let env = release.start.env.iter().map(|(name, value)| format!("{name}={value}"));
     let empty = |names: &'_ [String]| -> Vec<String> { names.to_vec() };
     let (ports, volumes) = (empty(&wish.ports), empty(&wish.volumes));
     let set = |names: &'_ [String]| -> BTreeMap<String, Empty> {
@@ -146,9 +142,7 @@ fn check(health: &HealthCheck) -> Check {
     Check {
         interval: health.interval_s.saturating_mul(NS_A_SECOND),
         retries: health.retries,
-        test: std::iter::once("CMD".to_owned())
-            .chain(health.command.clone())
-            .collect(),
+        test: std::iter::once("CMD".to_owned()).chain(health.command.clone()).collect(),
         timeout: health.timeout_s.saturating_mul(NS_A_SECOND),
     }
 }
@@ -179,11 +173,7 @@ pub(super) fn manifest(
 
 /// Names a layer's blob.
 pub(super) fn descriptor(layer: &Layer) -> Descriptor {
-    Descriptor {
-        media_type: LAYER_TYPE,
-        digest: layer.blob.digest(),
-        size: layer.bytes,
-    }
+    Descriptor { media_type: LAYER_TYPE, digest: layer.blob.digest(), size: layer.bytes }
 }
 
 /// Returns the image's labels, which are its annotations too: the project's own count most.
@@ -212,11 +202,7 @@ pub(super) fn rfc3339(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")

@@ -89,9 +89,7 @@ fn compress(member: &[u8]) -> Vec<u8> {
     let level = CompressionLvl::new(LEVEL).expect("libdeflate knows level 6");
     let mut compressor = Compressor::new(level);
     let mut out = vec![0; compressor.gzip_compress_bound(member.len())];
-    let size = compressor
-        .gzip_compress(member, &mut out)
-        .expect("the buffer has the bound's size");
+    let size = compressor.gzip_compress(member, &mut out).expect("the buffer has the bound's size");
     out.truncate(size);
     out
 }
@@ -120,22 +118,16 @@ mod tests {
 
     #[test]
     fn the_bytes_do_not_depend_on_the_number_of_threads() {
-        let bytes: Vec<u8> = (0..7_000_003_u32)
-            .map(|n| (n.wrapping_mul(n) >> 11) as u8 & 0x3f)
-            .collect();
+        let bytes: Vec<u8> =
+            (0..7_000_003_u32).map(|n| (n.wrapping_mul(n) >> 11) as u8 & 0x3f).collect();
         let with = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| pack(&bytes))
         };
         let one = with(1);
         assert!(one == with(3));
         let mut back = Vec::new();
-        MultiGzDecoder::new(one.0.as_slice())
-            .read_to_end(&mut back)
-            .unwrap();
+        MultiGzDecoder::new(one.0.as_slice()).read_to_end(&mut back).unwrap();
         assert!(back == bytes);
     }
 

@@ -57,9 +57,7 @@ struct DockerImage {
 /// Writes the image as one file at `path`, in one instant, and returns the file's bytes.
 pub fn write_archive(image: &Image, name: &str, tag: &str, path: &Path) -> Result<u64, ImageError> {
     if !is_name(name) || !is_tag(tag) {
-        return Err(ImageError::BadName {
-            reference: format!("{name}:{tag}"),
-        });
+        return Err(ImageError::BadName { reference: format!("{name}:{tag}") });
     }
     let temporary = disk::sibling(path);
     let written = write(image, (name, tag), &temporary).and_then(|bytes| {
@@ -111,10 +109,7 @@ fn index(image: &Image, name: &str, tag: &str) -> Vec<u8> {
                 variant: (image.architecture == "arm64").then_some("v8"),
             },
             annotations: BTreeMap::from([
-                (
-                    "io.containerd.image.name",
-                    format!("{}:{tag}", full_name(name)),
-                ),
+                ("io.containerd.image.name", format!("{}:{tag}", full_name(name))),
                 ("org.opencontainers.image.ref.name", tag.to_owned()),
             ]),
         }],
@@ -126,11 +121,7 @@ fn docker(image: &Image, name: &str, tag: &str) -> Vec<u8> {
     let document = [DockerImage {
         config: blob_name(image.image_id()),
         repo_tags: [format!("{name}:{tag}")],
-        layers: image
-            .layers
-            .iter()
-            .map(|layer| blob_name(layer.blob.digest()))
-            .collect(),
+        layers: image.layers.iter().map(|layer| blob_name(layer.blob.digest())).collect(),
     }];
     serde_json::to_vec(&document).expect("the document has only text keys")
 }
@@ -214,15 +205,10 @@ impl Archive<'_> {
             io::copy(&mut source, &mut self.file).map_err(disk::refused("write", self.path))?;
         self.bytes += copied;
         if copied != size {
-            return Err(ImageError::Truncated {
-                path: blob.path().to_owned(),
-                member: name,
-            });
+            return Err(ImageError::Truncated { path: blob.path().to_owned(), member: name });
         }
         let zeros = vec![0; padding(size)];
-        self.file
-            .write_all(&zeros)
-            .map_err(disk::refused("write", self.path))?;
+        self.file.write_all(&zeros).map_err(disk::refused("write", self.path))?;
         self.bytes += zeros.len() as u64;
         Ok(())
     }
@@ -234,18 +220,11 @@ mod tests {
 
     #[test]
     fn names_are_what_registries_take() {
-        for name in [
-            "hello",
-            "a/b",
-            "registry.example:5000/team/app",
-            "a__b.c-d--e",
-            "localhost/x",
-        ] {
+        for name in ["hello", "a/b", "registry.example:5000/team/app", "a__b.c-d--e", "localhost/x"]
+        {
             assert!(is_name(name), "{name}");
         }
-        for name in [
-            "", "Hello", "a//b", "-a", "a-", "a___b", "a..b", "a b", "ä", "a/",
-        ] {
+        for name in ["", "Hello", "a//b", "-a", "a-", "a___b", "a..b", "a b", "ä", "a/"] {
             assert!(!is_name(name), "{name}");
         }
         assert!(is_tag("1.0.0-rc_1") && !is_tag("") && !is_tag(".1") && !is_tag("1+2"));

@@ -231,9 +231,7 @@ fn layer(
     let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
     let mut plain = HashRead::new(plain(&mut hashing).map_err(members.unreadable(name))?);
     collect_papers(&mut plain, papers).map_err(members.unreadable(name))?;
-    plain
-        .drain(LAYER_BYTES_MAX)
-        .map_err(members.unreadable(name))?;
+    plain.drain(LAYER_BYTES_MAX).map_err(members.unreadable(name))?;
     let (found, tar_bytes) = plain.finish();
     if tar_bytes > LAYER_BYTES_MAX {
         return Err(ImageError::TooLarge {
@@ -252,13 +250,7 @@ fn layer(
     {
         return Err(members.mismatch(name, promised, digest));
     }
-    Ok(InspectedLayer {
-        made_by,
-        digest,
-        bytes,
-        diff_id,
-        tar_bytes,
-    })
+    Ok(InspectedLayer { made_by, digest, bytes, diff_id, tar_bytes })
 }
 
 /// Hands each layer of the file at `path` to `take`, from the bottom, as a plain tar.
@@ -301,17 +293,13 @@ fn collect_papers(
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let path = entry.path_bytes();
-        let wanted = [LOCK_PATH, PROVENANCE_PATH]
-            .into_iter()
-            .find(|name| path.as_ref() == name.as_bytes());
+        let wanted =
+            [LOCK_PATH, PROVENANCE_PATH].into_iter().find(|name| path.as_ref() == name.as_bytes());
         let Some(name) = wanted else {
             continue;
         };
         let mut text = String::new();
-        entry
-            .by_ref()
-            .take(TEXT_FILE_BYTES_MAX)
-            .read_to_string(&mut text)?;
+        entry.by_ref().take(TEXT_FILE_BYTES_MAX).read_to_string(&mut text)?;
         papers.insert(name, text);
     }
     Ok(())
@@ -325,10 +313,7 @@ struct HashRead<R> {
 
 impl<R: Read> HashRead<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            hashing: Hashing::new(io::sink()),
-        }
+        Self { inner, hashing: Hashing::new(io::sink()) }
     }
 
     /// Reads the rest, as far as about `limit` bytes in all.

@@ -46,10 +46,7 @@ pub(super) fn layer(
                 component.entries.len()
             ),
             // The store takes every output for something it holds; the plain tar is not, so it stands in the name.
-            outputs: vec![(
-                format!("tar {diff_id} {tar_bytes} {file_bytes}"),
-                blob.digest(),
-            )],
+            outputs: vec![(format!("tar {diff_id} {tar_bytes} {file_bytes}"), blob.digest())],
         },
     )?;
     Ok(Layer {
@@ -112,11 +109,7 @@ fn recall(
 
 fn read_tar(name: &str) -> Option<(Digest, u64, u64)> {
     let mut words = name.strip_prefix("tar ")?.split(' ');
-    Some((
-        words.next()?.parse().ok()?,
-        words.next()?.parse().ok()?,
-        words.next()?.parse().ok()?,
-    ))
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 /// Returns the bytes of a blob.

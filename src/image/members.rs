@@ -31,14 +31,8 @@ enum Member {
 impl Members {
     pub(super) fn read(path: &Path) -> Result<Self, ImageError> {
         let file = disk::open(path)?;
-        let length = file
-            .metadata()
-            .map_err(disk::refused("look at", path))?
-            .len();
-        let mut members = Self {
-            path: path.to_owned(),
-            by_name: BTreeMap::new(),
-        };
+        let length = file.metadata().map_err(disk::refused("look at", path))?.len();
+        let mut members = Self { path: path.to_owned(), by_name: BTreeMap::new() };
         let mut archive = tar::Archive::new(file);
         let damaged = |last: &str| {
             let what = match last {
@@ -48,11 +42,7 @@ impl Members {
             members_strange(path, what)
         };
         let mut last = String::new();
-        for entry in archive
-            .entries_with_seek()
-            .map_err(|_| damaged(""))?
-            .raw(true)
-        {
+        for entry in archive.entries_with_seek().map_err(|_| damaged(""))?.raw(true) {
             let entry = entry.map_err(|_| damaged(&last))?;
             let header = entry.header();
             let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -61,10 +51,7 @@ impl Members {
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
                     let (at, size) = (entry.raw_file_position(), entry.size());
                     if at.checked_add(size).is_none_or(|end| end > length) {
-                        return Err(ImageError::Truncated {
-                            path: path.to_owned(),
-                            member: name,
-                        });
+                        return Err(ImageError::Truncated { path: path.to_owned(), member: name });
                     }
                     Member::File { at, size }
                 }
@@ -108,8 +95,7 @@ impl Members {
     pub(super) fn open(&self, name: &str) -> Result<(impl Read + use<>, u64), ImageError> {
         let (at, size) = self.find(name)?;
         let mut file: File = disk::open(&self.path)?;
-        file.seek(SeekFrom::Start(at))
-            .map_err(disk::refused("read", &self.path))?;
+        file.seek(SeekFrom::Start(at)).map_err(disk::refused("read", &self.path))?;
         Ok((file.take(size), size))
     }
 
@@ -123,9 +109,7 @@ impl Members {
             });
         }
         let mut bytes = Vec::new();
-        reader
-            .read_to_end(&mut bytes)
-            .map_err(disk::refused("read", &self.path))?;
+        reader.read_to_end(&mut bytes).map_err(disk::refused("read", &self.path))?;
         Ok(bytes)
     }
 
@@ -152,18 +136,10 @@ impl Members {
     }
 
     pub(super) fn mismatch(&self, member: &str, promised: Digest, found: Digest) -> ImageError {
-        ImageError::Mismatch {
-            path: self.path.clone(),
-            member: member.to_owned(),
-            promised,
-            found,
-        }
+        ImageError::Mismatch { path: self.path.clone(), member: member.to_owned(), promised, found }
     }
 }
 
 fn members_strange(path: &Path, what: String) -> ImageError {
-    ImageError::NoImage {
-        path: path.to_owned(),
-        what,
-    }
+    ImageError::NoImage { path: path.to_owned(), what }
 }

@@ -205,14 +205,10 @@ pub fn assemble(
     observer: &dyn Observer,
 ) -> Result<Image, ImageError> {
     if lock.image_format != IMAGE_FORMAT {
-        return Err(ImageError::Format {
-            asked: lock.image_format,
-        });
+        return Err(ImageError::Format { asked: lock.image_format });
     }
     // Eleven octal digits hold a time in a tar.
-    let created = u64::try_from(lock.epoch)
-        .ok()
-        .filter(|epoch| *epoch < 1 << 33);
+    let created = u64::try_from(lock.epoch).ok().filter(|epoch| *epoch < 1 << 33);
     let created = created.ok_or(ImageError::Epoch { epoch: lock.epoch })?;
     let made: Vec<Result<Layer, ImageError>> = release
         .components
@@ -225,22 +221,16 @@ pub fn assemble(
         say(layer, observer);
     }
     let date = config::rfc3339(created);
-    let (config, config_bytes) = document(
-        store,
-        "image configuration",
-        &config::config(release, manifest, &layers, &date),
-    )?;
+    let (config, config_bytes) =
+        document(store, "image configuration", &config::config(release, manifest, &layers, &date))?;
     let descriptor = config::Descriptor {
         media_type: config::CONFIG_TYPE,
         digest: config.digest(),
         size: config_bytes,
     };
     let labels = config::labels(manifest, &date);
-    let (manifest, manifest_bytes) = document(
-        store,
-        "image manifest",
-        &config::manifest(descriptor, &layers, &labels),
-    )?;
+    let (manifest, manifest_bytes) =
+        document(store, "image manifest", &config::manifest(descriptor, &layers, &labels))?;
     Ok(Image {
         layers,
         config,
@@ -255,17 +245,9 @@ pub fn assemble(
 fn say(layer: &Layer, observer: &dyn Observer) {
     let (name, digest, bytes) = (layer.part.name(), layer.blob.digest(), layer.bytes);
     observer.observe(&if layer.reused {
-        Event::LayerReused {
-            name,
-            digest,
-            bytes,
-        }
+        Event::LayerReused { name, digest, bytes }
     } else {
-        Event::LayerMade {
-            name,
-            digest,
-            bytes,
-        }
+        Event::LayerMade { name, digest, bytes }
     });
 }
 

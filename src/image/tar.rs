@@ -85,19 +85,13 @@ impl<'a> TarStream<'a> {
         self.file_bytes += size;
         head(&mut self.ready, path, node, (size, self.modified));
         let opened = opened.filter(|(size, _)| *size > 0);
-        self.body = opened.map(|(left, bytes)| OpenBody {
-            bytes,
-            left,
-            padding: padding(left),
-        });
+        self.body = opened.map(|(left, bytes)| OpenBody { bytes, left, padding: padding(left) });
         Ok(())
     }
 
     fn read_body(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let body = self.body.as_mut().expect("the caller has seen it");
-        let most = usize::try_from(body.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let most = usize::try_from(body.left).unwrap_or(usize::MAX).min(buffer.len());
         let count = body.bytes.read(&mut buffer[..most])?;
         if count == 0 {
             return Err(io::Error::new(
@@ -166,9 +160,7 @@ pub(super) const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 /// Refuses names that mean a deletion in a layer.
 pub(super) fn check_name(path: &RelPath) -> Result<(), ImageError> {
     if path.components().any(|part| part.starts_with(b".wh.")) {
-        return Err(ImageError::Whiteout {
-            path: path.to_string(),
-        });
+        return Err(ImageError::Whiteout { path: path.to_string() });
     }
     Ok(())
 }
@@ -217,11 +209,7 @@ fn head(out: &mut Vec<u8>, path: &RelPath, node: &Node, (size, modified): (u64, 
     let header = Header {
         prefix,
         name,
-        link: if link.len() > 100 || !link.is_ascii() {
-            b""
-        } else {
-            link
-        },
+        link: if link.len() > 100 || !link.is_ascii() { b"" } else { link },
         kind,
         mode: node.mode,
         owner: (fits(node.uid), fits(node.gid)),
@@ -294,9 +282,7 @@ mod tests {
 
     fn tar(entries: &BTreeMap<RelPath, Node>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        TarStream::new(entries.iter(), 1_700_000_000)
-            .read_to_end(&mut bytes)
-            .unwrap();
+        TarStream::new(entries.iter(), 1_700_000_000).read_to_end(&mut bytes).unwrap();
         bytes
     }
 
@@ -312,22 +298,9 @@ mod tests {
     fn an_entry_reads_back_as_it_went_in() {
         let entries = BTreeMap::from([
             (at("app"), Node::directory()),
-            (
-                at("app/file"),
-                Node {
-                    mode: 0o755,
-                    ..Node::text("hello")
-                }
-                .owned_by((65532, 7)),
-            ),
+            (at("app/file"), Node { mode: 0o755, ..Node::text("hello") }.owned_by((65532, 7))),
             (at("app/link"), Node::link("file")),
-            (
-                at("tmp"),
-                Node {
-                    mode: 0o1777,
-                    ..Node::directory()
-                },
-            ),
+            (at("tmp"), Node { mode: 0o1777, ..Node::directory() }),
         ]);
         let bytes = tar(&entries);
         assert_eq!(bytes.len(), 512 * 7);
@@ -352,10 +325,7 @@ mod tests {
             })
             .collect();
         assert_eq!(seen[0], (b"app/".to_vec(), 0o755, 0, 0, String::new()));
-        assert_eq!(
-            seen[1],
-            (b"app/file".to_vec(), 0o755, 65532, 7, "hello".into())
-        );
+        assert_eq!(seen[1], (b"app/file".to_vec(), 0o755, 65532, 7, "hello".into()));
         assert_eq!(seen[2].1, 0o777);
         assert_eq!(seen[3].1, 0o1777);
     }
@@ -368,22 +338,14 @@ mod tests {
             (at(&deep), Node::text("a")),
             (at(&too_deep), Node::text("b")),
             (at("app/größe"), Node::text("c")),
-            (
-                at("app/owner"),
-                Node::text("d").owned_by((4_000_000_000, 3_000_000_000)),
-            ),
+            (at("app/owner"), Node::text("d").owned_by((4_000_000_000, 3_000_000_000))),
             (at("app/link"), Node::link("x".repeat(300))),
         ]);
         let bytes = tar(&entries);
         let mut found = names(&bytes);
         found.sort();
-        let mut wanted = vec![
-            deep,
-            too_deep,
-            "app/größe".into(),
-            "app/owner".into(),
-            "app/link".into(),
-        ];
+        let mut wanted =
+            vec![deep, too_deep, "app/größe".into(), "app/owner".into(), "app/link".into()];
         wanted.sort();
         assert_eq!(found, wanted);
         let mut archive = tar::Archive::new(bytes.as_slice());
@@ -409,13 +371,8 @@ mod tests {
         for length in 80..120 {
             let mut out = Vec::new();
             record(&mut out, "path", &vec![b'a'; length]);
-            let said: usize = String::from_utf8(out.clone())
-                .unwrap()
-                .split(' ')
-                .next()
-                .unwrap()
-                .parse()
-                .unwrap();
+            let said: usize =
+                String::from_utf8(out.clone()).unwrap().split(' ').next().unwrap().parse().unwrap();
             assert_eq!(said, out.len());
         }
     }

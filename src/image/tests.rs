@@ -36,35 +36,19 @@ fn small() -> Release {
         directory("etc"),
         text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
         (at("lib"), Node::link("usr/lib")),
-        (
-            at("tmp"),
-            Node {
-                mode: 0o1777,
-                ..Node::directory()
-            },
-        ),
+        (at("tmp"), Node { mode: 0o1777, ..Node::directory() }),
     ];
     let app = [
         directory("app"),
         directory("app/log"),
         (
             at("app/run"),
-            Node {
-                mode: 0o755,
-                ..Node::text("#!run\n".repeat(1000))
-            }
-            .owned_by((65532, 65532)),
+            Node { mode: 0o755, ..Node::text("#!run\n".repeat(1000)) }.owned_by((65532, 65532)),
         ),
     ];
-    let part = |part, entries: Vec<_>| Component {
-        part,
-        entries: entries.into_iter().collect(),
-    };
+    let part = |part, entries: Vec<_>| Component { part, entries: entries.into_iter().collect() };
     Release {
-        components: vec![
-            part(Part::System, system.to_vec()),
-            part(Part::App, app.to_vec()),
-        ],
+        components: vec![part(Part::System, system.to_vec()), part(Part::App, app.to_vec())],
         start: Start {
             entrypoint: vec!["/app/run".into()],
             cmd: vec!["now".into()],
@@ -129,11 +113,8 @@ fn format_1_has_these_very_digests() {
     let image = bench.image(&small());
     let path = bench.archive(&small());
     let archive = Digest::of(&std::fs::read(path).unwrap());
-    let blobs: Vec<_> = image
-        .layers
-        .iter()
-        .map(|layer| (layer.diff_id, layer.blob.digest()))
-        .collect();
+    let blobs: Vec<_> =
+        image.layers.iter().map(|layer| (layer.diff_id, layer.blob.digest())).collect();
     insta::assert_snapshot!(format!(
         "{blobs:#?}\nimage id {}\nmanifest {}\narchive  {archive}",
         image.image_id(),
@@ -153,11 +134,7 @@ fn the_documents_say_what_was_wished_for() {
     });
     let image = assemble(&small(), &lock(), &wishes, &bench.store, &Silent).unwrap();
     let read = |blob: &HeldBlob| String::from_utf8(std::fs::read(blob.path()).unwrap()).unwrap();
-    insta::assert_snapshot!(format!(
-        "{}\n{}",
-        read(&image.config),
-        read(&image.manifest)
-    ));
+    insta::assert_snapshot!(format!("{}\n{}", read(&image.config), read(&image.manifest)));
 }
 
 #[test]
@@ -198,15 +175,9 @@ fn a_layer_that_left_the_store_is_made_again() {
 #[test]
 fn another_time_gives_another_image() {
     let bench = Bench::new();
-    let later = Lock {
-        epoch: 1_700_000_001,
-        ..lock()
-    };
+    let later = Lock { epoch: 1_700_000_001, ..lock() };
     let image = assemble(&small(), &later, &manifest(), &bench.store, &Silent).unwrap();
-    assert_ne!(
-        bench.image(&small()).layers[0].diff_id,
-        image.layers[0].diff_id
-    );
+    assert_ne!(bench.image(&small()).layers[0].diff_id, image.layers[0].diff_id);
 }
 
 #[test]
@@ -214,32 +185,15 @@ fn what_cannot_be_dated_or_made_is_refused() {
     let bench = Bench::new();
     let refused =
         |lock: Lock| assemble(&small(), &lock, &manifest(), &bench.store, &Silent).unwrap_err();
-    assert!(matches!(
-        refused(Lock {
-            epoch: -1,
-            ..lock()
-        }),
-        ImageError::Epoch { .. }
-    ));
-    assert!(matches!(
-        refused(Lock {
-            epoch: i64::MAX,
-            ..lock()
-        }),
-        ImageError::Epoch { .. }
-    ));
-    let error = refused(Lock {
-        image_format: 99,
-        ..lock()
-    });
+    assert!(matches!(refused(Lock { epoch: -1, ..lock() }), ImageError::Epoch { .. }));
+    assert!(matches!(refused(Lock { epoch: i64::MAX, ..lock() }), ImageError::Epoch { .. }));
+    let error = refused(Lock { image_format: 99, ..lock() });
     assert_eq!(
         error.to_string(),
         format!("the lock asks for image format 99, and this rebeam makes format {IMAGE_FORMAT}")
     );
     let mut release = small();
-    release.components[1]
-        .entries
-        .insert(at("app/.wh.lib"), Node::text(""));
+    release.components[1].entries.insert(at("app/.wh.lib"), Node::text(""));
     let error = assemble(&release, &lock(), &manifest(), &bench.store, &Silent).unwrap_err();
     assert!(matches!(error, ImageError::Whiteout { .. }));
 }
@@ -252,10 +206,7 @@ fn a_module_that_cannot_be_stripped_is_named() {
     let release = world.assemble().unwrap();
     let error = assemble(&release, &lock(), &world.manifest, &bench.store, &Silent).unwrap_err();
     assert!(error.to_string().contains("shop.beam"), "{error}");
-    assert!(matches!(
-        error,
-        ImageError::Release(ReleaseError::DamagedBeam { .. })
-    ));
+    assert!(matches!(error, ImageError::Release(ReleaseError::DamagedBeam { .. })));
 }
 
 #[test]
@@ -278,15 +229,8 @@ fn an_image_reads_back_from_its_file() {
     assert_eq!(read.labels["team"], "sales");
     assert_eq!(read.lock.as_deref(), Some("version = 1\n"));
     assert_eq!(read.provenance.as_deref(), Some("{}\n"));
-    let parts: Vec<_> = read
-        .layers
-        .iter()
-        .map(|layer| layer.made_by.as_str())
-        .collect();
-    assert_eq!(
-        parts,
-        Part::ALL.map(|part| format!("rebeam layer={}", part.name()))
-    );
+    let parts: Vec<_> = read.layers.iter().map(|layer| layer.made_by.as_str()).collect();
+    assert_eq!(parts, Part::ALL.map(|part| format!("rebeam layer={}", part.name())));
     for (read, made) in read.layers.iter().zip(&image.layers) {
         assert_eq!(
             (read.digest, read.bytes, read.diff_id, read.tar_bytes),
@@ -306,11 +250,7 @@ fn the_file_s_documents_come_first() {
         .map(|entry| entry.unwrap().path().unwrap().display().to_string())
         .collect();
     assert_eq!(names[..3], ["oci-layout", "index.json", "manifest.json"]);
-    assert!(
-        names[3..]
-            .iter()
-            .all(|name| name.starts_with("blobs/sha256/"))
-    );
+    assert!(names[3..].iter().all(|name| name.starts_with("blobs/sha256/")));
 }
 
 #[test]
@@ -321,9 +261,7 @@ fn an_old_docker_archive_is_read_too() {
         let mut header = ::tar::Header::new_ustar();
         header.set_size(2);
         header.set_mode(0o644);
-        builder
-            .append_data(&mut header, "file", &b"hi"[..])
-            .unwrap();
+        builder.append_data(&mut header, "file", &b"hi"[..]).unwrap();
         builder.into_inner().unwrap()
     };
     let config = format!(
@@ -363,10 +301,7 @@ fn said_of(change: impl FnOnce(&mut Vec<u8>)) -> String {
 }
 
 fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
-    let at = bytes
-        .windows(old.len())
-        .position(|part| part == old)
-        .unwrap();
+    let at = bytes.windows(old.len()).position(|part| part == old).unwrap();
     bytes[at..at + new.len()].copy_from_slice(new);
 }
 
@@ -381,24 +316,15 @@ fn a_file_that_is_no_image_is_refused_with_its_reason() {
         "`FILE` is no image file: it is no tar"
     );
     let cut = said_of(|bytes| bytes.truncate(bytes.len() - 1600));
-    assert!(
-        cut.starts_with("`FILE` is no image file: it breaks off behind `blobs/"),
-        "{cut}"
-    );
+    assert!(cut.starts_with("`FILE` is no image file: it breaks off behind `blobs/"), "{cut}");
     let cut = said_of(|bytes| bytes.truncate(bytes.len() - 1400));
-    assert!(
-        cut.starts_with("`FILE` is cut off: `blobs/sha256/"),
-        "{cut}"
-    );
+    assert!(cut.starts_with("`FILE` is cut off: `blobs/sha256/"), "{cut}");
     let json = said_of(|bytes| replace(bytes, br#"[{"Config""#, br#"[("Config""#));
     assert!(json.contains("`manifest.json` cannot be read"), "{json}");
     let config = said_of(|bytes| replace(bytes, b"\"amd64\",\"config\"", b"\"amd65\",\"config\""));
     assert!(config.contains("is not what was promised"), "{config}");
     let gone = said_of(|bytes| replace(bytes, b"\"Layers\":[\"blobs", b"\"Layers\":[\"blabs"));
-    assert!(
-        gone.starts_with("`FILE` is no image file: it holds no `blabs/sha256/"),
-        "{gone}"
-    );
+    assert!(gone.starts_with("`FILE` is no image file: it holds no `blabs/sha256/"), "{gone}");
 }
 
 #[test]
@@ -408,10 +334,7 @@ fn a_flipped_bit_anywhere_in_a_layer_is_found() {
             let at = bytes.len() - from_end;
             bytes[at] ^= 1;
         });
-        assert!(
-            said.contains("not what was promised") || said.contains("is damaged"),
-            "{said}"
-        );
+        assert!(said.contains("not what was promised") || said.contains("is damaged"), "{said}");
     }
 }
 
@@ -433,10 +356,7 @@ fn half_an_image_file_is_never_seen() {
         // What was begun may be left where the disk refuses even to remove it; it bears a hidden name.
         for entry in std::fs::read_dir(bench.directory.path()).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(
-                name == "store" || name == "image.tar" || name.starts_with('.'),
-                "{name}"
-            );
+            assert!(name == "store" || name == "image.tar" || name.starts_with('.'), "{name}");
         }
     }
     assert!(inspect(&path).is_ok());
@@ -449,17 +369,10 @@ fn nodes() -> impl Strategy<Value = BTreeMap<crate::tree::RelPath, Node>> {
         name.prop_map(|target| Content::Symlink(target.into())),
         proptest::collection::vec(any::<u8>(), 0..1500).prop_map(Content::Bytes),
     ];
-    let node = (content, 0_u32..0o10000, any::<u32>(), any::<u32>()).prop_map(
-        |(content, mode, uid, gid)| Node {
-            mode,
-            uid,
-            gid,
-            content,
-        },
-    );
-    let path = proptest::collection::vec(name, 1..6).prop_filter_map("it is no path", |parts| {
-        crate::tree::RelPath::new(parts.join("/")).ok()
-    });
+    let node = (content, 0_u32..0o10000, any::<u32>(), any::<u32>())
+        .prop_map(|(content, mode, uid, gid)| Node { mode, uid, gid, content });
+    let path = proptest::collection::vec(name, 1..6)
+        .prop_filter_map("it is no path", |parts| crate::tree::RelPath::new(parts.join("/")).ok());
     proptest::collection::btree_map(path, node, 0..12)
 }
 

@@ -36,9 +36,8 @@ impl Inspected {
     /// Returns the room in which the image starts as a container would, on the host's network.
     pub fn room(&self, root: &Path, level: Level) -> Room {
         let pairs = self.env.iter().filter_map(|pair| pair.split_once('='));
-        let env: BTreeMap<String, String> = pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let env: BTreeMap<String, String> =
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut ids = self.user.split(':').map(|id| id.parse::<u32>().ok());
         let uid = ids.next().flatten().unwrap_or(65_532);
         let gid = ids.next().flatten().unwrap_or(uid);
@@ -48,11 +47,7 @@ impl Inspected {
             mounts,
             argv: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
             env,
-            cwd: if self.directory.is_empty() {
-                "/".into()
-            } else {
-                self.directory.clone()
-            },
+            cwd: if self.directory.is_empty() { "/".into() } else { self.directory.clone() },
             user: (uid, gid),
             bounds: Bounds {
                 wall_s: u64::MAX,

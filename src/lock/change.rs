@@ -54,20 +54,11 @@ pub fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
     let format = |lock: &Lock| lock.image_format.to_string();
     for (name, from, to) in [
         ("otp", old.toolchain.otp.clone(), new.toolchain.otp.clone()),
-        (
-            "suite",
-            old.toolchain.suite.clone(),
-            new.toolchain.suite.clone(),
-        ),
+        ("suite", old.toolchain.suite.clone(), new.toolchain.suite.clone()),
         ("image format", format(old), format(new)),
     ] {
         if from != to {
-            changes.push(change(
-                Subject::Setting,
-                name.to_owned(),
-                Some(from),
-                Some(to),
-            ));
+            changes.push(change(Subject::Setting, name.to_owned(), Some(from), Some(to)));
         }
     }
     changes.extend(source_changes(old, new));
@@ -76,12 +67,7 @@ pub fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
 }
 
 fn change(subject: Subject, name: String, from: Option<String>, to: Option<String>) -> Change {
-    Change {
-        subject,
-        name,
-        from,
-        to,
-    }
+    Change { subject, name, from, to }
 }
 
 fn source_changes(old: &Lock, new: &Lock) -> Vec<Change> {
@@ -117,8 +103,7 @@ fn version(source: &Source) -> String {
     match &source.pin {
         Pin::Git { commit, .. } => {
             let tag = source.wanted.strip_prefix("tag ").map(str::to_owned);
-            tag.or_else(|| source.describe.clone())
-                .unwrap_or_else(|| short(commit))
+            tag.or_else(|| source.describe.clone()).unwrap_or_else(|| short(commit))
         }
         Pin::Hex { version, .. } => version.clone(),
         Pin::Url { sha256, .. } => short(&sha256.hex()),
@@ -134,11 +119,9 @@ fn apart(from: &Source, to: &Source) -> (String, String) {
     }
     let exact = |source: &Source, word: &str| match &source.pin {
         Pin::Git { commit, .. } if short(commit) != word => format!("{word} ({})", short(commit)),
-        pin => format!(
-            "{word} ({})",
-            pin.tree()
-                .map_or_else(String::new, |tree| short(&tree.hex()))
-        ),
+        pin => {
+            format!("{word} ({})", pin.tree().map_or_else(String::new, |tree| short(&tree.hex())))
+        }
     };
     let same_commit = match (&from.pin, &to.pin) {
         (Pin::Git { commit: a, .. }, Pin::Git { commit: b, .. }) => a == b,
@@ -164,12 +147,7 @@ fn package_changes(old: &Lock, new: &Lock) -> Vec<Change> {
             return None;
         }
         let words = |deb: &&Deb| deb.version.clone();
-        Some(change(
-            Subject::Package,
-            key.0.clone(),
-            from.map(words),
-            to.map(words),
-        ))
+        Some(change(Subject::Package, key.0.clone(), from.map(words), to.map(words)))
     });
     compared.collect()
 }
@@ -187,9 +165,7 @@ fn named_packages(lock: &Lock) -> BTreeMap<(String, &str), &Deb> {
 pub fn summary(changes: &[Change]) -> Vec<String> {
     type Kind = (&'static str, fn(&Change) -> bool);
     const KINDS: [Kind; 3] = [
-        ("moved", |change| {
-            change.from.is_some() && change.to.is_some()
-        }),
+        ("moved", |change| change.from.is_some() && change.to.is_some()),
         ("added", |change| change.from.is_none()),
         ("removed", |change| change.to.is_none()),
     ];
@@ -199,19 +175,11 @@ pub fn summary(changes: &[Change]) -> Vec<String> {
             let fits = |change: &&Change| {
                 (change.subject == Subject::Package) == is_package && is_kind(change)
             };
-            let names: Vec<String> = changes
-                .iter()
-                .filter(fits)
-                .map(ToString::to_string)
-                .collect();
+            let names: Vec<String> = changes.iter().filter(fits).map(ToString::to_string).collect();
             if names.is_empty() {
                 continue;
             }
-            let noun = if names.len() == 1 {
-                noun.trim_end_matches('s')
-            } else {
-                noun
-            };
+            let noun = if names.len() == 1 { noun.trim_end_matches('s') } else { noun };
             let more = names.len().saturating_sub(NAMES_MAX);
             let mut listed = names[..names.len() - more].join(", ");
             if more > 0 {
@@ -290,11 +258,7 @@ mod tests {
                 source("same", "tag 1", "4"),
                 plugin.clone(),
             ],
-            vec![
-                deb("libc6", "2.36-9"),
-                deb("libssl3", "3.0.11"),
-                deb("old", "1"),
-            ],
+            vec![deb("libc6", "2.36-9"), deb("libssl3", "3.0.11"), deb("old", "1")],
         );
         plugin.pin = source("pc", "", "8").pin;
         let new = lock(
@@ -334,9 +298,7 @@ mod tests {
     fn another_address_of_the_same_commit_is_named() {
         let old = lock(vec![source("a", "tag 1", "1")], vec![]);
         let mut new = old.clone();
-        let Pin::Git { url, .. } = &mut new.sources[0].pin else {
-            unreachable!("it is git")
-        };
+        let Pin::Git { url, .. } = &mut new.sources[0].pin else { unreachable!("it is git") };
         *url = "https://elsewhere.example/a".into();
         assert_eq!(
             summary(&changes(&old, &new)),
@@ -350,10 +312,7 @@ mod tests {
         let changes = changes(&lock(vec![], debs("1")), &lock(vec![], debs("2")));
         let summary = summary(&changes);
         assert_eq!(summary.len(), 1);
-        assert!(
-            summary[0].starts_with("30 packages moved: p00 1 → 2, "),
-            "{summary:?}"
-        );
+        assert!(summary[0].starts_with("30 packages moved: p00 1 → 2, "), "{summary:?}");
         assert!(summary[0].ends_with(" and 22 more"));
     }
 }

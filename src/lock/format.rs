@@ -25,8 +25,7 @@ impl Lock {
         let Some(lock) = Self::read_previous(directory)? else {
             return Ok(None);
         };
-        lock.of_our_image_format(&directory.join(FILE_NAME))
-            .map(Some)
+        lock.of_our_image_format(&directory.join(FILE_NAME)).map(Some)
     }
 
     /// Reads a lock whose pins are to be kept, whatever image format it was made for.
@@ -48,10 +47,7 @@ impl Lock {
         if self.image_format == IMAGE_FORMAT {
             return Ok(self);
         }
-        Err(LockError::OtherImageFormat {
-            file: path.to_owned(),
-            found: self.image_format,
-        })
+        Err(LockError::OtherImageFormat { file: path.to_owned(), found: self.image_format })
     }
 
     /// Writes the lock into `directory`, unless the file there has these very bytes already.
@@ -74,10 +70,7 @@ impl Lock {
         let mut text = String::from(HEADER);
         line(&mut text, format_args!(""));
         line(&mut text, format_args!("version = {VERSION}"));
-        line(
-            &mut text,
-            format_args!("image_format = {}", self.image_format),
-        );
+        line(&mut text, format_args!("image_format = {}", self.image_format));
         line(&mut text, format_args!("\n[project]"));
         string(&mut text, "name", &self.project);
         line(&mut text, format_args!("epoch = {}", self.epoch));
@@ -144,12 +137,7 @@ fn write_source(text: &mut String, source: &Source) {
 
 fn write_pin(text: &mut String, pin: &Pin) {
     match pin {
-        Pin::Git {
-            url,
-            commit,
-            subdir,
-            ..
-        } => {
+        Pin::Git { url, commit, subdir, .. } => {
             string(text, "kind", "git");
             string(text, "url", url);
             string(text, "commit", commit);
@@ -157,13 +145,7 @@ fn write_pin(text: &mut String, pin: &Pin) {
                 string(text, "subdir", subdir);
             }
         }
-        Pin::Hex {
-            repository,
-            package,
-            version,
-            outer,
-            ..
-        } => {
+        Pin::Hex { repository, package, version, outer, .. } => {
             string(text, "kind", "hex");
             string(text, "repository", repository);
             string(text, "package", package);

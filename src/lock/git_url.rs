@@ -63,9 +63,7 @@ fn address(scheme: &str, authority: &str, path: &str) -> String {
 
 /// Returns the host and its port in lower case, without a user.
 fn host_of(authority: &str) -> String {
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     host.to_ascii_lowercase()
 }
 
@@ -103,11 +101,7 @@ mod tests {
             "git+ssh://git@github.com/ninenines/cowboy.git",
             " https://me:secret@github.com/ninenines/cowboy ",
         ] {
-            assert_eq!(
-                normalise(url),
-                "https://github.com/ninenines/cowboy",
-                "{url}"
-            );
+            assert_eq!(normalise(url), "https://github.com/ninenines/cowboy", "{url}");
         }
     }
 
@@ -127,10 +121,7 @@ mod tests {
 
     #[test]
     fn a_forge_compares_owners_without_case_and_other_hosts_do_not() {
-        assert!(same(
-            "git://github.com/Wooga/eredis/",
-            "https://github.com/wooga/eredis.git"
-        ));
+        assert!(same("git://github.com/Wooga/eredis/", "https://github.com/wooga/eredis.git"));
         assert!(!same("https://git.example/A/b", "https://git.example/a/b"));
     }
 

@@ -54,9 +54,7 @@ pub struct Lock {
 impl Lock {
     /// Returns the source of an application.
     pub fn find(&self, role: Role, app: &str) -> Option<&Source> {
-        self.sources
-            .iter()
-            .find(|source| source.role == role && source.app == app)
+        self.sources.iter().find(|source| source.role == role && source.app == app)
     }
 }
 
@@ -115,9 +113,7 @@ impl Role {
 
     /// Reads a role.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Dep, Self::Plugin, Self::Tool]
-            .into_iter()
-            .find(|role| role.name() == name)
+        [Self::Dep, Self::Plugin, Self::Tool].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -195,17 +191,9 @@ impl Pin {
     /// Says where the source is from: a url, a path, or `hexpm/cowlib`.
     pub fn address(&self) -> String {
         match self {
-            Self::Git {
-                url,
-                subdir: Some(subdir),
-                ..
-            } => format!("{url} in {subdir}"),
+            Self::Git { url, subdir: Some(subdir), .. } => format!("{url} in {subdir}"),
             Self::Git { url, .. } | Self::Url { url, .. } => url.clone(),
-            Self::Hex {
-                repository,
-                package,
-                ..
-            } => format!("{repository}/{package}"),
+            Self::Hex { repository, package, .. } => format!("{repository}/{package}"),
             Self::Path { path } => path.clone(),
         }
     }

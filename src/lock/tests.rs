@@ -63,9 +63,7 @@ fn sample() -> Lock {
     };
     let mut plugin = source("pc", git("pc"), &["cowboy", "hello"], &[]);
     plugin.role = Role::Plugin;
-    let path = Pin::Path {
-        path: "../common/local".into(),
-    };
+    let path = Pin::Path { path: "../common/local".into() };
     Lock {
         project: "hello".into(),
         epoch: 1_700_000_000,
@@ -136,11 +134,7 @@ fn what_is_wrong_is_named_with_file_line_and_entry() {
             "[toolchain]\nzzz = 1\n",
             "`rebeam.lock:13`: `zzz` is not a key of `[toolchain]`",
         ),
-        (
-            "wanted = \"tag 1.0\"\n",
-            "",
-            "`rebeam.lock:20`: dep `cowboy` lacks `wanted`",
-        ),
+        ("wanted = \"tag 1.0\"\n", "", "`rebeam.lock:20`: dep `cowboy` lacks `wanted`"),
         (
             "commit = \"0123",
             "commit = \"zzzz",
@@ -197,22 +191,14 @@ fn what_is_wrong_is_named_with_file_line_and_entry() {
 #[test]
 fn text_that_is_not_toml_is_refused_with_its_line() {
     let error = refusal("[toolchain]", "[toolchain");
-    assert!(
-        error
-            .to_string()
-            .starts_with("`rebeam.lock:12` is not TOML: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("`rebeam.lock:12` is not TOML: "), "{error}");
     assert!(parse("").is_err());
 }
 
 #[test]
 fn merge_markers_have_their_own_message() {
     let error = refusal("version = 1\n", "<<<<<<< HEAD\nversion = 1\n=======\n");
-    assert_eq!(
-        error.to_string(),
-        "`rebeam.lock:5` holds the markers of an unfinished merge"
-    );
+    assert_eq!(error.to_string(), "`rebeam.lock:5` holds the markers of an unfinished merge");
     assert_eq!(
         error.hint().unwrap(),
         "take one side whole, such as `git checkout --theirs rebeam.lock`, then run `rebeam lock`"
@@ -287,25 +273,14 @@ fn any_digest() -> impl Strategy<Value = Digest> {
 }
 
 fn any_pin() -> impl Strategy<Value = Pin> {
-    let git = (
-        any_text(),
-        "[0-9a-f]{40}",
-        proptest::option::of("[a-z/]{1,5}x"),
-        any_digest(),
-    );
+    let git = (any_text(), "[0-9a-f]{40}", proptest::option::of("[a-z/]{1,5}x"), any_digest());
     let git = git.prop_map(|(url, commit, subdir, tree)| Pin::Git {
         url,
         commit,
         subdir: subdir.map(|subdir| format!("x{subdir}")),
         tree,
     });
-    let hex = (
-        any_text(),
-        any_text(),
-        any_text(),
-        any_digest(),
-        any_digest(),
-    );
+    let hex = (any_text(), any_text(), any_text(), any_digest(), any_digest());
     let hex = hex.prop_map(|(repository, package, version, outer, tree)| Pin::Hex {
         repository,
         package,
@@ -320,11 +295,7 @@ fn any_pin() -> impl Strategy<Value = Pin> {
 }
 
 fn any_source() -> impl Strategy<Value = Source> {
-    let words = (
-        any_text(),
-        proptest::option::of(any_text()),
-        vec(any_text(), 0..3),
-    );
+    let words = (any_text(), proptest::option::of(any_text()), vec(any_text(), 0..3));
     let rest = (any::<u32>(), btree_set("[a-z]{1,4}", 0..3));
     (any_pin(), words, rest).prop_map(|(pin, (wanted, describe, lost), (level, profiles))| {
         let mut source = source("", pin, &[], &[]);
@@ -339,42 +310,20 @@ fn any_source() -> impl Strategy<Value = Source> {
 
 fn any_deb() -> impl Strategy<Value = Deb> {
     let texts = (any_text(), any_text(), any_text(), any_text());
-    (
-        texts,
-        any_digest(),
-        0..=u64::MAX >> 1,
-        "[a-z+][a-z0-9+./]{0,3}[a-z]",
+    (texts, any_digest(), 0..=u64::MAX >> 1, "[a-z+][a-z0-9+./]{0,3}[a-z]").prop_filter_map(
+        "the path must not lead out",
+        |((package, version, architecture, suite), sha256, size, path)| {
+            let deb = Deb { package, version, architecture, sha256, size, path, suite };
+            (!deb.path.contains("..")).then_some(deb)
+        },
     )
-        .prop_filter_map(
-            "the path must not lead out",
-            |((package, version, architecture, suite), sha256, size, path)| {
-                let deb = Deb {
-                    package,
-                    version,
-                    architecture,
-                    sha256,
-                    size,
-                    path,
-                    suite,
-                };
-                (!deb.path.contains("..")).then_some(deb)
-            },
-        )
 }
 
 fn any_lock() -> impl Strategy<Value = Lock> {
     let role = prop_oneof![Just(Role::Dep), Just(Role::Plugin), Just(Role::Tool)];
     let sources = btree_map((role, "[a-z][a-z0-9_]{0,5}"), any_source(), 0..6);
-    let links = vec(
-        (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
-        0..8,
-    );
-    let toolchain = (
-        any_text(),
-        vec(any_text(), 0..3),
-        any_text(),
-        vec(any_deb(), 0..3),
-    );
+    let links = vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..8);
+    let toolchain = (any_text(), vec(any_text(), 0..3), any_text(), vec(any_deb(), 0..3));
     (any_text(), any::<i64>(), toolchain, sources, links).prop_map(
         |(project, epoch, (otp, wished, suite, mut debs), sources, links)| {
             let named = sources.into_iter().map(|((role, app), source)| Source {
@@ -400,12 +349,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 project,
                 epoch,
                 image_format: IMAGE_FORMAT,
-                toolchain: ToolchainLock {
-                    otp,
-                    wished,
-                    suite,
-                    debs,
-                },
+                toolchain: ToolchainLock { otp, wished, suite, debs },
                 sources,
             }
         },

@@ -48,11 +48,7 @@ fn ways(lock: &Lock) -> BTreeMap<Node<'_>, Vec<String>> {
     let children = children(lock);
     let start = vec![lock.project.clone()];
     let mut queue: VecDeque<(Node<'_>, Vec<String>)> = VecDeque::new();
-    for source in lock
-        .sources
-        .iter()
-        .filter(|source| source.parents.contains(&lock.project))
-    {
+    for source in lock.sources.iter().filter(|source| source.parents.contains(&lock.project)) {
         queue.push_back(((source.role, source.app.as_str()), start.clone()));
     }
     while let Some((node, mut way)) = queue.pop_front() {
@@ -71,11 +67,8 @@ fn ways(lock: &Lock) -> BTreeMap<Node<'_>, Vec<String>> {
 /// What each source leads to: its dependencies, and the plugins that name it as a parent.
 fn children(lock: &Lock) -> BTreeMap<Node<'_>, BTreeSet<Node<'_>>> {
     let mut children: BTreeMap<Node<'_>, BTreeSet<Node<'_>>> = BTreeMap::new();
-    let names: BTreeSet<Node<'_>> = lock
-        .sources
-        .iter()
-        .map(|source| (source.role, source.app.as_str()))
-        .collect();
+    let names: BTreeSet<Node<'_>> =
+        lock.sources.iter().map(|source| (source.role, source.app.as_str())).collect();
     for source in &lock.sources {
         let own = (source.role, source.app.as_str());
         for dep in &source.deps {
@@ -96,13 +89,8 @@ pub fn tree(lock: &Lock) -> String {
     let children = children(lock);
     let mut text = format!("{}\n", lock.project);
     let mut drawn: BTreeSet<Node<'_>> = BTreeSet::new();
-    let roots = lock
-        .sources
-        .iter()
-        .filter(|source| source.parents.contains(&lock.project));
-    let roots: Vec<Node<'_>> = roots
-        .map(|source| (source.role, source.app.as_str()))
-        .collect();
+    let roots = lock.sources.iter().filter(|source| source.parents.contains(&lock.project));
+    let roots: Vec<Node<'_>> = roots.map(|source| (source.role, source.app.as_str())).collect();
     // A stack in place of recursion: each entry is a node, its indentation, and whether it is last.
     let mut stack: Vec<Twig<'_>> = Vec::new();
     push(&mut stack, &roots, "");
@@ -129,9 +117,7 @@ fn push<'a>(stack: &mut Vec<Twig<'a>>, nodes: &[Node<'a>], indent: &str) {
 }
 
 fn label(lock: &Lock, (role, app): Node<'_>) -> String {
-    let wanted = lock
-        .find(role, app)
-        .map_or("", |source| source.wanted.as_str());
+    let wanted = lock.find(role, app).map_or("", |source| source.wanted.as_str());
     match role {
         Role::Dep => format!("{app} {wanted}"),
         Role::Plugin | Role::Tool => format!("{app} {wanted} ({})", role.name()),
@@ -186,15 +172,9 @@ mod tests {
     #[test]
     fn why_names_the_shortest_way_through_each_parent() {
         let chains = |app| -> Vec<String> {
-            why(&lock(), app)
-                .iter()
-                .map(|chain| chain.join(" → "))
-                .collect()
+            why(&lock(), app).iter().map(|chain| chain.join(" → ")).collect()
         };
-        assert_eq!(
-            chains("cowlib"),
-            ["top → cowboy → cowlib", "top → gun → cowlib"]
-        );
+        assert_eq!(chains("cowlib"), ["top → cowboy → cowlib", "top → gun → cowlib"]);
         assert_eq!(chains("cowboy"), ["top → cowboy", "top → web → cowboy"]);
         assert_eq!(chains("pc"), ["top → cowboy → ranch → pc"]);
         assert!(chains("nobody").is_empty());

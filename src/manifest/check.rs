@@ -30,10 +30,7 @@ pub(super) fn read(text: &str, file: &str) -> Result<Document<String>, ManifestE
 fn malformed(text: &str, file: &str, at: usize, message: &str) -> ManifestError {
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
-        if let Some(marker) = MERGE_MARKERS
-            .into_iter()
-            .find(|marker| line.starts_with(marker))
-        {
+        if let Some(marker) = MERGE_MARKERS.into_iter().find(|marker| line.starts_with(marker)) {
             let place = Place::at(file, text, offset);
             return ManifestError::MergeMarker { place, marker };
         }
@@ -58,33 +55,20 @@ struct Spot {
 
 impl Spot {
     fn top() -> Self {
-        Self {
-            key: String::new(),
-            span: 0..0,
-        }
+        Self { key: String::new(), span: 0..0 }
     }
 
     fn below(&self, key: &str, span: Option<Range<usize>>) -> Self {
         let dot = if self.key.is_empty() { "" } else { "." };
-        Self {
-            key: format!("{}{dot}{key}", self.key),
-            ..self.here(span)
-        }
+        Self { key: format!("{}{dot}{key}", self.key), ..self.here(span) }
     }
 
     fn here(&self, span: Option<Range<usize>>) -> Self {
-        Self {
-            key: self.key.clone(),
-            span: span.unwrap_or_else(|| self.span.clone()),
-        }
+        Self { key: self.key.clone(), span: span.unwrap_or_else(|| self.span.clone()) }
     }
 
     fn table(&self) -> String {
-        if self.key.is_empty() {
-            "the file".to_owned()
-        } else {
-            format!("`[{}]`", self.key)
-        }
+        if self.key.is_empty() { "the file".to_owned() } else { format!("`[{}]`", self.key) }
     }
 }
 
@@ -125,10 +109,7 @@ impl Check<'_> {
         // Snake case is the likeliest slip, so it counts as no difference.
         let kebab = name.to_lowercase().replace('_', "-");
         let alike = |key: &&str| strsim::jaro_winkler(key, &kebab);
-        let near = known
-            .iter()
-            .copied()
-            .max_by(|a, b| alike(a).total_cmp(&alike(b)));
+        let near = known.iter().copied().max_by(|a, b| alike(a).total_cmp(&alike(b)));
         ManifestError::UnknownKey {
             place: self.place(spot),
             table: table.table(),
@@ -166,9 +147,7 @@ impl Check<'_> {
             }
             Kind::TextMap(names, form) => {
                 let table = item.as_table_like().ok_or_else(wrong)?;
-                self.each_name(table, *names, spot, |item, spot| {
-                    self.text(item, *form, spot)
-                })
+                self.each_name(table, *names, spot, |item, spot| self.text(item, *form, spot))
             }
             Kind::Table(keys) => self.table(item.as_table_like().ok_or_else(wrong)?, keys, spot),
             Kind::TableMap(names, keys) => {
@@ -189,14 +168,11 @@ impl Check<'_> {
             return tables.iter().try_for_each(check);
         }
         let wrong = || self.wrong_type(item, &Kind::Tables(keys), spot);
-        item.as_array()
-            .ok_or_else(wrong)?
-            .iter()
-            .try_for_each(|value| {
-                let spot = spot.here(value.span());
-                let wrong = || self.wrong_value(value, "a list of tables", None, &spot);
-                self.table(value.as_inline_table().ok_or_else(wrong)?, keys, &spot)
-            })
+        item.as_array().ok_or_else(wrong)?.iter().try_for_each(|value| {
+            let spot = spot.here(value.span());
+            let wrong = || self.wrong_value(value, "a list of tables", None, &spot);
+            self.table(value.as_inline_table().ok_or_else(wrong)?, keys, &spot)
+        })
     }
 
     /// Checks the free names of a table, and each value by `check`.

@@ -58,9 +58,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
             auth_key_env: section.text("auth-key-env"),
         }),
         release: release(&top.section("release")),
-        mirrors: mirrors
-            .map(|(prefix, place)| (prefix, mirror(place, root)))
-            .collect(),
+        mirrors: mirrors.map(|(prefix, place)| (prefix, mirror(place, root))).collect(),
         image,
         project,
     })
@@ -106,25 +104,20 @@ impl<'a> Section<'a> {
 
     fn texts_by_name(self, key: &str) -> BTreeMap<String, String> {
         let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
-        entries
-            .filter_map(|(name, item)| Some((name.to_owned(), text(item.as_value()?))))
-            .collect()
+        entries.filter_map(|(name, item)| Some((name.to_owned(), text(item.as_value()?)))).collect()
     }
 
     fn sections<T>(self, key: &str, read: impl Fn(&Self) -> T) -> BTreeMap<String, T> {
         let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
-        entries
-            .map(|(name, item)| (name.to_owned(), read(&Self(item.as_table_like()))))
-            .collect()
+        entries.map(|(name, item)| (name.to_owned(), read(&Self(item.as_table_like())))).collect()
     }
 
     /// Reads a list of tables, in brackets or under headers.
     fn list<T>(self, key: &str, read: impl Fn(&Section<'_>) -> T) -> Vec<T> {
         match self.get(key) {
-            Some(Item::ArrayOfTables(tables)) => tables
-                .iter()
-                .map(|table| read(&Section(Some(table))))
-                .collect(),
+            Some(Item::ArrayOfTables(tables)) => {
+                tables.iter().map(|table| read(&Section(Some(table)))).collect()
+            }
             Some(item) => {
                 let values = item.as_array().into_iter().flatten();
                 let tables = values.filter_map(|value| value.as_inline_table());
@@ -197,10 +190,7 @@ fn release(section: &Section<'_>) -> ReleaseWish {
 }
 
 fn image(section: &Section<'_>, project: &str) -> ImageWish {
-    debug_assert!(
-        Form::ImageName.fits(project),
-        "a project's name is an image's"
-    );
+    debug_assert!(Form::ImageName.fits(project), "a project's name is an image's");
     let user = section.text("user");
     let shell = section.text("shell");
     let mut ports = section.texts("ports").unwrap_or_default();
@@ -217,14 +207,10 @@ fn image(section: &Section<'_>, project: &str) -> ImageWish {
         user: user.map_or(USER, |user| form::user(&user).expect(CHECKED)),
         volumes: section.sorted_texts("volumes"),
         labels: section.texts_by_name("labels"),
-        health: section
-            .get("health")
-            .map(|_| health(&section.section("health"))),
+        health: section.get("health").map(|_| health(&section.section("health"))),
         entrypoint: section.texts("entrypoint"),
         cmd: section.texts("cmd").unwrap_or_default(),
-        shell: shell.map_or(Shell::None, |shell| {
-            Shell::from_name(&shell).expect(CHECKED)
-        }),
+        shell: shell.map_or(Shell::None, |shell| Shell::from_name(&shell).expect(CHECKED)),
         tzdata: section.flag("tzdata").unwrap_or(false),
         ca_certificates: section.flag("ca-certificates"),
     }
@@ -236,9 +222,7 @@ fn health(section: &Section<'_>) -> HealthCheck {
         command: section.texts("command").expect(CHECKED),
         interval_s: section.number("interval").unwrap_or(HEALTH_INTERVAL_S),
         timeout_s: section.number("timeout").unwrap_or(HEALTH_TIMEOUT_S),
-        retries: retries.map_or(HEALTH_RETRIES, |retries| {
-            u32::try_from(retries).expect(CHECKED)
-        }),
+        retries: retries.map_or(HEALTH_RETRIES, |retries| u32::try_from(retries).expect(CHECKED)),
     }
 }
 

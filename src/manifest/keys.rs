@@ -37,12 +37,7 @@ pub(super) enum Kind {
 }
 
 const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
-    Key {
-        name,
-        kind,
-        about,
-        required: None,
-    }
+    Key { name, kind, about, required: None }
 }
 
 const fn required(
@@ -51,12 +46,7 @@ const fn required(
     about: &'static str,
     example: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        about,
-        required: Some(example),
-    }
+    Key { name, kind, about, required: Some(example) }
 }
 
 const SECONDS: Kind = Kind::Number(1, 3600);
@@ -82,16 +72,8 @@ pub(super) const TOP: &[Key] = &[
         Kind::TableMap(Form::App, DEP),
         "What is done otherwise for one dependency, by application name.",
     ),
-    key(
-        "release",
-        Kind::Table(RELEASE),
-        "What of the release matters.",
-    ),
-    key(
-        "image",
-        Kind::Table(IMAGE),
-        "What the image says of itself.",
-    ),
+    key("release", Kind::Table(RELEASE), "What of the release matters."),
+    key("image", Kind::Table(IMAGE), "What the image says of itself."),
     key(
         "hex",
         Kind::TableMap(Form::Repository, HEX),
@@ -134,11 +116,7 @@ const TOOLCHAIN: &[Key] = &[
 ];
 
 const BUILD: &[Key] = &[
-    key(
-        "tool",
-        Kind::Text(Form::Tool),
-        "The project's build tool; rebar3 by default.",
-    ),
+    key("tool", Kind::Text(Form::Tool), "The project's build tool; rebar3 by default."),
     key(
         "profile",
         Kind::Text(Form::App),
@@ -154,21 +132,9 @@ const DEP: &[Key] = &[
         "Which source decides where the closure asks for several: the name of the application that asks, or an address with `#` and a reference.",
     ),
     key("env", ENV, "Variables that this dependency's step sees."),
-    key(
-        "patches",
-        Kind::Tables(PATCH),
-        "Patch files, applied in order.",
-    ),
-    key(
-        "ignore-plugins",
-        Kind::Texts(Form::App),
-        "Plugins that are left out.",
-    ),
-    key(
-        "tool",
-        Kind::Text(Form::Tool),
-        "The tool that builds it, where the guess is wrong.",
-    ),
+    key("patches", Kind::Tables(PATCH), "Patch files, applied in order."),
+    key("ignore-plugins", Kind::Texts(Form::App), "Plugins that are left out."),
+    key("tool", Kind::Text(Form::Tool), "The tool that builds it, where the guess is wrong."),
 ];
 
 const PATCH: &[Key] = &[
@@ -178,12 +144,7 @@ const PATCH: &[Key] = &[
         "The patch file's path in the project.",
         "file = \"patches/fix.patch\"",
     ),
-    required(
-        "sha256",
-        Kind::Text(Form::Sha256),
-        "SHA-256 of the patch file.",
-        "sha256 = \"…\"",
-    ),
+    required("sha256", Kind::Text(Form::Sha256), "SHA-256 of the patch file.", "sha256 = \"…\""),
 ];
 
 const HEX: &[Key] = &[
@@ -230,46 +191,26 @@ const IMAGE: &[Key] = &[
     ),
     key("ports", Kind::Texts(Form::Port), "Ports that are exposed."),
     key("env", ENV, "Variables of the container."),
-    key(
-        "user",
-        Kind::Text(Form::User),
-        "User and group by number; 65532 by default.",
-    ),
+    key("user", Kind::Text(Form::User), "User and group by number; 65532 by default."),
     key(
         "volumes",
         Kind::Texts(Form::Absolute),
         "Directories that are volumes; the user may write to them.",
     ),
-    key(
-        "labels",
-        Kind::TextMap(Form::Label, Form::Any),
-        "Labels of the image.",
-    ),
+    key("labels", Kind::TextMap(Form::Label, Form::Any), "Labels of the image."),
     key(
         "health",
         Kind::Table(HEALTH),
         "A command that the container runtime runs to see whether all is well.",
     ),
-    key(
-        "entrypoint",
-        Kind::Command,
-        "An entry point in place of the emulator's.",
-    ),
-    key(
-        "cmd",
-        Kind::Texts(Form::Any),
-        "Arguments behind the entry point.",
-    ),
+    key("entrypoint", Kind::Command, "An entry point in place of the emulator's."),
+    key("cmd", Kind::Texts(Form::Any), "Arguments behind the entry point."),
     key(
         "shell",
         Kind::Text(Form::Shell),
         "Which shell the image holds; none by default. busybox is for remote_console.",
     ),
-    key(
-        "tzdata",
-        Kind::Flag,
-        "Whether time zone data is put in; false by default.",
-    ),
+    key("tzdata", Kind::Flag, "Whether time zone data is put in; false by default."),
     key(
         "ca-certificates",
         Kind::Flag,
@@ -278,25 +219,8 @@ const IMAGE: &[Key] = &[
 ];
 
 const HEALTH: &[Key] = &[
-    required(
-        "command",
-        Kind::Command,
-        "Command and arguments.",
-        "command = [\"/app/bin/check\"]",
-    ),
-    key(
-        "interval",
-        SECONDS,
-        "Seconds between two checks; 30 by default.",
-    ),
-    key(
-        "timeout",
-        SECONDS,
-        "Seconds a check may take; 5 by default.",
-    ),
-    key(
-        "retries",
-        Kind::Number(1, 100),
-        "Failures in a row that count; 3 by default.",
-    ),
+    required("command", Kind::Command, "Command and arguments.", "command = [\"/app/bin/check\"]"),
+    key("interval", SECONDS, "Seconds between two checks; 30 by default."),
+    key("timeout", SECONDS, "Seconds a check may take; 5 by default."),
+    key("retries", Kind::Number(1, 100), "Failures in a row that count; 3 by default."),
 ];

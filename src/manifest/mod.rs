@@ -97,9 +97,7 @@ impl Shell {
 
     /// Reads a shell's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::None, Self::Busybox]
-            .into_iter()
-            .find(|shell| shell.name() == name)
+        [Self::None, Self::Busybox].into_iter().find(|shell| shell.name() == name)
     }
 }
 

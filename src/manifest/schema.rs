@@ -9,10 +9,7 @@ use super::keys::{Key, Kind, TOP};
 /// file is checked against.
 pub fn json_schema() -> Value {
     let mut schema = table(TOP);
-    schema.insert(
-        "$schema".to_owned(),
-        json!("https://json-schema.org/draft/2020-12/schema"),
-    );
+    schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".to_owned(), json!("rebeam.toml"));
     Value::Object(schema)
 }
@@ -70,11 +67,7 @@ fn text(form: Form) -> Map<String, Value> {
         schema.insert("enum".to_owned(), json!(choices));
         return schema;
     }
-    let kind = if form.takes_numbers() {
-        json!(["string", "integer"])
-    } else {
-        json!("string")
-    };
+    let kind = if form.takes_numbers() { json!(["string", "integer"]) } else { json!("string") };
     schema.insert("type".to_owned(), kind);
     if let Some(pattern) = form.pattern() {
         schema.insert("pattern".to_owned(), json!(pattern));

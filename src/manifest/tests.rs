@@ -91,11 +91,7 @@ fn every_key_is_read() {
     assert_eq!(manifest.hex["acme"], acme);
     assert_eq!(
         manifest.mirrors.values().collect::<Vec<_>>(),
-        [
-            "file:///home/me/mirrors/git/",
-            "file:///home/me/shop/pool",
-            "http://localhost/hex/"
-        ]
+        ["file:///home/me/mirrors/git/", "file:///home/me/shop/pool", "http://localhost/hex/"]
     );
 }
 
@@ -229,11 +225,7 @@ const WRONG_TYPES: &[(&str, &str, &str)] = &[
         "rebeam.toml:10:10: `deps.cowboy` must be a table, and here it is a string",
         "",
     ),
-    (
-        "[[image]]",
-        "rebeam.toml:9:1: `image` must be a table, and here it is a list of tables",
-        "",
-    ),
+    ("[[image]]", "rebeam.toml:9:1: `image` must be a table, and here it is a list of tables", ""),
     (
         "[deps.a]\npatches = [\"a.patch\"]",
         "rebeam.toml:10:12: `deps.a.patches` must be a list of tables, and here it is a string",
@@ -339,26 +331,15 @@ fn the_top_values_are_checked_too() {
             "\"1.0+git\"",
             "rebeam.toml:4:11: `project.version` must be a version that can be a tag: letters, digits, `.`, `_` and `-`, at most 128, and here it is `1.0+git`",
         ),
-        (
-            "version = \"1.0.0\"",
-            "",
-            "rebeam.toml:2:1: `[project]` lacks `version`",
-        ),
-        (
-            "[toolchain]\notp = \"25\"",
-            "",
-            "rebeam.toml:1:1: the file lacks `toolchain`",
-        ),
+        ("version = \"1.0.0\"", "", "rebeam.toml:2:1: `[project]` lacks `version`"),
+        ("[toolchain]\notp = \"25\"", "", "rebeam.toml:1:1: the file lacks `toolchain`"),
     ] {
         let error = parse(&SHORT.replace(from, to)).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
     let hint = |text: &str| parse(text).unwrap_err().hint().unwrap();
     assert_eq!(hint(""), "write `[project]` with `name` and `version`");
-    assert_eq!(
-        hint("[project]"),
-        "write `name = \"shop\"` under `[project]`"
-    );
+    assert_eq!(hint("[project]"), "write `name = \"shop\"` under `[project]`");
 }
 
 #[test]
@@ -370,10 +351,7 @@ fn text_that_is_no_toml_names_the_place() {
             "rebeam.toml:10:8: string values must be quoted, expected literal string",
         ),
         ("[project]", "rebeam.toml:9:2: duplicate key"),
-        (
-            "[image]\nname = \"a\"\nname = \"b\"",
-            "rebeam.toml:11:1: duplicate key",
-        ),
+        ("[image]\nname = \"a\"\nname = \"b\"", "rebeam.toml:11:1: duplicate key"),
     ] {
         assert_eq!(message(more).0, expected);
     }
@@ -388,10 +366,7 @@ fn merge_markers_are_named_as_such() {
         text,
         "rebeam.toml:9:1: a merge conflict is unresolved: this line begins with `<<<<<<<`"
     );
-    assert_eq!(
-        hint,
-        "settle the merge (`git diff` shows it), then run again"
-    );
+    assert_eq!(hint, "settle the merge (`git diff` shows it), then run again");
 }
 
 #[test]
@@ -409,29 +384,16 @@ fn a_manifest_is_read_from_its_directory() {
     disk::write_atomic(&dir.path().join("rebeam.toml"), text.as_bytes()).unwrap();
     let manifest = Manifest::read(dir.path()).unwrap();
     let place = disk::canonical(dir.path()).unwrap().join("m");
-    assert_eq!(
-        manifest.mirrors["https://x/"],
-        format!("file://{}/", place.display())
-    );
+    assert_eq!(manifest.mirrors["https://x/"], format!("file://{}/", place.display()));
 }
 
 #[test]
 fn image_names_are_those_of_the_distribution_specification() {
     use super::form::Form;
-    for name in [
-        "a",
-        "a/b",
-        "a__b",
-        "a--b",
-        "a.b_c-d/e",
-        "localhost:5000/a",
-        "X.example/a",
-    ] {
+    for name in ["a", "a/b", "a__b", "a--b", "a.b_c-d/e", "localhost:5000/a", "X.example/a"] {
         assert!(Form::ImageName.fits(name), "{name}");
     }
-    for name in [
-        "", "A", "a/", "/a", "a//b", "a___b", "-a", "a-", "a..b", "a:1", "x:y/a", "é",
-    ] {
+    for name in ["", "A", "a/", "/a", "a//b", "a___b", "-a", "a-", "a..b", "a:1", "x:y/a", "é"] {
         assert!(!Form::ImageName.fits(name), "{name}");
     }
 }
@@ -486,10 +448,7 @@ fn the_schema_says_what_a_value_may_be() {
         serde_json::json!(["23", "25", "27", "29"])
     );
     assert_eq!(at("/properties/image/additionalProperties"), false);
-    assert_eq!(
-        at("/properties/release/properties/boot-timeout/maximum"),
-        3600
-    );
+    assert_eq!(at("/properties/release/properties/boot-timeout/maximum"), 3600);
 }
 
 proptest! {

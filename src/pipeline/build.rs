@@ -54,22 +54,13 @@ pub struct Packed {
 
 /// Builds the project's image and writes it, unless it stands there already.
 pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure> {
-    let output = options
-        .output
-        .clone()
-        .unwrap_or_else(|| default_output(desk));
+    let output = options.output.clone().unwrap_or_else(|| default_output(desk));
     if let Some(key) = quick::key(desk, options, &output)?
         && let Some(packed) = quick::recall(desk, key, &output)?
     {
         let path = output.to_string_lossy();
-        let Packed {
-            image_id, manifest, ..
-        } = packed;
-        desk.observer.observe(&Event::ImageUpToDate {
-            path: &path,
-            image_id,
-            manifest,
-        });
+        let Packed { image_id, manifest, .. } = packed;
+        desk.observer.observe(&Event::ImageUpToDate { path: &path, image_id, manifest });
         return Ok(packed);
     }
     let lock = fresh_lock(desk, options.freshness)?;
@@ -103,18 +94,14 @@ fn remember(
 /// Returns where the project's image is written: `NAME-VERSION.tar` in its root.
 pub fn default_output(desk: &Desk<'_>) -> PathBuf {
     let project = &desk.manifest.project;
-    desk.root
-        .join(format!("{}-{}.tar", project.name, project.version))
+    desk.root.join(format!("{}-{}.tar", project.name, project.version))
 }
 
 fn fresh_lock(desk: &Desk<'_>, freshness: Freshness) -> Result<Lock, Failure> {
     let Some(found) = Lock::read(desk.root)? else {
         return match freshness {
             Freshness::Renewed => make_lock(desk, &Update::nothing()),
-            _ => Err(LockFailure::Missing {
-                path: desk.root.to_owned(),
-            }
-            .into()),
+            _ => Err(LockFailure::Missing { path: desk.root.to_owned() }.into()),
         };
     };
     if freshness == Freshness::Frozen {
@@ -155,21 +142,13 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     // All that a build of this lock needs again stays until the lock is gone.
     let mut uses: Vec<Digest> = sources.trees.values().map(HeldTree::digest).collect();
     uses.extend(lock.toolchain.debs.iter().map(|deb| deb.sha256));
-    uses.extend([
-        toolchain.root.digest(),
-        toolchain.owners.digest(),
-        toolchain.key.digest(),
-    ]);
+    uses.extend([toolchain.root.digest(), toolchain.owners.digest(), toolchain.key.digest()]);
     uses.extend(compiled.keys.iter().map(|key| key.digest()));
     uses.extend(compiled.outputs.iter().map(HeldTree::digest));
     uses.extend(image.layers.iter().map(|layer| layer.blob.digest()));
     uses.extend([image.image_id(), image.manifest_digest(), project.digest()]);
-    desk.store
-        .add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
-    Ok(Made {
-        image,
-        project: project.digest(),
-    })
+    desk.store.add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
+    Ok(Made { image, project: project.digest() })
 }
 
 fn compile(
@@ -190,26 +169,9 @@ fn compile(
         patches: &patches,
         unpinned: &BTreeMap::new(),
     })?;
-    desk.observer.observe(&Event::BuildPlanned {
-        steps: plan.steps.len(),
-    });
-    let Desk {
-        store,
-        level,
-        jobs,
-        observer,
-        ..
-    } = *desk;
-    let compiled = compile::compile(
-        &plan,
-        &Workshop {
-            store,
-            toolchain,
-            level,
-            jobs,
-            observer,
-        },
-    )?;
+    desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
+    let Desk { store, level, jobs, observer, .. } = *desk;
+    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer })?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,
@@ -236,10 +198,7 @@ fn assemble(
     toolchain: &Toolchain,
     compiled: &Compiled,
 ) -> Result<Release, Failure> {
-    let deps = lock
-        .sources
-        .iter()
-        .filter(|source| source.role == Role::Dep);
+    let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
     let dep_apps: BTreeSet<String> = deps.map(|source| source.app.clone()).collect();
     let owners = toolchain.owners()?;
     let listing = desk.store.listing(&compiled.release)?;
@@ -249,10 +208,7 @@ fn assemble(
         toolchain: toolchain.root.path(),
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
-            Some(release::Package {
-                name: owner.package.clone(),
-                version: owner.version.clone(),
-            })
+            Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })
         },
         provider: &|library| owners.holding(library),
         dep_apps: &dep_apps,

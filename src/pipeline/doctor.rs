@@ -29,12 +29,7 @@ fn disk(store: &Store) -> Finding {
     };
     let remedy =
         (!ok).then(|| "`rebeam store gc`, or a store on another disk: `--store DIR`".to_owned());
-    Finding {
-        name: "disk",
-        ok,
-        says,
-        remedy,
-    }
+    Finding { name: "disk", ok, says, remedy }
 }
 
 /// Asks Debian's archive for the smallest thing it has.
@@ -52,12 +47,7 @@ fn reach(network: Network) -> Finding {
         }
     };
     let url = format!("{base}/dists/stable/InRelease");
-    let request = Request {
-        name: "InRelease",
-        url: &url,
-        limit: 4 << 20,
-        headers: &[],
-    };
+    let request = Request { name: "InRelease", url: &url, limit: 4 << 20, headers: &[] };
     let (ok, says) = match http.get(&request, &Silent) {
         Ok(_) => (true, format!("`{base}` answers")),
         Err(error) => (false, error.to_string()),
@@ -65,10 +55,5 @@ fn reach(network: Network) -> Finding {
     let remedy = (!ok).then(|| {
         "look at proxy, DNS and SSL_CERT_FILE, or name a mirror in `[mirrors]`".to_owned()
     });
-    Finding {
-        name: "network",
-        ok,
-        says,
-        remedy,
-    }
+    Finding { name: "network", ok, says, remedy }
 }

@@ -62,15 +62,8 @@ fn repository(
         Some((HEXPM, organization)) => Some(HexRepository::organization(organization, "")),
         _ => (name == HEXPM).then(HexRepository::hexpm),
     };
-    let lacks = |key, example| RepositoryFailure::Lacks {
-        name: name.to_owned(),
-        key,
-        example,
-    };
-    let url = wish
-        .url
-        .clone()
-        .map(|url| url.trim_end_matches('/').to_owned());
+    let lacks = |key, example| RepositoryFailure::Lacks { name: name.to_owned(), key, example };
+    let url = wish.url.clone().map(|url| url.trim_end_matches('/').to_owned());
     let url = url
         .or_else(|| known.as_ref().map(|known| known.url.clone()))
         .ok_or_else(|| lacks("url", "url = \"https://hex.acme.test\""))?;
@@ -121,10 +114,7 @@ mod tests {
     #[test]
     fn an_organisation_needs_only_its_key() {
         let repositories = asked("[hex.\"hexpm:acme\"]\nauth-key-env = \"ACME_KEY\"\n").unwrap();
-        assert_eq!(
-            repositories[0],
-            HexRepository::organization("acme", "secret")
-        );
+        assert_eq!(repositories[0], HexRepository::organization("acme", "secret"));
     }
 
     #[test]

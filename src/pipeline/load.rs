@@ -61,9 +61,5 @@ pub fn load(archive: &Path, engine: Option<&str>) -> Result<u8, Failure> {
         return Ok(0);
     }
     let says = String::from_utf8_lossy(&ran.stderr).trim().to_owned();
-    Err(LoadFailure::Refused {
-        engine: engine.to_owned(),
-        says,
-    }
-    .into())
+    Err(LoadFailure::Refused { engine: engine.to_owned(), says }.into())
 }

@@ -44,26 +44,14 @@ impl Update {
 
     /// These applications; `toolchain` means the toolchain.
     pub fn named(names: &[String]) -> Self {
-        let apps = names
-            .iter()
-            .filter(|name| *name != "toolchain")
-            .cloned()
-            .collect();
+        let apps = names.iter().filter(|name| *name != "toolchain").cloned().collect();
         let toolchain = names.iter().any(|name| name == "toolchain");
-        Self {
-            apps,
-            toolchain,
-            ..Self::default()
-        }
+        Self { apps, toolchain, ..Self::default() }
     }
 
     /// All applications and the toolchain.
     pub fn everything() -> Self {
-        Self {
-            toolchain: true,
-            all: true,
-            ..Self::default()
-        }
+        Self { toolchain: true, all: true, ..Self::default() }
     }
 }
 
@@ -129,17 +117,12 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
     let configs = Configs::new(desk, &toolchain);
     let facts = project_facts(desk, &configs)?;
-    let kept = previous
-        .as_ref()
-        .map(|lock| keep(lock, update))
-        .transpose()?;
+    let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let imported = rebar_lock(desk)?;
     let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
-        desk.observer.observe(&Event::Warned {
-            message: &conflict.to_string(),
-        });
+        desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
     let mut lock = Lock {
         project: desk.manifest.project.name.clone(),
@@ -151,25 +134,15 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
-            desk.observer.observe(&Event::Warned {
-                message: &disagreement.to_string(),
-            });
+            desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
     }
-    let changes = previous
-        .as_ref()
-        .map(|old| lock::changes(old, &lock))
-        .unwrap_or_default();
+    let changes = previous.as_ref().map(|old| lock::changes(old, &lock)).unwrap_or_default();
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
-    desk.observer.observe(&Event::Locked {
-        sources,
-        packages,
-        changes: &changes,
-        rewritten,
-    });
+    desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
 }
 
@@ -182,27 +155,20 @@ fn know_all_deps(
     let mut known: BTreeSet<&str> = sources.iter().map(|source| source.app.as_str()).collect();
     known.extend(facts.apps.keys().map(String::as_str));
     known.insert(&facts.name);
-    let unknown = desk
-        .manifest
-        .deps
-        .keys()
-        .find(|name| !known.contains(name.as_str()));
+    let unknown = desk.manifest.deps.keys().find(|name| !known.contains(name.as_str()));
     let Some(name) = unknown else { return Ok(()) };
     let likeness = |known: &&str| (strsim::jaro_winkler(name, known) * 1000.0) as u32;
     let nearest = known.into_iter().max_by_key(likeness);
     Err(LockFailure::UnknownDep {
         name: name.clone(),
-        nearest: nearest
-            .filter(|known| likeness(known) > 700)
-            .map(str::to_owned),
+        nearest: nearest.filter(|known| likeness(known) > 700).map(str::to_owned),
     })
 }
 
 /// Returns what is stale in the project's lock, one reason each. Touches no network.
 pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
-    let lock = Lock::read(desk.root)?.ok_or_else(|| LockFailure::Missing {
-        path: desk.root.to_owned(),
-    })?;
+    let lock = Lock::read(desk.root)?
+        .ok_or_else(|| LockFailure::Missing { path: desk.root.to_owned() })?;
     stale(desk, &lock)
 }
 
@@ -210,10 +176,7 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::new(desk, &lock.toolchain);
     let facts = project_facts(desk, &configs)?;
-    Ok(lock::stale(lock, &facts, desk.manifest)
-        .iter()
-        .map(ToString::to_string)
-        .collect())
+    Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
 }
 
 fn choose_toolchain(
@@ -236,19 +199,9 @@ fn choose_toolchain(
             return Ok(preset);
         }
     }
-    let expiry = if update.expired_index {
-        Expiry::Ignored
-    } else {
-        Expiry::CheckedAt(desk.now)
-    };
+    let expiry = if update.expired_index { Expiry::Ignored } else { Expiry::CheckedAt(desk.now) };
     let web = (desk.http, desk.observer);
-    Ok(debian::resolve(
-        &wish.otp,
-        &wished,
-        Architecture::own(),
-        expiry,
-        web,
-    )?)
+    Ok(debian::resolve(&wish.otp, &wished, Architecture::own(), expiry, web)?)
 }
 
 /// The previous lock without the entries that are to be pinned anew.
@@ -258,8 +211,7 @@ fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
         return Err(LockFailure::NotLocked { name: name.clone() });
     }
     let mut kept = lock.clone();
-    kept.sources
-        .retain(|source| !update.all && !update.apps.contains(&source.app));
+    kept.sources.retain(|source| !update.all && !update.apps.contains(&source.app));
     Ok(kept)
 }
 
@@ -268,10 +220,7 @@ fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
     if !disk::exists(&path) {
         return Ok(None);
     }
-    Ok(Some(RebarLock::parse(&disk::read_text(
-        &path,
-        TEXT_FILE_BYTES_MAX,
-    )?)?))
+    Ok(Some(RebarLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))
 }
 
 /// What dates the image: what the environment says, else the previous lock while nothing else changes, else the newest
@@ -286,18 +235,13 @@ fn epoch(
         return Ok(epoch);
     }
     if let Some(previous) = previous {
-        let dated = Lock {
-            epoch: previous.epoch,
-            ..lock.clone()
-        };
+        let dated = Lock { epoch: previous.epoch, ..lock.clone() };
         if dated == *previous {
             return Ok(previous.epoch);
         }
     }
     let own = project::newest_commit(desk.root)?;
-    Ok(own.or(newest).ok_or_else(|| LockFailure::NoDate {
-        path: desk.root.to_owned(),
-    })?)
+    Ok(own.or(newest).ok_or_else(|| LockFailure::NoDate { path: desk.root.to_owned() })?)
 }
 
 fn resolve(
@@ -320,9 +264,8 @@ fn resolve(
         if requests.is_empty() {
             return Ok((resolver.finish()?, newest));
         }
-        let answers = at_once(desk.jobs.max(4), &requests, |request| {
-            answer(desk, configs, request)
-        })?;
+        let answers =
+            at_once(desk.jobs.max(4), &requests, |request| answer(desk, configs, request))?;
         newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
         resolver.settle(answers.into_iter().map(|(settled, _)| settled).collect());
     }
@@ -341,9 +284,7 @@ fn answer(
         None => with_own_lock(facts, &found.tree)?,
     };
     let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish
-        .and_then(|wish| wish.tool)
-        .unwrap_or(crate::manifest::Tool::Rebar3);
+    let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -388,9 +329,7 @@ fn at_once<I: Sync, O: Send>(
         }
     });
     let take = |slot: Mutex<Option<Result<O, Failure>>>| {
-        slot.into_inner()
-            .expect("storing does not panic")
-            .expect("every item is worked on")
+        slot.into_inner().expect("storing does not panic").expect("every item is worked on")
     };
     results.into_iter().map(take).collect()
 }
@@ -406,12 +345,7 @@ pub(super) struct Configs<'a> {
 
 impl<'a> Configs<'a> {
     pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
-        Self {
-            desk: *desk,
-            toolchain_lock,
-            toolchain: OnceLock::new(),
-            gate: Mutex::new(()),
-        }
+        Self { desk: *desk, toolchain_lock, toolchain: OnceLock::new(), gate: Mutex::new(()) }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -420,32 +354,15 @@ impl<'a> Configs<'a> {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let toolchain = self.toolchain()?;
-        let Desk {
-            store,
-            level,
-            jobs,
-            observer,
-            ..
-        } = self.desk;
-        let workshop = Workshop {
-            store,
-            toolchain,
-            level,
-            jobs,
-            observer,
-        };
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer };
         Ok(compile::evaluate(app, tree, &workshop)?)
     }
 
     fn toolchain(&self) -> Result<&Toolchain, Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
         if self.toolchain.get().is_none() {
-            let Desk {
-                store,
-                http,
-                observer,
-                ..
-            } = self.desk;
+            let Desk { store, http, observer, .. } = self.desk;
             let made = toolchain::toolchain(self.toolchain_lock, store, http, observer)?;
             drop(self.toolchain.set(made));
         }
@@ -476,15 +393,6 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
         apps.insert(app, facts);
     }
     let profile = desk.manifest.build.profile.clone();
-    let profiles = if profile == "default" {
-        vec![]
-    } else {
-        vec![profile]
-    };
-    Ok(ProjectFacts {
-        name,
-        profiles,
-        config,
-        apps,
-    })
+    let profiles = if profile == "default" { vec![] } else { vec![profile] };
+    Ok(ProjectFacts { name, profiles, config, apps })
 }

@@ -72,8 +72,5 @@ pub fn hash_git(
     observer: &dyn Observer,
 ) -> Result<Digest, Failure> {
     let http = Http::new(network, Mirrors::default());
-    Ok(fetch::hash_git(
-        address,
-        &Doors::new(store, &http, observer),
-    )?)
+    Ok(fetch::hash_git(address, &Doors::new(store, &http, observer))?)
 }

@@ -42,11 +42,7 @@ pub(super) fn key(
         }
         text += &format!("patch {}\n", read(path)?);
     }
-    text += &format!(
-        "level {}\nboot check {}\n",
-        desk.level.name(),
-        options.boot_check
-    );
+    text += &format!("level {}\nboot check {}\n", desk.level.name(), options.boot_check);
     text += &format!("output {}\n", output.display());
     Ok(Some(BuildKey::of(&text)))
 }
@@ -68,32 +64,17 @@ pub(super) fn recall(
     let (Some(image_id), Some(manifest)) = (digest(), digest()) else {
         return Ok(None);
     };
-    Ok(Some(Packed {
-        path: output.to_owned(),
-        image_id,
-        manifest,
-    }))
+    Ok(Some(Packed { path: output.to_owned(), image_id, manifest }))
 }
 
 /// Remembers what was made.
 pub(super) fn remember(desk: &Desk<'_>, key: BuildKey, packed: &Packed) -> Result<(), Failure> {
     let status = status(&packed.path)?.unwrap_or_default();
     let inputs = format!("{status}\n{}\n{}\n", packed.image_id, packed.manifest);
-    Ok(desk.store.remember(
-        key,
-        &Record {
-            inputs,
-            outputs: vec![],
-        },
-    )?)
+    Ok(desk.store.remember(key, &Record { inputs, outputs: vec![] })?)
 }
 
 fn status(path: &Path) -> Result<Option<String>, Failure> {
     let status = disk::status(path)?;
-    Ok(status.map(|status| {
-        format!(
-            "{} {} {}",
-            status.size, status.modified_ns, status.changed_ns
-        )
-    }))
+    Ok(status.map(|status| format!("{} {} {}", status.size, status.modified_ns, status.changed_ns)))
 }

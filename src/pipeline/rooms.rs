@@ -26,10 +26,7 @@ const BOOT_TIMEOUT_S: u64 = 30;
 #[derive(Debug, Error)]
 pub enum BootFailure {
     /// It did not start.
-    #[error(
-        "the release does not start from the image's files; its last words:\n{}",
-        words(lines)
-    )]
+    #[error("the release does not start from the image's files; its last words:\n{}", words(lines))]
     DidNotStart {
         /// What it said last.
         lines: Vec<String>,
@@ -43,11 +40,7 @@ pub enum BootFailure {
 }
 
 fn words(lines: &[String]) -> String {
-    lines
-        .iter()
-        .map(|line| format!("  | {line}"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for BootFailure {
@@ -78,22 +71,10 @@ pub(super) fn boot_check(
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
     release::lay_out(release, &root)?;
-    let timeout_s = desk
-        .manifest
-        .release
-        .boot_timeout_s
-        .unwrap_or(BOOT_TIMEOUT_S);
-    let room = release::boot_room(
-        release,
-        &root,
-        desk.manifest.image.user,
-        timeout_s,
-        desk.level,
-    );
+    let timeout_s = desk.manifest.release.boot_timeout_s.unwrap_or(BOOT_TIMEOUT_S);
+    let room = release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
     let mut watch = BootWatch::default();
-    let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| {
-        watch.hear(line)
-    })?;
+    let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| watch.hear(line))?;
     for note in &outcome.notes {
         desk.observer.observe(&Event::Warned { message: note });
     }
@@ -102,16 +83,8 @@ pub(super) fn boot_check(
         BootVerdict::Failed { lines } => return Err(BootFailure::DidNotStart { lines }.into()),
         BootVerdict::DidNotStop { how } => return Err(BootFailure::DidNotStop { how }.into()),
     }
-    desk.store.remember(
-        key,
-        &Record {
-            inputs: String::new(),
-            outputs: vec![],
-        },
-    )?;
-    desk.observer.observe(&Event::BootChecked {
-        duration_ms: outcome.duration_ms,
-    });
+    desk.store.remember(key, &Record { inputs: String::new(), outputs: vec![] })?;
+    desk.observer.observe(&Event::BootChecked { duration_ms: outcome.duration_ms });
     Ok(())
 }
 
@@ -156,26 +129,16 @@ pub fn run(
 
 /// Opens a shell in the room that steps run in, with a copy of the project as `/build`.
 pub fn shell(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
-    let lock = Lock::read(desk.root)?.ok_or_else(|| LockFailure::Missing {
-        path: desk.root.to_owned(),
-    })?;
+    let lock = Lock::read(desk.root)?
+        .ok_or_else(|| LockFailure::Missing { path: desk.root.to_owned() })?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let scratch = desk.store.scratch()?;
     let build = scratch.path().join("build");
     disk::create_dir(&build)?;
     let tree = crate::project::Survey::new(desk.root)?.take(desk.store)?;
     compile::lay(desk.store, &tree, &build)?;
-    let mounts = vec![Mount {
-        host: build,
-        inside: "/build".into(),
-        access: Access::ReadWrite,
-    }];
-    let room = compile::room(
-        toolchain.root.path(),
-        mounts,
-        shell_command(command),
-        desk.level,
-    );
+    let mounts = vec![Mount { host: build, inside: "/build".into(), access: Access::ReadWrite }];
+    let room = compile::room(toolchain.root.path(), mounts, shell_command(command), desk.level);
     Ok(exit_code(sandbox::interactive(&room)?))
 }
 
@@ -187,11 +150,7 @@ pub fn shell_of_failed_step(desk: &Desk<'_>, command: &[String]) -> Result<u8, F
 }
 
 fn shell_command(command: &[String]) -> Vec<String> {
-    if command.is_empty() {
-        vec!["/bin/bash".into(), "--norc".into()]
-    } else {
-        command.to_vec()
-    }
+    if command.is_empty() { vec!["/bin/bash".into(), "--norc".into()] } else { command.to_vec() }
 }
 
 fn exit_code(status: Status) -> u8 {

@@ -74,14 +74,8 @@ impl Explain for ProjectError {
 }
 
 /// Names at the project's top that are never sources: ours, git's and rebar3's.
-const NO_SOURCES: [&str; 6] = [
-    ".git",
-    "_build",
-    ".rebar3",
-    "rebeam.lock",
-    "rebeam.toml",
-    ".rebeam",
-];
+const NO_SOURCES: [&str; 6] =
+    [".git", "_build", ".rebar3", "rebeam.lock", "rebeam.toml", ".rebeam"];
 
 /// One file or link of the project with its status.
 struct Found {
@@ -98,19 +92,13 @@ pub struct Survey {
 impl Survey {
     /// Lists the project's files below `root`; a `.tar` at the top is taken for a built image.
     pub fn new(root: &Path) -> Result<Self, ProjectError> {
-        let git = |source| ProjectError::Git {
-            path: root.to_owned(),
-            source,
-        };
+        let git = |source| ProjectError::Git { path: root.to_owned(), source };
         let repository = match Repository::discover(root) {
             Ok(repository) => Some(repository),
             Err(error) if error.code() == git2::ErrorCode::NotFound => None,
             Err(error) => return Err(git(error)),
         };
-        let mut survey = Self {
-            root: root.to_owned(),
-            files: Vec::new(),
-        };
+        let mut survey = Self { root: root.to_owned(), files: Vec::new() };
         for name in disk::list(root)? {
             let text = String::from_utf8_lossy(&name);
             if !NO_SOURCES.contains(&text.as_ref()) && !text.ends_with(".tar") {
@@ -133,10 +121,7 @@ impl Survey {
         };
         match status.kind {
             Kind::Directory => {
-                for name in disk::list(&on_disk)?
-                    .into_iter()
-                    .filter(|name| name != b".git")
-                {
+                for name in disk::list(&on_disk)?.into_iter().filter(|name| name != b".git") {
                     self.visit(path.join(&name)?, repository)?;
                 }
             }
@@ -144,10 +129,7 @@ impl Survey {
             Kind::File { .. } | Kind::Symlink => self.files.push(Found { path, status }),
         }
         if self.files.len() > TREE_ENTRIES_MAX {
-            return Err(ProjectError::TooMany {
-                path: self.root.clone(),
-                limit: TREE_ENTRIES_MAX,
-            });
+            return Err(ProjectError::TooMany { path: self.root.clone(), limit: TREE_ENTRIES_MAX });
         }
         Ok(())
     }
@@ -156,18 +138,9 @@ impl Survey {
     pub fn fingerprint(&self) -> Digest {
         let mut text = String::new();
         for Found { path, status } in &self.files {
-            let Status {
-                kind,
-                size,
-                identity,
-                modified_ns,
-                changed_ns,
-            } = status;
-            writeln!(
-                text,
-                "{path:?} {kind:?} {size} {identity:?} {modified_ns} {changed_ns}"
-            )
-            .expect("writing to a String cannot fail");
+            let Status { kind, size, identity, modified_ns, changed_ns } = status;
+            writeln!(text, "{path:?} {kind:?} {size} {identity:?} {modified_ns} {changed_ns}")
+                .expect("writing to a String cannot fail");
         }
         Digest::of(text.as_bytes())
     }
@@ -192,10 +165,7 @@ impl Survey {
         if self.is_settled(now) {
             store.remember(
                 key,
-                &Record {
-                    inputs: String::new(),
-                    outputs: vec![("tree".into(), held.digest())],
-                },
+                &Record { inputs: String::new(), outputs: vec![("tree".into(), held.digest())] },
             )?;
         }
         Ok(held)
@@ -205,9 +175,7 @@ impl Survey {
     ///
     /// A file that changed in that very moment can change again without its times showing it.
     pub fn is_settled(&self, moment_ns: i128) -> bool {
-        self.files
-            .iter()
-            .all(|found| found.status.changed_ns + 1_000_000_000 < moment_ns)
+        self.files.iter().all(|found| found.status.changed_ns + 1_000_000_000 < moment_ns)
     }
 
     fn copy(&self, path: &RelPath, status: Status, to: &Path) -> Result<(), ProjectError> {
@@ -230,26 +198,18 @@ pub fn applications(root: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectErr
     for below in ["apps", "lib"] {
         let below = root.join(below);
         if disk::exists(&below) {
-            homes.extend(
-                disk::list(&below)?
-                    .iter()
-                    .map(|name| below.join(OsStr::from_bytes(name))),
-            );
+            homes
+                .extend(disk::list(&below)?.iter().map(|name| below.join(OsStr::from_bytes(name))));
         }
     }
     let mut applications = BTreeMap::new();
     for home in homes {
         let src = home.join("src");
-        let names = if disk::exists(&src) {
-            disk::list(&src)?
-        } else {
-            vec![]
-        };
+        let names = if disk::exists(&src) { disk::list(&src)? } else { vec![] };
         for name in names {
             let name = String::from_utf8_lossy(&name).into_owned();
-            let app = name
-                .strip_suffix(".app.src")
-                .or_else(|| name.strip_suffix(".app.src.script"));
+            let app =
+                name.strip_suffix(".app.src").or_else(|| name.strip_suffix(".app.src.script"));
             if let Some(app) = app {
                 applications.insert(app.to_owned(), home.clone());
             }
@@ -260,10 +220,7 @@ pub fn applications(root: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectErr
 
 /// Returns the time of the newest commit of the repository around `root`, in seconds since 1970.
 pub fn newest_commit(root: &Path) -> Result<Option<i64>, ProjectError> {
-    let git = |source| ProjectError::Git {
-        path: root.to_owned(),
-        source,
-    };
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
     let repository = match Repository::discover(root) {
         Ok(repository) => repository,
         Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
@@ -315,10 +272,7 @@ mod tests {
         for text in ["-module(a). % 1", "-module(a). % 2", "-module(a). % 3"] {
             write(&root.join("src/a.erl"), text);
             let held = Survey::new(&root).unwrap().take(&store).unwrap();
-            assert_eq!(
-                disk::read_text(&held.path().join("src/a.erl"), 100).unwrap(),
-                text
-            );
+            assert_eq!(disk::read_text(&held.path().join("src/a.erl"), 100).unwrap(), text);
         }
     }
 
@@ -329,10 +283,7 @@ mod tests {
         let found = applications(&root).unwrap();
         assert_eq!(
             found,
-            BTreeMap::from([
-                ("a".into(), root.clone()),
-                ("b".into(), root.join("apps/b"))
-            ])
+            BTreeMap::from([("a".into(), root.clone()), ("b".into(), root.join("apps/b"))])
         );
     }
 }

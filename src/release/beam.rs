@@ -12,9 +12,7 @@ use thiserror::Error;
 
 /// Chunks that the loader does not need: debug information, abstract code, documentation, local
 /// functions, Elixir's type checks, the debugger's map, and how it was compiled.
-const DROPPED: [&[u8; 4]; 7] = [
-    b"Dbgi", b"Abst", b"Docs", b"LocT", b"ExCk", b"DbgB", b"CInf",
-];
+const DROPPED: [&[u8; 4]; 7] = [b"Dbgi", b"Abst", b"Docs", b"LocT", b"ExCk", b"DbgB", b"CInf"];
 /// Bytes of one module after inflating.
 const BEAM_BYTES_MAX: u64 = 256 << 20;
 
@@ -107,11 +105,7 @@ fn length(bytes: &[u8]) -> usize {
 
 fn cut(name: &[u8]) -> BeamError {
     BeamError::Cut {
-        chunk: name
-            .iter()
-            .take(4)
-            .map(|byte| byte.escape_ascii().to_string())
-            .collect(),
+        chunk: name.iter().take(4).map(|byte| byte.escape_ascii().to_string()).collect(),
     }
 }
 
@@ -158,14 +152,8 @@ mod tests {
         for end in 0..good.len() {
             assert!(strip(&good[..end]).is_err(), "{end}");
         }
-        assert!(matches!(
-            strip(b"#!/bin/sh\nexit 0\n"),
-            Err(BeamError::NoBeam)
-        ));
-        assert!(matches!(
-            strip(&module(&[(b"Line", b"")])),
-            Err(BeamError::NoCode)
-        ));
+        assert!(matches!(strip(b"#!/bin/sh\nexit 0\n"), Err(BeamError::NoBeam)));
+        assert!(matches!(strip(&module(&[(b"Line", b"")])), Err(BeamError::NoCode)));
         assert!(matches!(strip(b"\x1f\x8bjunk"), Err(BeamError::Inflate(_))));
     }
 

@@ -53,9 +53,7 @@ impl BootWatch {
     /// Judges by what was heard and how the node ended.
     pub fn verdict(self, status: Status) -> BootVerdict {
         if !self.started {
-            return BootVerdict::Failed {
-                lines: self.last.into(),
-            };
+            return BootVerdict::Failed { lines: self.last.into() };
         }
         let how = match status {
             Status::Exited(0) => return BootVerdict::Started,
@@ -166,10 +164,7 @@ mod tests {
     fn a_node_that_does_not_stop_has_not_passed() {
         let mut watch = BootWatch::default();
         watch.hear(MARK);
-        assert!(matches!(
-            watch.verdict(Status::TimedOut),
-            BootVerdict::DidNotStop { .. }
-        ));
+        assert!(matches!(watch.verdict(Status::TimedOut), BootVerdict::DidNotStop { .. }));
     }
 
     #[test]

@@ -84,17 +84,13 @@ impl Search<'_> {
             return Ok(());
         }
         let bytes = disk::read(on_disk, FILE_BYTES_MAX)?;
-        let elf = elf::parse(&bytes).map_err(|reason| ReleaseError::DamagedElf {
-            file: path.to_string(),
-            reason,
-        })?;
+        let elf = elf::parse(&bytes)
+            .map_err(|reason| ReleaseError::DamagedElf { file: path.to_string(), reason })?;
         if self.seen.is_empty() {
             self.found.machine = elf.machine;
         }
         let Some(triplet) = self.found.machine.triplet() else {
-            return Err(ReleaseError::UnknownMachine {
-                file: path.to_string(),
-            });
+            return Err(ReleaseError::UnknownMachine { file: path.to_string() });
         };
         if elf.machine != self.found.machine {
             self.strangers.push(path.to_string());
@@ -174,11 +170,7 @@ impl Search<'_> {
                 return Ok(Some(place));
             }
         }
-        for directory in [
-            format!("usr/lib/{triplet}"),
-            "usr/lib".into(),
-            "usr/lib64".into(),
-        ] {
+        for directory in [format!("usr/lib/{triplet}"), "usr/lib".into(), "usr/lib64".into()] {
             let candidate = at(&directory).join(soname.as_bytes())?;
             if let Some(real) = resolve(self.sources.toolchain, &candidate)? {
                 let place = at(&format!("usr/lib/{triplet}")).join(soname.as_bytes())?;
@@ -201,9 +193,7 @@ impl Search<'_> {
             });
         }
         let owner = self.sources.owner;
-        self.found
-            .packages
-            .extend(owner(real).or_else(|| owner(&place)));
+        self.found.packages.extend(owner(real).or_else(|| owner(&place)));
         let on_disk = real.under(self.sources.toolchain);
         self.found.libraries.insert(place.clone(), on_disk.clone());
         self.waiting.push_back((place, on_disk));
@@ -212,21 +202,13 @@ impl Search<'_> {
 
     fn finish(self) -> Result<Closure, ReleaseError> {
         if !self.strangers.is_empty() {
-            return Err(ReleaseError::WrongMachine {
-                files: self.strangers,
-            });
+            return Err(ReleaseError::WrongMachine { files: self.strangers });
         }
         if !self.missing.is_empty() {
-            return Err(ReleaseError::NoLibrary {
-                missing: self.missing,
-            });
+            return Err(ReleaseError::NoLibrary { missing: self.missing });
         }
         let lacking = self.lacking();
-        if lacking.is_empty() {
-            Ok(self.found)
-        } else {
-            Err(ReleaseError::NoSymbol { lacking })
-        }
+        if lacking.is_empty() { Ok(self.found) } else { Err(ReleaseError::NoSymbol { lacking }) }
     }
 
     fn lacking(&self) -> Vec<Lacking> {
@@ -253,9 +235,7 @@ impl Search<'_> {
 
 /// Returns where a file's own search directory leads for `soname`; `None` where that is no path of an image.
 fn search_place(path: &RelPath, directory: &str, soname: &str) -> Option<RelPath> {
-    let origin = path
-        .parent()
-        .map_or_else(String::new, |parent| parent.to_string());
+    let origin = path.parent().map_or_else(String::new, |parent| parent.to_string());
     let directory = directory
         .replace("${ORIGIN}", &format!("/{origin}"))
         .replace("$ORIGIN", &format!("/{origin}"));
@@ -278,9 +258,7 @@ fn search_place(path: &RelPath, directory: &str, soname: &str) -> Option<RelPath
 pub(super) fn merged(path: &RelPath) -> RelPath {
     let first = path.components().next().expect("a path has a component");
     if [&b"lib"[..], b"lib64", b"bin", b"sbin"].contains(&first) {
-        at("usr")
-            .join(path.as_bytes())
-            .expect("it grows by four bytes")
+        at("usr").join(path.as_bytes()).expect("it grows by four bytes")
     } else {
         path.clone()
     }
@@ -288,11 +266,8 @@ pub(super) fn merged(path: &RelPath) -> RelPath {
 
 /// Follows the links of `path` below `root`; `None` where nothing stands. Links never lead out of the root.
 pub(super) fn resolve(root: &Path, path: &RelPath) -> Result<Option<RelPath>, ReleaseError> {
-    let mut ahead: Vec<Vec<u8>> = path
-        .as_bytes()
-        .rsplit(|byte| *byte == b'/')
-        .map(<[u8]>::to_vec)
-        .collect();
+    let mut ahead: Vec<Vec<u8>> =
+        path.as_bytes().rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
     let mut done: Vec<Vec<u8>> = Vec::new();
     let mut links = 0;
     while let Some(part) = ahead.pop() {
@@ -323,11 +298,7 @@ pub(super) fn resolve(root: &Path, path: &RelPath) -> Result<Option<RelPath>, Re
             Some(_) => {}
         }
     }
-    Ok(if done.is_empty() {
-        None
-    } else {
-        Some(RelPath::new(done.join(&b'/'))?)
-    })
+    Ok(if done.is_empty() { None } else { Some(RelPath::new(done.join(&b'/'))?) })
 }
 
 /// Returns the relative target by which a link at `from` reaches `to`.
@@ -335,11 +306,7 @@ pub(super) fn relative_target(from: &RelPath, to: &RelPath) -> Vec<u8> {
     let from: Vec<_> = from.components().collect();
     let to: Vec<_> = to.components().collect();
     let above = from.len() - 1;
-    let shared = from[..above]
-        .iter()
-        .zip(&to[..to.len() - 1])
-        .take_while(|(a, b)| a == b)
-        .count();
+    let shared = from[..above].iter().zip(&to[..to.len() - 1]).take_while(|(a, b)| a == b).count();
     let mut parts = vec![&b".."[..]; above - shared];
     parts.extend(&to[shared..]);
     parts.join(&b'/')
@@ -356,16 +323,10 @@ mod tests {
             search_place(&file, directory, "libx.so.1").map(|path| path.to_string())
         };
         assert_eq!(place("$ORIGIN").unwrap(), "app/lib/nif-1/priv/libx.so.1");
-        assert_eq!(
-            place("${ORIGIN}/../lib").unwrap(),
-            "app/lib/nif-1/lib/libx.so.1"
-        );
+        assert_eq!(place("${ORIGIN}/../lib").unwrap(), "app/lib/nif-1/lib/libx.so.1");
         assert_eq!(place("/opt/x/").unwrap(), "opt/x/libx.so.1");
         assert_eq!(place("relative"), None);
-        assert_eq!(
-            place("$ORIGIN/../../../../../../.."),
-            Some("libx.so.1".into())
-        );
+        assert_eq!(place("$ORIGIN/../../../../../../.."), Some("libx.so.1".into()));
     }
 
     #[test]
@@ -382,11 +343,8 @@ mod tests {
         link("/lib/x/liba.so.1", "usr/lib/x/liba.so");
         link("../../../../../../usr/lib/x/liba.so", "usr/up");
         link("round", "usr/round");
-        let found = |path: &str| {
-            resolve(root.path(), &at(path))
-                .unwrap()
-                .map(|path| path.to_string())
-        };
+        let found =
+            |path: &str| resolve(root.path(), &at(path)).unwrap().map(|path| path.to_string());
         assert_eq!(found("lib/x/liba.so").unwrap(), "usr/lib/x/liba.so.1.2");
         assert_eq!(found("usr/up").unwrap(), "usr/lib/x/liba.so.1.2");
         assert_eq!(found("usr/round"), None);

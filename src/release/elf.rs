@@ -118,12 +118,7 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
         if tag == elf::DT_NEEDED {
             list.push(value);
         } else {
-            list.extend(
-                value
-                    .split(':')
-                    .filter(|part| !part.is_empty())
-                    .map(str::to_owned),
-            );
+            list.extend(value.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
         }
     }
     // The loader ignores the older of the two where both are there.
@@ -187,18 +182,12 @@ mod tests {
         });
         let elf = parse(&file).unwrap();
         assert_eq!(elf.machine, Machine::Aarch64);
-        assert_eq!(
-            elf.interpreter.as_deref(),
-            Some("/lib/ld-linux-aarch64.so.1")
-        );
+        assert_eq!(elf.interpreter.as_deref(), Some("/lib/ld-linux-aarch64.so.1"));
         assert_eq!(elf.needed, ["libc.so.6", "libz.so.1"]);
         assert_eq!(elf.search, ["$ORIGIN", "/opt/lib"]);
         let wants = [("libc.so.6", "GLIBC_2.17"), ("libz.so.1", "ZLIB_1.2")];
         assert_eq!(elf.wants, wants.map(|(a, b)| (a.to_owned(), b.to_owned())));
-        assert_eq!(
-            elf.defines,
-            BTreeSet::from(["MINE_1", "MINE_2"].map(str::to_owned))
-        );
+        assert_eq!(elf.defines, BTreeSet::from(["MINE_1", "MINE_2"].map(str::to_owned)));
     }
 
     #[test]
@@ -208,22 +197,15 @@ mod tests {
         assert!(elf.machine.triplet().is_some());
         if elf.interpreter.is_some() {
             assert!(elf.needed.iter().any(|name| name.starts_with("libc.so")));
-            assert!(
-                elf.wants
-                    .iter()
-                    .any(|(_, version)| version.starts_with("GLIBC_2"))
-            );
+            assert!(elf.wants.iter().any(|(_, version)| version.starts_with("GLIBC_2")));
         }
         assert!(elf.defines.is_empty());
     }
 
     #[test]
     fn a_file_whose_table_is_hidden_is_refused() {
-        let mut file = craft(&Craft {
-            machine: AARCH64,
-            interpreter: Some("x"),
-            ..Craft::default()
-        });
+        let mut file =
+            craft(&Craft { machine: AARCH64, interpreter: Some("x"), ..Craft::default() });
         let (interpreter, dynamic) = (3, 2);
         assert_eq!(file[64], interpreter);
         file[64] = dynamic;

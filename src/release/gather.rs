@@ -39,18 +39,10 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
         erts: spec.erts.clone(),
         machine: closure.machine,
         apps: gathering.apps,
-        packages: gathering
-            .packages
-            .union(&closure.packages)
-            .cloned()
-            .collect(),
+        packages: gathering.packages.union(&closure.packages).cloned().collect(),
         libraries: closure.libraries.keys().map(file_name).collect(),
     };
-    Ok(Release {
-        components: with_parents(gathering.parts),
-        start,
-        facts,
-    })
+    Ok(Release { components: with_parents(gathering.parts), start, facts })
 }
 
 struct Gathering<'a> {
@@ -96,33 +88,17 @@ impl Gathering<'_> {
     }
 
     fn file(&self, on_disk: &Path, path: &RelPath, entry: &Entry) -> Node {
-        let Entry::File {
-            executable,
-            size,
-            digest,
-        } = entry
-        else {
+        let Entry::File { executable, size, digest } = entry else {
             unreachable!("only files come here");
         };
         let lean = path.name().ends_with(b".beam") && !self.inputs.manifest.release.keep_debug_info;
         let content = if lean {
-            Content::Beam {
-                path: on_disk.to_owned(),
-                digest: *digest,
-            }
+            Content::Beam { path: on_disk.to_owned(), digest: *digest }
         } else {
-            Content::File {
-                path: on_disk.to_owned(),
-                size: *size,
-                digest: *digest,
-            }
+            Content::File { path: on_disk.to_owned(), size: *size, digest: *digest }
         };
         let mode = if *executable { 0o755 } else { 0o644 };
-        Node {
-            mode,
-            ..Node::text("")
-        }
-        .with(content)
+        Node { mode, ..Node::text("") }.with(content)
     }
 
     fn note_apps(&mut self) {
@@ -167,9 +143,7 @@ impl Gathering<'_> {
             return Ok(());
         }
         if !disk::exists(&emulator.under(self.inputs.toolchain)) {
-            return Err(ReleaseError::NoErts {
-                version: self.spec.erts.clone(),
-            });
+            return Err(ReleaseError::NoErts { version: self.spec.erts.clone() });
         }
         let mut tools = disk::list(&in_otp.under(self.inputs.toolchain))?;
         tools.retain(|tool| self.wanted.wants_tool(tool));
@@ -267,16 +241,8 @@ impl Gathering<'_> {
 
     /// Lays the lock and the provenance beside the configuration.
     fn papers(&mut self) {
-        self.put(
-            Part::Config,
-            at(LOCK_PATH),
-            Node::text(self.inputs.lock_text),
-        );
-        self.put(
-            Part::Config,
-            at(PROVENANCE_PATH),
-            Node::text(self.inputs.provenance),
-        );
+        self.put(Part::Config, at(LOCK_PATH), Node::text(self.inputs.lock_text));
+        self.put(Part::Config, at(PROVENANCE_PATH), Node::text(self.inputs.provenance));
     }
 }
 
@@ -306,11 +272,7 @@ fn old_name_services(
     toolchain: &Path,
 ) -> Result<BTreeMap<RelPath, PathBuf>, ReleaseError> {
     let mut services = BTreeMap::new();
-    let Some(libc) = closure
-        .libraries
-        .keys()
-        .find(|path| path.name() == b"libc.so.6")
-    else {
+    let Some(libc) = closure.libraries.keys().find(|path| path.name() == b"libc.so.6") else {
         return Ok(services);
     };
     let bytes = disk::read(&closure.libraries[libc], crate::limits::FILE_BYTES_MAX)?;
@@ -344,10 +306,7 @@ fn with_parents(parts: BTreeMap<Part, BTreeMap<RelPath, Node>>) -> Vec<Component
             let mut above = path.parent();
             while let Some(directory) = above {
                 above = directory.parent();
-                let node = named
-                    .get(&directory)
-                    .cloned()
-                    .unwrap_or_else(Node::directory);
+                let node = named.get(&directory).cloned().unwrap_or_else(Node::directory);
                 entries.entry(directory).or_insert(node);
             }
         }

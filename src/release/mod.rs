@@ -201,32 +201,17 @@ pub struct Release {
 impl Node {
     /// Makes a directory that belongs to root.
     pub(crate) fn directory() -> Self {
-        Self {
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            content: Content::Directory,
-        }
+        Self { mode: 0o755, uid: 0, gid: 0, content: Content::Directory }
     }
 
     /// Makes a small file that belongs to root.
     pub(crate) fn text(text: impl Into<Vec<u8>>) -> Self {
-        Self {
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            content: Content::Bytes(text.into()),
-        }
+        Self { mode: 0o644, uid: 0, gid: 0, content: Content::Bytes(text.into()) }
     }
 
     /// Makes a link.
     pub(crate) fn link(target: impl Into<Vec<u8>>) -> Self {
-        Self {
-            mode: 0o777,
-            uid: 0,
-            gid: 0,
-            content: Content::Symlink(target.into()),
-        }
+        Self { mode: 0o777, uid: 0, gid: 0, content: Content::Symlink(target.into()) }
     }
 
     /// Returns this entry with another content.
@@ -236,11 +221,7 @@ impl Node {
 
     /// Returns this entry as `user`'s own.
     pub(crate) fn owned_by(self, user: (u32, u32)) -> Self {
-        Self {
-            uid: user.0,
-            gid: user.1,
-            ..self
-        }
+        Self { uid: user.0, gid: user.1, ..self }
     }
 }
 
@@ -271,10 +252,8 @@ impl Content {
             Self::File { path, size, .. } => Ok(Some((*size, Body::Disk(disk::open(path)?)))),
             Self::Beam { path, .. } => {
                 let whole = disk::read(path, FILE_BYTES_MAX)?;
-                let lean = beam::strip(&whole).map_err(|source| ReleaseError::DamagedBeam {
-                    path: path.clone(),
-                    source,
-                })?;
+                let lean = beam::strip(&whole)
+                    .map_err(|source| ReleaseError::DamagedBeam { path: path.clone(), source })?;
                 Ok(memory(lean))
             }
         }
@@ -284,10 +263,7 @@ impl Content {
 impl Release {
     /// Returns the entry at `path`; the uppermost part's, where several hold it.
     pub fn get(&self, path: &RelPath) -> Option<&Node> {
-        self.components
-            .iter()
-            .rev()
-            .find_map(|component| component.entries.get(path))
+        self.components.iter().rev().find_map(|component| component.entries.get(path))
     }
 }
 

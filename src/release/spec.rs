@@ -42,10 +42,7 @@ pub(super) enum Config {
 
 /// Reads the release that stands at `root`.
 pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
-    let bad = |what: &str| ReleaseError::NoRelease {
-        path: root.to_owned(),
-        what: what.into(),
-    };
+    let bad = |what: &str| ReleaseError::NoRelease { path: root.to_owned(), what: what.into() };
     let version = current_version(root, listing)?;
     let directory = RelPath::new(format!("releases/{version}"))
         .map_err(|_| bad("its version is no directory's name"))?;
@@ -66,11 +63,7 @@ pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
     let boot = ["start", &name]
         .into_iter()
         .find(|boot| has(&format!("{boot}.boot")))
-        .ok_or_else(|| {
-            bad(&format!(
-                "`{directory}` holds neither `start.boot` nor `{name}.boot`"
-            ))
-        })?
+        .ok_or_else(|| bad(&format!("`{directory}` holds neither `start.boot` nor `{name}.boot`")))?
         .to_owned();
     let vm_args = config("vm.args");
     Ok(Spec {
@@ -135,10 +128,8 @@ fn rel_file(
     };
     let on_disk = path.under(root);
     let text = disk::read_text(&on_disk, TEXT_FILE_BYTES_MAX)?;
-    let terms = terms::parse_all(&text).map_err(|source| ReleaseError::Terms {
-        path: on_disk,
-        source,
-    })?;
+    let terms =
+        terms::parse_all(&text).map_err(|source| ReleaseError::Terms { path: on_disk, source })?;
     Ok(Some((path.clone(), terms)))
 }
 
@@ -170,13 +161,8 @@ fn arguments(
     };
     let path = directory.under(root).join(name);
     let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default());
-    Ok(lines
-        .flat_map(str::split_whitespace)
-        .map(str::to_owned)
-        .collect())
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    Ok(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
 }
 
 impl Spec {
@@ -192,9 +178,7 @@ impl Spec {
 
     /// Tells whether the emulator's arguments hold one of these flags.
     pub(super) fn asks_for(&self, flags: &[&str]) -> bool {
-        self.arguments
-            .iter()
-            .any(|word| flags.contains(&word.as_str()))
+        self.arguments.iter().any(|word| flags.contains(&word.as_str()))
     }
 
     /// Returns the configuration file that a script has to fill in, if there is one.

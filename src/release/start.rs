@@ -36,27 +36,15 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         None if by_script => vec![format!("/{HOME}/bin/{}", spec.name), "foreground".into()],
         None => launcher(spec),
     };
-    Ok(Start {
-        entrypoint,
-        cmd: image.cmd.clone(),
-        env,
-        directory: format!("/{HOME}"),
-    })
+    Ok(Start { entrypoint, cmd: image.cmd.clone(), env, directory: format!("/{HOME}") })
 }
 
 fn environment(spec: &Spec, image: &ImageWish) -> BTreeMap<String, String> {
-    let home = if image.user.0 == 0 {
-        "/root".into()
-    } else {
-        format!("/{USER_HOME}")
-    };
+    let home = if image.user.0 == 0 { "/root".into() } else { format!("/{USER_HOME}") };
     let bin = format!("/{HOME}/erts-{}/bin", spec.erts);
     BTreeMap::from(
         [
-            (
-                "PATH",
-                format!("{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-            ),
+            ("PATH", format!("{bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")),
             ("BINDIR", bin),
             ("ROOTDIR", format!("/{HOME}")),
             ("EMU", "beam".into()),
@@ -76,21 +64,9 @@ fn launcher(spec: &Spec) -> Vec<String> {
     let mut command = vec![format!("/{HOME}/erts-{}/bin/erlexec", spec.erts)];
     let mut say = |words: &[&str]| command.extend(words.iter().map(|word| (*word).to_owned()));
     // Without +Bd, Ctrl-C would open the emulator's menu, which nobody can answer.
-    say(&[
-        "-noinput",
-        "+Bd",
-        "-boot",
-        &format!("{version}/{}", spec.boot),
-    ]);
+    say(&["-noinput", "+Bd", "-boot", &format!("{version}/{}", spec.boot)]);
     // relx writes its boot files with one or the other of these.
-    say(&[
-        "-boot_var",
-        "ERTS_LIB_DIR",
-        &library,
-        "-boot_var",
-        "SYSTEM_LIB_DIR",
-        &library,
-    ]);
+    say(&["-boot_var", "ERTS_LIB_DIR", &library, "-boot_var", "SYSTEM_LIB_DIR", &library]);
     if !spec.asks_for(&["-mode"]) {
         say(&["-mode", "embedded"]);
     }

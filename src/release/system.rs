@@ -50,16 +50,11 @@ pub(super) fn base(image: &ImageWish) -> Entries {
         at("etc/nsswitch.conf"),
         Node::text("passwd: files\ngroup: files\nhosts: files dns\n"),
     );
-    entries.insert(
-        at("etc/hosts"),
-        Node::text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n"),
-    );
+    entries
+        .insert(at("etc/hosts"), Node::text("127.0.0.1 localhost\n::1 localhost ip6-localhost\n"));
     entries.insert(at("usr/bin"), Node::directory());
     entries.insert(at("usr/lib"), Node::directory());
-    let shared = Node {
-        mode: 0o1777,
-        ..Node::directory()
-    };
+    let shared = Node { mode: 0o1777, ..Node::directory() };
     entries.insert(at("tmp"), shared);
     let home = if image.user.0 == 0 { "root" } else { USER_HOME };
     entries.insert(at(home), own_directory(image.user, 0o750));
@@ -69,9 +64,7 @@ pub(super) fn base(image: &ImageWish) -> Entries {
     for volume in &image.volumes {
         if let Ok(path) = RelPath::new(volume.trim_matches('/')) {
             // What stands already keeps its mode: `/tmp` is everyone's.
-            entries
-                .entry(merged(&path))
-                .or_insert_with(|| own_directory(image.user, 0o755));
+            entries.entry(merged(&path)).or_insert_with(|| own_directory(image.user, 0o755));
         }
     }
     entries
@@ -79,11 +72,7 @@ pub(super) fn base(image: &ImageWish) -> Entries {
 
 /// Makes a directory that the release may write to.
 pub(super) fn own_directory(user: (u32, u32), mode: u32) -> Node {
-    Node {
-        mode,
-        ..Node::directory()
-    }
-    .owned_by(user)
+    Node { mode, ..Node::directory() }.owned_by(user)
 }
 
 fn users(user: (u32, u32)) -> (String, String) {
@@ -133,10 +122,7 @@ pub(super) fn wished(
             wish: "shell",
             package: "busybox-static",
         })?;
-        entries.insert(
-            at("usr/bin/busybox"),
-            file(&busybox.under(toolchain), true)?,
-        );
+        entries.insert(at("usr/bin/busybox"), file(&busybox.under(toolchain), true)?);
         for applet in APPLETS {
             entries.insert(at(&format!("usr/bin/{applet}")), Node::link("busybox"));
         }
@@ -162,11 +148,8 @@ fn terminals(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError
 }
 
 fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
-    let missing = || ReleaseError::NoSystemFile {
-        path: ZONES.into(),
-        wish: "tzdata",
-        package: "tzdata",
-    };
+    let missing =
+        || ReleaseError::NoSystemFile { path: ZONES.into(), wish: "tzdata", package: "tzdata" };
     let root = resolve(toolchain, &at(ZONES))?.ok_or_else(missing)?;
     let root = root.under(toolchain);
     // `posix` repeats everything, and `right` counts leap seconds, which nothing asks for.
@@ -176,15 +159,8 @@ fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
         let node = match entry {
             Entry::Directory => Node::directory(),
             Entry::Symlink { target } => Node::link(target.clone()),
-            Entry::File { size, digest, .. } => Node {
-                mode: 0o644,
-                ..Node::text("")
-            }
-            .with(Content::File {
-                path: path.under(&root),
-                size: *size,
-                digest: *digest,
-            }),
+            Entry::File { size, digest, .. } => Node { mode: 0o644, ..Node::text("") }
+                .with(Content::File { path: path.under(&root), size: *size, digest: *digest }),
         };
         entries.insert(place, node);
     }
@@ -200,9 +176,5 @@ pub(super) fn file(path: &Path, executable: bool) -> Result<Node, ReleaseError> 
         digest: crate::digest::Digest::of(&bytes),
     };
     let mode = if executable { 0o755 } else { 0o644 };
-    Ok(Node {
-        mode,
-        ..Node::text("")
-    }
-    .with(content))
+    Ok(Node { mode, ..Node::text("") }.with(content))
 }

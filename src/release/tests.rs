@@ -23,19 +23,9 @@ pub(crate) struct World {
 
 pub(crate) fn manifest() -> Manifest {
     Manifest {
-        project: Project {
-            name: "shop".into(),
-            version: "1.2.0".into(),
-        },
-        toolchain: ToolchainWish {
-            otp: "25".into(),
-            packages: vec![],
-        },
-        build: Build {
-            tool: Tool::Rebar3,
-            profile: "prod".into(),
-            env: BTreeMap::new(),
-        },
+        project: Project { name: "shop".into(), version: "1.2.0".into() },
+        toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
         deps: BTreeMap::new(),
         release: ReleaseWish::default(),
         image: ImageWish {
@@ -110,15 +100,9 @@ impl World {
             wants: &[("libc.so.6", "GLIBC_2.34")],
             ..Craft::default()
         });
-        for tool in [
-            "beam.smp",
-            "erlexec",
-            "erl_child_setup",
-            "inet_gethost",
-            "epmd",
-            "erlc",
-            "heart",
-        ] {
+        for tool in
+            ["beam.smp", "erlexec", "erl_child_setup", "inet_gethost", "epmd", "erlc", "heart"]
+        {
             self.release(&format!("erts-13.1/bin/{tool}"), &emulator);
         }
         let libc = craft(&Craft {
@@ -128,10 +112,7 @@ impl World {
             ..Craft::default()
         });
         self.toolchain(&format!("{LIB}/libc.so.6"), &libc);
-        let plain = craft(&Craft {
-            machine: X86_64,
-            ..Craft::default()
-        });
+        let plain = craft(&Craft { machine: X86_64, ..Craft::default() });
         self.toolchain(&format!("{LIB}/ld-linux-x86-64.so.2"), &plain);
         self.toolchain(&format!("{LIB}/libz.so.1.2.13"), &plain);
         self.toolchain_link("libz.so.1.2.13", &format!("{LIB}/libz.so.1"));
@@ -168,11 +149,7 @@ impl World {
         let path = self.path(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
-        let mode = if bytes.starts_with(b"\x7fELF") {
-            0o755
-        } else {
-            0o644
-        };
+        let mode = if bytes.starts_with(b"\x7fELF") { 0o755 } else { 0o644 };
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
@@ -185,10 +162,7 @@ impl World {
             toolchain: &self.path("toolchain"),
             owner: &|path| {
                 let name = path.to_string().contains("libz").then_some("zlib1g")?;
-                Some(Package {
-                    name: name.into(),
-                    version: "1:1.2.13".into(),
-                })
+                Some(Package { name: name.into(), version: "1:1.2.13".into() })
             },
             provider: &|soname| match soname {
                 "libodd.so.3" => vec!["libodd3".into()],
@@ -203,15 +177,8 @@ impl World {
 }
 
 fn paths(release: &Release, part: Part) -> Vec<String> {
-    let component = release
-        .components
-        .iter()
-        .find(|component| component.part == part)
-        .unwrap();
-    let files = component
-        .entries
-        .iter()
-        .filter(|(_, node)| node.content != Content::Directory);
+    let component = release.components.iter().find(|component| component.part == part).unwrap();
+    let files = component.entries.iter().filter(|(_, node)| node.content != Content::Directory);
     files.map(|(path, _)| path.to_string()).collect()
 }
 
@@ -224,10 +191,7 @@ fn each_file_stands_in_its_part_and_what_only_developers_read_in_none() {
         paths(&release, Part::Otp),
         [&otp[..], &["app/lib/kernel-8.5/ebin/kernel.beam".into()]].concat()
     );
-    assert_eq!(
-        paths(&release, Part::Deps),
-        ["app/lib/ranch-2.1.0/ebin/ranch.beam"]
-    );
+    assert_eq!(paths(&release, Part::Deps), ["app/lib/ranch-2.1.0/ebin/ranch.beam"]);
     assert_eq!(
         paths(&release, Part::App),
         [
@@ -291,13 +255,7 @@ fn the_user_may_write_where_the_project_wants_it_and_nowhere_else() {
         .collect();
     assert_eq!(
         owned,
-        [
-            "app/data/mnesia 755",
-            "app/log 755",
-            "home/app 750",
-            "tmp 1777",
-            "var/lib/shop 755"
-        ]
+        ["app/data/mnesia 755", "app/log 755", "home/app 750", "tmp 1777", "var/lib/shop 755"]
     );
 }
 
@@ -307,10 +265,7 @@ fn a_volume_takes_nothing_away() {
     world.manifest.image.volumes = vec!["/tmp".into(), "/lib/data/".into(), "/".into()];
     let release = world.assemble().unwrap();
     assert_eq!(release.get(&at("tmp")).unwrap().mode, 0o1777);
-    assert_eq!(
-        release.get(&at("lib")).unwrap().content,
-        Content::Symlink(b"usr/lib".to_vec())
-    );
+    assert_eq!(release.get(&at("lib")).unwrap().content, Content::Symlink(b"usr/lib".to_vec()));
     assert_eq!(release.get(&at("usr/lib/data")).unwrap().uid, 65532);
     assert!(release.get(&at("lib/data")).is_none());
 }
@@ -344,10 +299,7 @@ fn the_node_is_started_without_a_shell() {
          -config /app/releases/1.2.0/sys -args_file /app/releases/1.2.0/vm.args -start_epmd false"
     );
     assert_eq!(start.env["BINDIR"], "/app/erts-13.1/bin");
-    assert_eq!(
-        start.env["LANG"], "C",
-        "the project's own variables count most"
-    );
+    assert_eq!(start.env["LANG"], "C", "the project's own variables count most");
     assert_eq!(start.directory, "/app");
 }
 
@@ -355,28 +307,16 @@ fn the_node_is_started_without_a_shell() {
 fn a_shell_brings_what_it_loads_itself() {
     let mut world = World::new();
     world.manifest.image.shell = Shell::Busybox;
-    let shell = Craft {
-        machine: X86_64,
-        needed: &["libresolv.so.2"],
-        ..Craft::default()
-    };
+    let shell = Craft { machine: X86_64, needed: &["libresolv.so.2"], ..Craft::default() };
     world.toolchain("usr/bin/busybox", &craft(&shell));
     let error = world.assemble().unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("`libresolv.so.2` (for `usr/bin/busybox`)"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`libresolv.so.2` (for `usr/bin/busybox`)"), "{error}");
 }
 
 #[test]
 fn a_distributed_node_brings_its_port_mapper() {
     let world = World::new();
-    world.release(
-        "releases/1.2.0/vm.args",
-        b"-sname shop\n-start_epmd false\n",
-    );
+    world.release("releases/1.2.0/vm.args", b"-sname shop\n-start_epmd false\n");
     let release = world.assemble().unwrap();
     assert!(release.get(&at("app/erts-13.1/bin/epmd")).is_some());
     assert!(!release.start.entrypoint.contains(&"-start_epmd".to_owned()));
@@ -404,13 +344,7 @@ fn a_configuration_that_needs_a_shell_is_refused_without_one() {
     );
     assert!(error.hint().unwrap().contains("shell = \"busybox\""));
     world.manifest.image.shell = Shell::Busybox;
-    world.toolchain(
-        "usr/bin/busybox",
-        &craft(&Craft {
-            machine: X86_64,
-            ..Craft::default()
-        }),
-    );
+    world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
     let release = world.assemble().unwrap();
     assert_eq!(release.start.entrypoint, ["/app/bin/shop", "foreground"]);
     assert_eq!(release.start.env["RELX_OUT_FILE_PATH"], "/tmp");
@@ -475,10 +409,7 @@ fn a_library_beside_a_nif_is_found_where_the_nif_looks() {
         ..Craft::default()
     });
     world.release("lib/shop-1.2.0/priv/shop.so", &nif);
-    let odd = craft(&Craft {
-        machine: X86_64,
-        ..Craft::default()
-    });
+    let odd = craft(&Craft { machine: X86_64, ..Craft::default() });
     world.release("lib/shop-1.2.0/priv/lib/libodd.so.3", &odd);
     let release = world.assemble().unwrap();
     assert!(!release.facts.libraries.contains("libodd.so.3"));
@@ -506,10 +437,7 @@ fn files_of_another_machine_are_listed() {
     let world = World::new();
     world.release(
         "lib/shop-1.2.0/priv/arm.so",
-        &craft(&Craft {
-            machine: AARCH64,
-            ..Craft::default()
-        }),
+        &craft(&Craft { machine: AARCH64, ..Craft::default() }),
     );
     assert_eq!(
         world.assemble().unwrap_err().to_string(),
@@ -521,11 +449,8 @@ fn files_of_another_machine_are_listed() {
 fn a_release_of_links_is_refused() {
     let world = World::new();
     std::fs::remove_dir_all(world.path("release/lib/shop-1.2.0")).unwrap();
-    std::os::unix::fs::symlink(
-        "/build/_build/lib/shop",
-        world.path("release/lib/shop-1.2.0"),
-    )
-    .unwrap();
+    std::os::unix::fs::symlink("/build/_build/lib/shop", world.path("release/lib/shop-1.2.0"))
+        .unwrap();
     let error = world.assemble().unwrap_err();
     assert!(matches!(error, ReleaseError::LinkOutside { .. }), "{error}");
     assert!(error.hint().unwrap().contains("dev_mode"));
@@ -537,9 +462,7 @@ fn what_is_no_release_says_what_is_missing() {
         let world = World::new();
         change(&world);
         let error = world.assemble().unwrap_err().to_string();
-        error
-            .split_once("holds no release: ")
-            .map_or(error.clone(), |(_, what)| what.to_owned())
+        error.split_once("holds no release: ").map_or(error.clone(), |(_, what)| what.to_owned())
     };
     let remove =
         |path: &'static str| move |world: &World| std::fs::remove_file(world.path(path)).unwrap();
@@ -597,9 +520,7 @@ fn debug_information_is_kept_where_it_is_wished_for() {
     let mut world = World::new();
     world.manifest.release.keep_debug_info = true;
     let release = world.assemble().unwrap();
-    let node = release
-        .get(&at("app/lib/shop-1.2.0/ebin/shop.beam"))
-        .unwrap();
+    let node = release.get(&at("app/lib/shop-1.2.0/ebin/shop.beam")).unwrap();
     assert!(matches!(node.content, Content::File { .. }));
 }
 
@@ -607,13 +528,8 @@ fn debug_information_is_kept_where_it_is_wished_for() {
 fn the_boot_room_starts_the_node_as_the_image_does() {
     let world = World::new();
     let release = world.assemble().unwrap();
-    let room = boot_room(
-        &release,
-        &world.path("root"),
-        (65532, 65532),
-        30,
-        crate::sandbox::Level::Userns,
-    );
+    let room =
+        boot_room(&release, &world.path("root"), (65532, 65532), 30, crate::sandbox::Level::Userns);
     assert_eq!(room.argv, release.start.entrypoint);
     assert!(room.env["ERL_ZFLAGS"].starts_with("-eval '"));
     assert_eq!(room.cwd, "/app");
@@ -624,19 +540,13 @@ fn the_boot_room_starts_the_node_as_the_image_does() {
 fn the_bundle_of_trust_comes_with_tls() {
     let mut world = World::new();
     let path = at("etc/ssl/certs/ca-certificates.crt");
-    world.toolchain(
-        "etc/ssl/certs/ca-certificates.crt",
-        b"-----BEGIN CERTIFICATE-----\n",
-    );
+    world.toolchain("etc/ssl/certs/ca-certificates.crt", b"-----BEGIN CERTIFICATE-----\n");
     assert!(world.assemble().unwrap().get(&path).is_none());
     world.manifest.image.ca_certificates = Some(true);
     assert!(world.assemble().unwrap().get(&path).is_some());
     std::fs::remove_file(world.path("toolchain/etc/ssl/certs/ca-certificates.crt")).unwrap();
     let error = world.assemble().unwrap_err();
-    assert!(
-        error.hint().unwrap().contains("\"ca-certificates\""),
-        "{error}"
-    );
+    assert!(error.hint().unwrap().contains("\"ca-certificates\""), "{error}");
 }
 
 #[test]
@@ -646,10 +556,6 @@ fn time_zones_are_taken_once() {
     world.toolchain("usr/share/zoneinfo/right/Europe/Berlin", b"TZif");
     world.manifest.image.tzdata = true;
     let release = world.assemble().unwrap();
-    assert!(
-        release
-            .get(&at("usr/share/zoneinfo/Europe/Berlin"))
-            .is_some()
-    );
+    assert!(release.get(&at("usr/share/zoneinfo/Europe/Berlin")).is_some());
     assert!(release.get(&at("usr/share/zoneinfo/right")).is_none());
 }

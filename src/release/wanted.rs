@@ -11,17 +11,8 @@ use crate::tree::{Entry, RelPath};
 /// OTP's home in the toolchain.
 pub(super) const OTP: &str = "usr/lib/erlang";
 /// Directories of an application that only a developer reads.
-const DEVELOPER: [&[u8]; 9] = [
-    b"src",
-    b"include",
-    b"doc",
-    b"docs",
-    b"examples",
-    b"c_src",
-    b"test",
-    b"man",
-    b"emacs",
-];
+const DEVELOPER: [&[u8]; 9] =
+    [b"src", b"include", b"doc", b"docs", b"examples", b"c_src", b"test", b"man", b"emacs"];
 /// Boot files that only the release's own script starts from.
 const SCRIPT_BOOTS: [&[u8]; 2] = [b"start_clean.boot", b"no_dot_erlang.boot"];
 
@@ -60,10 +51,8 @@ impl<'a> Wanted<'a> {
             .entries()
             .filter(|(path, _)| path.parent().as_ref() == Some(&lib))
             .map(|(path, _)| path.name().to_vec());
-        let in_spec = spec
-            .apps
-            .iter()
-            .map(|(name, version)| format!("{name}-{version}").into_bytes());
+        let in_spec =
+            spec.apps.iter().map(|(name, version)| format!("{name}-{version}").into_bytes());
         for directory in in_release.chain(in_spec) {
             let part = wanted.look_at(&directory)?;
             wanted.parts.insert(directory, part);
@@ -79,11 +68,7 @@ impl<'a> Wanted<'a> {
             return Ok(Part::Deps);
         }
         let in_otp = at(OTP).join(b"lib")?.join(directory)?;
-        Ok(if disk::exists(&in_otp.under(self.inputs.toolchain)) {
-            Part::Otp
-        } else {
-            Part::App
-        })
+        Ok(if disk::exists(&in_otp.under(self.inputs.toolchain)) { Part::Otp } else { Part::App })
     }
 
     /// Returns the part of an application's directory.
@@ -121,11 +106,7 @@ impl<'a> Wanted<'a> {
         let below = |other: &RelPath| other.parent().as_ref() == Some(path);
         let is_empty = *entry == Entry::Directory
             && !self.inputs.listing.entries().any(|(other, _)| below(other));
-        if is_empty {
-            Keep::OwnDirectory
-        } else {
-            Keep::AsItIs
-        }
+        if is_empty { Keep::OwnDirectory } else { Keep::AsItIs }
     }
 
     /// Tells whether a tool of ERTS is in the image.

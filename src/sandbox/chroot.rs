@@ -195,10 +195,7 @@ fn kill_all() -> Result<(), Fault> {
     let children = format!("/proc/self/task/{}/children", kernel::process_id());
     for _ in 0..LOOKS_MAX {
         let pids = fs::read_to_string(&children).map_err(step("list what is left"))?;
-        for pid in pids
-            .split_ascii_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-        {
+        for pid in pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()) {
             let _ = kernel::send(pid, Signal::Kill);
         }
         loop {
@@ -246,11 +243,7 @@ fn remove_inside(base: &str, at: &str) -> Result<(), Fault> {
         Side::Child => {
             let gone = kernel::change_root(base).and_then(|()| {
                 let status = Path::new(inside).symlink_metadata()?;
-                if status.is_dir() {
-                    fs::remove_dir_all(inside)
-                } else {
-                    fs::remove_file(inside)
-                }
+                if status.is_dir() { fs::remove_dir_all(inside) } else { fs::remove_file(inside) }
             });
             kernel::leave(i32::from(gone.is_err()))
         }

@@ -41,19 +41,11 @@ mod number {
 mod own {
     use libc::c_long;
 
-    pub(super) const FORBIDDEN: &[c_long] = &[
-        libc::SYS_ioperm,
-        libc::SYS_iopl,
-        libc::SYS_kexec_file_load,
-        libc::SYS_modify_ldt,
-    ];
+    pub(super) const FORBIDDEN: &[c_long] =
+        &[libc::SYS_ioperm, libc::SYS_iopl, libc::SYS_kexec_file_load, libc::SYS_modify_ldt];
     /// Call and the place of the mode, where a mode is always given.
-    pub(super) const MODES: &[(c_long, u8)] = &[
-        (libc::SYS_chmod, 1),
-        (libc::SYS_creat, 1),
-        (libc::SYS_mkdir, 1),
-        (libc::SYS_mknod, 1),
-    ];
+    pub(super) const MODES: &[(c_long, u8)] =
+        &[(libc::SYS_chmod, 1), (libc::SYS_creat, 1), (libc::SYS_mkdir, 1), (libc::SYS_mknod, 1)];
     /// Call and the place of the flags before the mode.
     pub(super) const OPENS: &[(c_long, u8)] = &[(libc::SYS_open, 1)];
 }
@@ -207,10 +199,7 @@ fn refused(outgoing: Outgoing) -> Result<Rules, seccompiler::BackendError> {
     let other = kept.map(|value| (0, Ne, value));
     rules.insert(libc::SYS_personality, vec![rule(&other)?]);
     let terminal = TYPES_INTO_TERMINAL.map(|request| rule(&[(1, Eq, request)]));
-    rules.insert(
-        libc::SYS_ioctl,
-        terminal.into_iter().collect::<Result<_, _>>()?,
-    );
+    rules.insert(libc::SYS_ioctl, terminal.into_iter().collect::<Result<_, _>>()?);
     if outgoing == Outgoing::Refused {
         keep_in(&mut rules)?;
     }
@@ -243,11 +232,7 @@ fn keep_in(rules: &mut Rules) -> Result<(), seccompiler::BackendError> {
     const KIND: u64 = 0xf;
     const FAST_OPEN: u32 = 0x2000_0000;
     rules.insert(libc::SYS_connect, Vec::new());
-    for (call, place) in [
-        (libc::SYS_sendto, 3),
-        (libc::SYS_sendmsg, 2),
-        (libc::SYS_sendmmsg, 3),
-    ] {
+    for (call, place) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
         rules.insert(call, vec![rule(&[bit(place, FAST_OPEN)])?]);
     }
     let mut kinds = Vec::new();
@@ -262,17 +247,9 @@ fn keep_in(rules: &mut Rules) -> Result<(), seccompiler::BackendError> {
 
 /// Sockets of the families that a build may know, and of netlink only the part that lists interfaces.
 fn families() -> Result<Rules, seccompiler::BackendError> {
-    let known = [
-        libc::AF_UNIX,
-        libc::AF_INET,
-        libc::AF_INET6,
-        libc::AF_NETLINK,
-    ];
+    let known = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
     let other = known.map(|family| (0, Ne, u64::from(family.cast_unsigned())));
-    let netlink = [
-        (0, Eq, libc::AF_NETLINK as u64),
-        (2, Ne, libc::NETLINK_ROUTE as u64),
-    ];
+    let netlink = [(0, Eq, libc::AF_NETLINK as u64), (2, Ne, libc::NETLINK_ROUTE as u64)];
     let rules = vec![rule(&other)?, rule(&netlink)?];
     let both = [libc::SYS_socket, libc::SYS_socketpair];
     Ok(both.into_iter().map(|call| (call, rules.clone())).collect())
@@ -329,9 +306,7 @@ mod tests {
         let results = programs(outgoing).unwrap();
         let results = results.iter().map(|program| run(program, call, arguments));
         let mut refusals = results.filter(|result| *result != 0x7fff_0000);
-        refusals
-            .next_back()
-            .map_or(0, |result| (result & 0xffff).cast_signed())
+        refusals.next_back().map_or(0, |result| (result & 0xffff).cast_signed())
     }
 
     fn free(call: c_long, arguments: &[u64]) -> i32 {
@@ -378,20 +353,13 @@ mod tests {
             assert_eq!(free(call, &[]), libc::ENOSYS);
         }
         assert_eq!(free(libc::SYS_fsetxattr, &[]), libc::ENOTSUP);
-        assert_eq!(
-            free(libc::SYS_ioctl, &[0, TYPES_INTO_TERMINAL[0]]),
-            libc::EPERM
-        );
+        assert_eq!(free(libc::SYS_ioctl, &[0, TYPES_INTO_TERMINAL[0]]), libc::EPERM);
         // The upper half of an argument that is 32 bits wide does not matter to the kernel.
         let dressed = 1 << 32 | TYPES_INTO_TERMINAL[0];
         assert_eq!(free(libc::SYS_ioctl, &[0, dressed]), libc::EPERM);
         assert_eq!(free(libc::SYS_personality, &[0x400_0000]), libc::EPERM);
         for family in (0..64).filter(|family| ![1, 2, 10, 16].contains(family)) {
-            assert_eq!(
-                free(libc::SYS_socket, &[family, 1, 0]),
-                libc::EAFNOSUPPORT,
-                "{family}"
-            );
+            assert_eq!(free(libc::SYS_socket, &[family, 1, 0]), libc::EAFNOSUPPORT, "{family}");
         }
         assert_eq!(free(libc::SYS_socket, &[16, 3, 12]), libc::EAFNOSUPPORT);
     }
@@ -409,11 +377,7 @@ mod tests {
             let unnamed = libc::O_TMPFILE as u64;
             for flags in [create, unnamed] {
                 let arguments = [at, 0, flags, mode];
-                assert_eq!(
-                    free(libc::SYS_openat, &arguments),
-                    libc::EPERM,
-                    "{flags:o} {mode:o}"
-                );
+                assert_eq!(free(libc::SYS_openat, &arguments), libc::EPERM, "{flags:o} {mode:o}");
             }
         }
     }
@@ -422,10 +386,7 @@ mod tests {
     fn without_a_network_namespace_nothing_connects() {
         let refused = |call, arguments: &[u64]| errno(Outgoing::Refused, call, arguments);
         assert_eq!(refused(libc::SYS_socket, &[2, 1, 0]), 0);
-        assert_eq!(
-            refused(libc::SYS_socket, &[2, 1 | libc::SOCK_CLOEXEC as u64, 6]),
-            0
-        );
+        assert_eq!(refused(libc::SYS_socket, &[2, 1 | libc::SOCK_CLOEXEC as u64, 6]), 0);
         assert_eq!(refused(libc::SYS_bind, &[3]), 0);
         assert_eq!(refused(libc::SYS_connect, &[3]), libc::EPERM);
         assert_eq!(refused(libc::SYS_socket, &[2, 2, 0]), libc::EPERM);

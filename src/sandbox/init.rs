@@ -36,9 +36,7 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The program's first line must call this when its first argument is the hidden verb `__room`; the
 /// second argument is the number of the inherited socket.
 pub fn enter() -> ! {
-    let number = std::env::args()
-        .nth(2)
-        .and_then(|text| text.parse::<RawFd>().ok());
+    let number = std::env::args().nth(2).and_then(|text| text.parse::<RawFd>().ok());
     let Some(number) = number.filter(|number| *number >= 0) else {
         kernel::leave(2);
     };
@@ -177,10 +175,7 @@ fn bind_life(line: &Line) -> Result<(), Fault> {
 
 /// Starts the command as a child.
 pub(super) fn start(line: &Line, command: &Command) -> Result<libc::pid_t, Fault> {
-    let env = command
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
+    let env = command.env.iter().map(|(name, value)| format!("{name}={value}"));
     let words = || Ok((Words::new(command.argv.clone())?, Words::new(env)?));
     let (argv, env) = words().map_err(step("read the words of the command"))?;
     match kernel::clone(0).map_err(step("start a process"))? {
@@ -214,18 +209,12 @@ fn become_command(line: &Line, command: &Command) -> Result<(), Fault> {
     }
     let unbounded = u64::MAX;
     // The first process counts and ends the room at the bound; this holds what is faster than it.
-    let processes = command
-        .processes_max
-        .saturating_add(command.processes_max / 2);
+    let processes = command.processes_max.saturating_add(command.processes_max / 2);
     let limits = [
         (Limit::Core, 0, 0),
         (Limit::OpenFiles, OPEN_FILES_MAX, OPEN_FILES_MAX),
         (Limit::Stack, STACK_BYTES, unbounded),
-        (
-            Limit::FileSize,
-            command.file_bytes_max,
-            command.file_bytes_max,
-        ),
+        (Limit::FileSize, command.file_bytes_max, command.file_bytes_max),
         (Limit::Processes, processes, processes),
     ];
     let memory = command.memory_bytes_max;
@@ -244,10 +233,7 @@ fn execute(command: &Command, argv: &Words, env: &Words) -> Fault {
         vec![Path::new(name).to_owned()]
     } else {
         let full = |directory: &str| Path::new(directory).join(name);
-        path.split(':')
-            .filter(|part| !part.is_empty())
-            .map(full)
-            .collect()
+        path.split(':').filter(|part| !part.is_empty()).map(full).collect()
     };
     let mut worst = io::Error::from_raw_os_error(libc::ENOENT);
     for place in places {
@@ -312,9 +298,7 @@ impl Census {
     fn new() -> Self {
         let fresh = fs::read_link("/proc/self").is_ok_and(|own| own == Path::new("1"));
         let namespace = fs::read_link("/proc/self/ns/pid").ok();
-        Self {
-            among_others: namespace.filter(|_| !fresh),
-        }
+        Self { among_others: namespace.filter(|_| !fresh) }
     }
 
     /// Stops counting as soon as it knows: in the middle of a fork bomb time is short.

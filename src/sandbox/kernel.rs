@@ -51,9 +51,7 @@ pub(super) fn clone(namespaces: c_int) -> io::Result<Side> {
     if pid == 0 {
         return Ok(Side::Child);
     }
-    Ok(Side::Parent(
-        pid_t::try_from(pid).expect("a process id fits its type"),
-    ))
+    Ok(Side::Parent(pid_t::try_from(pid).expect("a process id fits its type")))
 }
 
 /// Ends the process without running anything of the standard library's.
@@ -120,21 +118,11 @@ pub(super) fn mount(
     let (from, at) = (c_string(from)?, c_string(at)?);
     let (kind, data) = (c_string(kind)?, c_string(data)?);
     let pointer = |text: &CStr| {
-        if text.is_empty() {
-            ptr::null()
-        } else {
-            text.as_ptr()
-        }
+        if text.is_empty() { ptr::null() } else { text.as_ptr() }
     };
     // SAFETY: all strings live until the call returns, and null is allowed for kind and data.
     let result = unsafe {
-        libc::mount(
-            from.as_ptr(),
-            at.as_ptr(),
-            pointer(&kind),
-            flags,
-            pointer(&data).cast(),
-        )
+        libc::mount(from.as_ptr(), at.as_ptr(), pointer(&kind), flags, pointer(&data).cast())
     };
     checked(result)?;
     Ok(())
@@ -152,17 +140,8 @@ struct MountAttributes {
 pub(super) fn restrict_mounts(at: &str, writable: bool) -> io::Result<()> {
     let at = c_string(at)?;
     let set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
-    let set = if writable {
-        set
-    } else {
-        set | libc::MOUNT_ATTR_RDONLY
-    };
-    let attributes = MountAttributes {
-        set,
-        clear: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
+    let set = if writable { set } else { set | libc::MOUNT_ATTR_RDONLY };
+    let attributes = MountAttributes { set, clear: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: the path and the attributes live until the call returns, and the size is the struct's.
     let result = unsafe {
         libc::syscall(
@@ -231,11 +210,7 @@ pub(super) fn loopback_up() -> io::Result<()> {
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags).expect("two low bits fit");
     // SAFETY: the request outlives the call, and SIOCSIFFLAGS reads an `ifreq`.
     checked(unsafe {
-        libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS as _,
-            &raw const request,
-        )
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)
     })?;
     Ok(())
 }
@@ -255,9 +230,8 @@ pub(super) fn use_cores(count: usize, turn: usize) -> io::Result<()> {
     checked(unsafe { libc::sched_getaffinity(0, size, &raw mut now) })?;
     let most = usize::try_from(libc::CPU_SETSIZE).expect("the size of a set is positive");
     // SAFETY: each index is below the size of the set.
-    let mine: Vec<usize> = (0..most)
-        .filter(|core| unsafe { libc::CPU_ISSET(*core, &now) })
-        .collect();
+    let mine: Vec<usize> =
+        (0..most).filter(|core| unsafe { libc::CPU_ISSET(*core, &now) }).collect();
     if mine.len() <= count {
         return Ok(());
     }
@@ -301,10 +275,7 @@ pub(super) fn set_limit(limit: Limit, soft: u64, hard: u64) -> io::Result<()> {
         Limit::Processes => libc::RLIMIT_NPROC,
         Limit::Stack => libc::RLIMIT_STACK,
     };
-    let mut value = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut value = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the value lives until the call returns.
     checked(unsafe { libc::getrlimit(which, &raw mut value) })?;
     value.rlim_max = value.rlim_max.min(hard);
@@ -349,20 +320,11 @@ struct CapabilityHeader {
 /// Gives up all capabilities, ambient, effective, permitted and inheritable.
 pub(super) fn drop_capabilities() -> io::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
-    let header = CapabilityHeader {
-        version: VERSION_3,
-        pid: 0,
-    };
+    let header = CapabilityHeader { version: VERSION_3, pid: 0 };
     let none = [0_u32; 6];
     // SAFETY: the arguments are numbers.
     unsafe {
-        libc::prctl(
-            libc::PR_CAP_AMBIENT,
-            libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong,
-            0,
-            0,
-            0,
-        )
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong, 0, 0, 0)
     };
     // SAFETY: version 3 reads a header and two triples of 32 bits, which live until the call returns.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
@@ -377,11 +339,7 @@ pub(super) fn block_signals() -> io::Result<()> {
     // SAFETY: the set lives until the calls return.
     unsafe {
         libc::sigfillset(&raw mut all);
-        checked(libc::sigprocmask(
-            libc::SIG_SETMASK,
-            &raw const all,
-            ptr::null_mut(),
-        ))?;
+        checked(libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut()))?;
     }
     Ok(())
 }
@@ -395,13 +353,7 @@ pub(super) fn reset_signals() -> io::Result<()> {
         // runs no code of ours; nothing is written back. Two signals refuse; that is well.
         unsafe {
             let nowhere = ptr::null_mut::<usize>();
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                nowhere,
-                8_usize,
-            );
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nowhere, 8_usize);
         }
     }
     // SAFETY: all-zero bytes are a valid value; `sigemptyset` then clears all of it.
@@ -409,11 +361,7 @@ pub(super) fn reset_signals() -> io::Result<()> {
     // SAFETY: the set lives until the calls return.
     unsafe {
         libc::sigemptyset(&raw mut none);
-        checked(libc::sigprocmask(
-            libc::SIG_SETMASK,
-            &raw const none,
-            ptr::null_mut(),
-        ))?;
+        checked(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut()))?;
     }
     Ok(())
 }
@@ -583,15 +531,8 @@ impl Words {
         let strings = words.into_iter().map(|word| c_string(&word));
         let strings = strings.collect::<io::Result<Vec<_>>>()?;
         let end = [ptr::null()];
-        let pointers = strings
-            .iter()
-            .map(|word| word.as_ptr())
-            .chain(end)
-            .collect();
-        Ok(Self {
-            _strings: strings,
-            pointers,
-        })
+        let pointers = strings.iter().map(|word| word.as_ptr()).chain(end).collect();
+        Ok(Self { _strings: strings, pointers })
     }
 }
 
@@ -629,9 +570,7 @@ pub(super) struct TerminalKept {
 pub(super) fn keep_terminal() -> TerminalKept {
     // SAFETY: the calls take a number or nothing; without a terminal the first fails.
     let (front, own) = unsafe { (libc::tcgetpgrp(0), libc::getpgrp()) };
-    TerminalKept {
-        ours: (front == own).then_some(own),
-    }
+    TerminalKept { ours: (front == own).then_some(own) }
 }
 
 impl Drop for TerminalKept {

@@ -60,11 +60,7 @@ pub(super) fn forbidden(action: impl Into<String>) -> impl FnOnce(io::Error) -> 
 
 pub(super) fn at(stage: Stage, action: impl Into<String>) -> impl FnOnce(io::Error) -> Fault {
     let action = action.into();
-    move |source| Fault {
-        action,
-        source,
-        stage,
-    }
+    move |source| Fault { action, source, stage }
 }
 
 /// The room's end of the socket to the caller, and who the caller is.

@@ -243,9 +243,7 @@ impl Explain for SandboxError {
 impl Level {
     /// Reads a level's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Userns, Self::Root, Self::Chroot]
-            .into_iter()
-            .find(|level| level.name() == name)
+        [Self::Userns, Self::Root, Self::Chroot].into_iter().find(|level| level.name() == name)
     }
 
     /// The level's name, as it is asked for and as the provenance records it.

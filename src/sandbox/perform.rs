@@ -117,9 +117,7 @@ fn make_directory(at: &Path) -> Result<(), Fault> {
 }
 
 fn make_file(at: &Path) -> Result<(), Fault> {
-    File::create_new(at)
-        .map(drop)
-        .map_err(step(format!("make the file `{}`", at.display())))
+    File::create_new(at).map(drop).map_err(step(format!("make the file `{}`", at.display())))
 }
 
 /// Makes what is missing on the way to a mount. The base holds no links that lead out of it here:
@@ -134,11 +132,7 @@ fn make_place(at: &Path, directory: bool) -> Result<(), Fault> {
         .recursive(true)
         .create(parent)
         .map_err(step(format!("make the directory `{}`", parent.display())))?;
-    if directory {
-        make_directory(at)
-    } else {
-        make_file(at)
-    }
+    if directory { make_directory(at) } else { make_file(at) }
 }
 
 fn bind(from: &str, at: &str, writable: bool) -> Result<(), Fault> {
@@ -173,21 +167,14 @@ const RESERVED: u64 = 301;
 /// Since Linux 6.14 `pid_max` belongs to the namespace. Before, it is the whole host's and not ours to change; there,
 /// and where writing is forbidden, only the count of the first process ends a fork bomb.
 fn bound_processes(proc: &str, most: u64) {
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse::<u32>().unwrap_or(0));
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= (6, 14) && most < 4_000_000 {
         // Some room above the bound, so that the first process sees that it was passed and ends the room.
         let numbers = RESERVED + most + most.max(256);
-        let _ = fs::write(
-            Path::new(proc).join("sys/kernel/pid_max"),
-            numbers.to_string(),
-        );
+        let _ = fs::write(Path::new(proc).join("sys/kernel/pid_max"), numbers.to_string());
     }
 }
 

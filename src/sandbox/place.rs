@@ -63,10 +63,7 @@ pub(super) fn placed(room: &Room, host: &dyn Host) -> Result<Vec<Placed>, Sandbo
         });
     }
     placed.sort_by(|a, b| a.inside.cmp(&b.inside));
-    if let Some(pair) = placed
-        .windows(2)
-        .find(|pair| pair[0].inside == pair[1].inside)
-    {
+    if let Some(pair) = placed.windows(2).find(|pair| pair[0].inside == pair[1].inside) {
         let reason = format!("`{}` is mounted twice", pair[0].inside);
         return Err(SandboxError::BadRoom { reason });
     }
@@ -126,10 +123,7 @@ pub(super) fn base(
         }
     }
     Err(SandboxError::BadRoom {
-        reason: format!(
-            "none of {} is a directory to build the root on",
-            BASES.join(", ")
-        ),
+        reason: format!("none of {} is a directory to build the root on", BASES.join(", ")),
     })
 }
 

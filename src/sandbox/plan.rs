@@ -45,11 +45,7 @@ pub(super) enum Action {
     /// Makes a symbolic link.
     Link { at: String, target: String },
     /// Shows a file or tree of the host.
-    Bind {
-        from: String,
-        at: String,
-        writable: bool,
-    },
+    Bind { from: String, at: String, writable: bool },
     /// Shows a device node of the host.
     Device { from: String, at: String },
     /// Mounts fresh pseudo-terminals.
@@ -57,11 +53,7 @@ pub(super) enum Action {
     /// Mounts a fresh `/proc`; with `or_host` the host's is shown where a container forbids that.
     ///
     /// `most` bounds the processes in the kernel, where it knows such a bound for a room alone.
-    Processes {
-        at: String,
-        or_host: bool,
-        most: u64,
-    },
+    Processes { at: String, or_host: bool, most: u64 },
     /// Makes one mount read-only.
     ReadOnly { at: String },
     /// Gives a tree of the host to the user of the room.
@@ -162,36 +154,19 @@ pub(super) fn plan(
         Level::Userns | Level::Root => namespaced(room, host)?,
         Level::Chroot => farmed(room, spare, host)?,
     };
-    Ok(Plan {
-        namespaces,
-        actions,
-        command: Some(command(room, talk)),
-    })
+    Ok(Plan { namespaces, actions, command: Some(command(room, talk)) })
 }
 
 /// The plan that only tries whether namespaces, their mounts and a fresh `/proc` are granted.
 pub(super) fn trial(base: &str) -> Plan {
     Plan {
-        namespaces: Namespaces {
-            user: true,
-            network: true,
-            rest: true,
-        },
+        namespaces: Namespaces { user: true, network: true, rest: true },
         actions: vec![
-            Action::MapIds {
-                user: 1000,
-                group: 1000,
-            },
+            Action::MapIds { user: 1000, group: 1000 },
             Action::PrivateMounts,
             memory(base, 0o755, 1 << 20),
-            Action::Directory {
-                at: format!("{base}/proc"),
-            },
-            Action::Processes {
-                at: format!("{base}/proc"),
-                or_host: false,
-                most: u64::MAX,
-            },
+            Action::Directory { at: format!("{base}/proc") },
+            Action::Processes { at: format!("{base}/proc"), or_host: false, most: u64::MAX },
         ],
         command: None,
     }
@@ -215,19 +190,11 @@ fn check(room: &Room) -> Result<(), SandboxError> {
     if room.argv.is_empty() {
         return bad("there is no command".into());
     }
-    let texts = room
-        .argv
-        .iter()
-        .chain(room.env.keys())
-        .chain(room.env.values());
+    let texts = room.argv.iter().chain(room.env.keys()).chain(room.env.values());
     if let Some(text) = texts.chain([&room.cwd]).find(|text| text.contains('\0')) {
         return bad(format!("`{}` holds a zero byte", text.escape_debug()));
     }
-    if let Some(name) = room
-        .env
-        .keys()
-        .find(|name| name.is_empty() || name.contains('='))
-    {
+    if let Some(name) = room.env.keys().find(|name| name.is_empty() || name.contains('=')) {
         return bad(format!("`{name}` cannot name an environment variable"));
     }
     let insides = room.mounts.iter().map(|mount| &mount.inside);
@@ -237,11 +204,7 @@ fn check(room: &Room) -> Result<(), SandboxError> {
             return bad(format!("`{path}` is not an absolute path without dots"));
         }
     }
-    if room
-        .mounts
-        .iter()
-        .any(|mount| mount.inside.trim_matches('/').is_empty())
-    {
+    if room.mounts.iter().any(|mount| mount.inside.trim_matches('/').is_empty()) {
         return bad("a mount would hide the whole root".into());
     }
     Ok(())
@@ -257,12 +220,7 @@ fn namespaced(room: &Room, host: &dyn Host) -> Result<Vec<Action>, SandboxError>
     }
     actions.push(Action::PrivateMounts);
     actions.push(memory(&base, 0o755, 16 << 20));
-    let skeleton = Skeleton {
-        root: text(&room.root)?,
-        base: &base,
-        mounts: &mounts,
-        host,
-    };
+    let skeleton = Skeleton { root: text(&room.root)?, base: &base, mounts: &mounts, host };
     skeleton.expand("", &mut actions)?;
     let own = |inside: &str| !mounts.iter().any(|mount| mount.inside == inside);
     if own("/tmp") {
@@ -309,16 +267,10 @@ fn farmed(room: &Room, base: &str, host: &dyn Host) -> Result<Vec<Action>, Sandb
     }
     actions.push(directory(&format!("{base}/dev")));
     for (name, major, minor) in DEVICES {
-        actions.push(Action::MakeDevice {
-            at: format!("{base}/dev/{name}"),
-            major,
-            minor,
-        });
+        actions.push(Action::MakeDevice { at: format!("{base}/dev/{name}"), major, minor });
     }
     for shared in ["/dev/shm", "/tmp"] {
-        actions.push(Action::Shared {
-            at: format!("{base}{shared}"),
-        });
+        actions.push(Action::Shared { at: format!("{base}{shared}") });
     }
     for mount in &mounts {
         let (from, at) = (mount.host.clone(), format!("{base}{}", mount.inside));
@@ -326,22 +278,13 @@ fn farmed(room: &Room, base: &str, host: &dyn Host) -> Result<Vec<Action>, Sandb
             actions.push(Action::Farm { from, at, user });
             continue;
         }
-        if mounts
-            .iter()
-            .any(|outer| within(&mount.inside, &outer.inside))
-        {
-            let reason = format!(
-                "at this level `{}` cannot be writable in another mount",
-                mount.inside
-            );
+        if mounts.iter().any(|outer| within(&mount.inside, &outer.inside)) {
+            let reason =
+                format!("at this level `{}` cannot be writable in another mount", mount.inside);
             return Err(SandboxError::BadRoom { reason });
         }
         let at_home = from.clone();
-        actions.push(Action::Own {
-            at: at_home,
-            user,
-            group,
-        });
+        actions.push(Action::Own { at: at_home, user, group });
         actions.push(Action::MoveIn { from, at });
     }
     actions.push(Action::Chroot { at: base.into() });
@@ -357,29 +300,20 @@ fn directory(at: &str) -> Action {
 fn close(room: &Room, actions: &mut Vec<Action>) {
     let (user, group) = room.user;
     if room.level != Level::Chroot {
-        actions.push(Action::HostName {
-            name: "rebeam".into(),
-        });
+        actions.push(Action::HostName { name: "rebeam".into() });
         if room.reach == Reach::Closed {
             actions.push(Action::Loopback);
         }
     }
-    actions.push(Action::Cores {
-        count: room.bounds.cores.max(1),
-    });
+    actions.push(Action::Cores { count: room.bounds.cores.max(1) });
     actions.push(Action::EmptyBounds);
     if room.level != Level::Userns {
         actions.push(Action::Become { user, group });
     }
     actions.push(Action::DropCapabilities);
     let alone = room.level == Level::Chroot && room.reach == Reach::Closed;
-    actions.push(Action::Filter {
-        outgoing: if alone {
-            Outgoing::Refused
-        } else {
-            Outgoing::Free
-        },
-    });
+    actions
+        .push(Action::Filter { outgoing: if alone { Outgoing::Refused } else { Outgoing::Free } });
 }
 
 fn bind(mount: &Placed, room: &Room, base: &str, actions: &mut Vec<Action>) {
@@ -387,29 +321,14 @@ fn bind(mount: &Placed, room: &Room, base: &str, actions: &mut Vec<Action>) {
     let writable = mount.access == Access::ReadWrite;
     if writable && room.level == Level::Root {
         let (user, group) = room.user;
-        actions.push(Action::Own {
-            at: mount.host.clone(),
-            user,
-            group,
-        });
+        actions.push(Action::Own { at: mount.host.clone(), user, group });
     }
-    actions.push(Action::Place {
-        at: at.clone(),
-        directory: mount.directory,
-    });
-    actions.push(Action::Bind {
-        from: mount.host.clone(),
-        at,
-        writable,
-    });
+    actions.push(Action::Place { at: at.clone(), directory: mount.directory });
+    actions.push(Action::Bind { from: mount.host.clone(), at, writable });
 }
 
 fn memory(at: &str, mode: u32, bytes: u64) -> Action {
-    Action::Memory {
-        at: at.to_owned(),
-        mode,
-        bytes,
-    }
+    Action::Memory { at: at.to_owned(), mode, bytes }
 }
 
 /// `/dev` is a directory of the base, which becomes read-only: only what stands here is ever in it.
@@ -417,20 +336,13 @@ fn devices(base: &str, actions: &mut Vec<Action>) {
     for (name, ..) in DEVICES {
         let at = format!("{base}/dev/{name}");
         actions.push(Action::File { at: at.clone() });
-        actions.push(Action::Device {
-            from: format!("/dev/{name}"),
-            at,
-        });
+        actions.push(Action::Device { from: format!("/dev/{name}"), at });
     }
     for name in ["pts", "shm"] {
-        actions.push(Action::Directory {
-            at: format!("{base}/dev/{name}"),
-        });
+        actions.push(Action::Directory { at: format!("{base}/dev/{name}") });
     }
     actions.push(memory(&format!("{base}/dev/shm"), 0o1777, SHM_BYTES_MAX));
-    actions.push(Action::Terminals {
-        at: format!("{base}/dev/pts"),
-    });
+    actions.push(Action::Terminals { at: format!("{base}/dev/pts") });
     let links = [
         ("fd", "/proc/self/fd"),
         ("ptmx", "pts/ptmx"),
@@ -439,9 +351,6 @@ fn devices(base: &str, actions: &mut Vec<Action>) {
         ("stdout", "/proc/self/fd/1"),
     ];
     for (name, target) in links {
-        actions.push(Action::Link {
-            at: format!("{base}/dev/{name}"),
-            target: target.to_owned(),
-        });
+        actions.push(Action::Link { at: format!("{base}/dev/{name}"), target: target.to_owned() });
     }
 }

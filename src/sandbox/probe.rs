@@ -29,9 +29,7 @@ pub fn probe() -> Vec<Finding> {
 
 fn kernel() -> Finding {
     let release = kernel_says("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse::<u32>().ok());
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let ok = version >= KERNEL_MIN;
     let (major, minor) = KERNEL_MIN;
@@ -46,11 +44,7 @@ fn kernel() -> Finding {
 /// The settings that are known to forbid user namespaces, where they exist.
 fn settings() -> Vec<Finding> {
     let known = [
-        (
-            "user.max_user_namespaces",
-            "/proc/sys/user/max_user_namespaces",
-            Forbidden::Limit,
-        ),
+        ("user.max_user_namespaces", "/proc/sys/user/max_user_namespaces", Forbidden::Limit),
         (
             "kernel.unprivileged_userns_clone",
             "/proc/sys/kernel/unprivileged_userns_clone",
@@ -64,11 +58,7 @@ fn settings() -> Vec<Finding> {
     ];
     let finding = |(name, path, forbidden): (&'static str, &str, Forbidden)| {
         let value = kernel_says(path)?;
-        let bad = if forbidden == Forbidden::AppArmor {
-            "1"
-        } else {
-            "0"
-        };
+        let bad = if forbidden == Forbidden::AppArmor { "1" } else { "0" };
         let ok = value != bad;
         Some(Finding {
             name,
@@ -90,12 +80,7 @@ fn trial() -> Finding {
             says: "granted, with a network, processes and a fresh /proc of their own".into(),
             remedy: None,
         },
-        Err(SandboxError::Forbidden {
-            why,
-            action,
-            source,
-            ..
-        }) => Finding {
+        Err(SandboxError::Forbidden { why, action, source, .. }) => Finding {
             name,
             ok: false,
             says: format!("cannot {action} ({source}): {}", why.says()),
@@ -123,11 +108,7 @@ pub(super) fn why(level: Level, errno: i32) -> Forbidden {
         libc::ENOSPC => Forbidden::Limit,
         libc::EINVAL | libc::ENOSYS => Forbidden::Missing,
         _ if is("/proc/sys/kernel/unprivileged_userns_clone", "0") => Forbidden::Sysctl,
-        _ if is(
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-        ) =>
-        {
+        _ if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") => {
             Forbidden::AppArmor
         }
         _ if filtered() => Forbidden::Container,
@@ -138,8 +119,5 @@ pub(super) fn why(level: Level, errno: i32) -> Forbidden {
 /// Tells whether a seccomp filter lies on this process already.
 fn filtered() -> bool {
     let status = kernel_says("/proc/self/status").unwrap_or_default();
-    status.lines().any(|line| {
-        line.strip_prefix("Seccomp:")
-            .is_some_and(|mode| mode.trim() == "2")
-    })
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }

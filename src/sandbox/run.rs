@@ -84,11 +84,7 @@ pub fn run(
     let (output, theirs) = io::pipe().map_err(setup("make a pipe"))?;
     let errors = theirs.try_clone().map_err(setup("make a pipe"))?;
     let mut caller = Caller::start(&plan, |command, socket| {
-        command
-            .stdin(Stdio::from(socket))
-            .stdout(theirs)
-            .stderr(errors)
-            .arg("0");
+        command.stdin(Stdio::from(socket)).stdout(theirs).stderr(errors).arg("0");
         Ok(None)
     })?;
     let deadline = started.checked_add(Duration::from_secs(room.bounds.wall_s));
@@ -127,11 +123,7 @@ pub fn interactive(room: &Room) -> Result<Status, SandboxError> {
 /// Tries a plan that has no command.
 pub(super) fn attempt(plan: &Plan, level: Level) -> Result<(), SandboxError> {
     let mut caller = Caller::start(plan, |command, socket| {
-        command
-            .stdin(Stdio::from(socket))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .arg("0");
+        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null()).arg("0");
         Ok(None)
     })?;
     caller.hear_all()?;
@@ -139,9 +131,7 @@ pub(super) fn attempt(plan: &Plan, level: Level) -> Result<(), SandboxError> {
     match caller.reports()?.into_iter().next() {
         Some(Report::Failed { action, errno, at }) => Err(failed(action, errno, at, level)),
         Some(_) => Ok(()),
-        None => Err(SandboxError::Lost {
-            command: "nothing".into(),
-        }),
+        None => Err(SandboxError::Lost { command: "nothing".into() }),
     }
 }
 
@@ -163,10 +153,7 @@ fn plan_of(room: &Room, talk: Talk) -> Result<Plan, SandboxError> {
 /// A directory that does not exist yet, where what may be written can be moved to by renaming.
 fn spare(room: &Room) -> Result<String, SandboxError> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let writable = room
-        .mounts
-        .iter()
-        .find(|mount| mount.access == Access::ReadWrite);
+    let writable = room.mounts.iter().find(|mount| mount.access == Access::ReadWrite);
     // What is writable in the root itself has no place beside it that is not the root's.
     let outside = writable.filter(|mount| !mount.host.starts_with(&room.root));
     let beside = outside.map_or(&room.root, |mount| &mount.host);
@@ -229,12 +216,8 @@ impl Caller {
         let keeper = command.spawn().map_err(setup("start a process"))?;
         // The keeper's ends must not stay open here, or their end would never be seen.
         drop((command, kept));
-        let mut caller = Self {
-            keeper: Some(keeper),
-            socket,
-            heard: Vec::new(),
-            terminated: false,
-        };
+        let mut caller =
+            Self { keeper: Some(keeper), socket, heard: Vec::new(), terminated: false };
         let mut text = serde_json::to_vec(plan).expect("a plan is plain data");
         text.push(b'\n');
         // A keeper that is gone before it has read says why, or nothing, when it is waited for.
@@ -261,10 +244,8 @@ impl Caller {
         let (mut printing, mut reporting) = (true, true);
         let mut timed_out = false;
         while printing || reporting {
-            let fds = [
-                printing.then_some(output.as_fd()),
-                reporting.then_some(self.socket.as_fd()),
-            ];
+            let fds =
+                [printing.then_some(output.as_fd()), reporting.then_some(self.socket.as_fd())];
             let patience = deadline.map(|end| end.saturating_duration_since(Instant::now()));
             let [prints, reports] =
                 kernel::wait_readable(fds, patience).map_err(setup("wait for the room"))?;
@@ -334,10 +315,7 @@ impl Caller {
         let lines = self.heard.split(|byte| *byte == b'\n');
         let read = |line: &[u8]| serde_json::from_slice(line).map_err(io::Error::from);
         let lines = lines.filter(|line| !line.is_empty());
-        lines
-            .map(read)
-            .collect::<io::Result<_>>()
-            .map_err(setup("hear the room"))
+        lines.map(read).collect::<io::Result<_>>().map_err(setup("hear the room"))
     }
 
     /// Waits for the keeper and reads what the room has said of its end.
@@ -362,9 +340,7 @@ impl Caller {
 }
 
 fn lost(room: &Room) -> SandboxError {
-    SandboxError::Lost {
-        command: room.argv[0].clone(),
-    }
+    SandboxError::Lost { command: room.argv[0].clone() }
 }
 
 impl Drop for Caller {
@@ -379,19 +355,10 @@ impl Drop for Caller {
 fn failed(action: String, errno: i32, at: Stage, level: Level) -> SandboxError {
     let source = io::Error::from_raw_os_error(errno);
     match at {
-        Stage::Command => SandboxError::NoCommand {
-            command: action,
-            source,
-        },
+        Stage::Command => SandboxError::NoCommand { command: action, source },
         Stage::Namespaces
-            if [
-                libc::EPERM,
-                libc::EACCES,
-                libc::ENOSPC,
-                libc::EINVAL,
-                libc::ENOSYS,
-            ]
-            .contains(&errno) =>
+            if [libc::EPERM, libc::EACCES, libc::ENOSPC, libc::EINVAL, libc::ENOSYS]
+                .contains(&errno) =>
         {
             SandboxError::Forbidden {
                 level: level.name(),
@@ -406,7 +373,5 @@ fn failed(action: String, errno: i32, at: Stage, level: Level) -> SandboxError {
 
 /// Reads a small file of the kernel's; `None` where it does not exist.
 pub(super) fn kernel_says(path: &str) -> Option<String> {
-    fs::read_to_string(path)
-        .ok()
-        .map(|text| text.trim().to_owned())
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }

@@ -57,10 +57,7 @@ impl Skeleton<'_> {
         let at = format!("{}{inside}", self.base);
         let covered = ["/dev", "/proc", "/tmp"].contains(&inside);
         if let Some(mount) = self.mounts.iter().find(|mount| mount.inside == inside) {
-            actions.push(Action::Place {
-                at,
-                directory: mount.directory,
-            });
+            actions.push(Action::Place { at, directory: mount.directory });
             return Ok(());
         }
         if covered {
@@ -68,11 +65,7 @@ impl Skeleton<'_> {
             return Ok(());
         }
         let from = format!("{}{inside}", self.root);
-        let shown = Action::Bind {
-            from,
-            at: at.clone(),
-            writable: false,
-        };
+        let shown = Action::Bind { from, at: at.clone(), writable: false };
         match self.look(inside)? {
             Look::Link(target) => actions.push(Action::Link { at, target }),
             Look::File => actions.extend([Action::File { at }, shown]),

@@ -16,9 +16,7 @@ impl Table {
     fn new(files: &[&str], links: &[(&str, &str)]) -> Self {
         let mut table = BTreeMap::new();
         let entries = files.iter().map(|path| (*path, Look::File));
-        let links = links
-            .iter()
-            .map(|(path, to)| (*path, Look::Link((*to).to_owned())));
+        let links = links.iter().map(|(path, to)| (*path, Look::Link((*to).to_owned())));
         for (path, look) in entries.chain(links) {
             let path = Path::new(path);
             for above in path.ancestors().skip(1) {
@@ -54,10 +52,7 @@ fn host() -> Table {
         "/mnt/x",
         "/etc/resolv.conf",
     ];
-    Table::new(
-        &files,
-        &[("/root/bin", "usr/bin"), ("/root/out", "/../../../etc")],
-    )
+    Table::new(&files, &[("/root/bin", "usr/bin"), ("/root/out", "/../../../etc")])
 }
 
 fn room(mounts: &[(&str, &str, Access)]) -> Room {
@@ -73,13 +68,7 @@ fn room(mounts: &[(&str, &str, Access)]) -> Room {
         env: BTreeMap::new(),
         cwd: "/".into(),
         user: (1000, 1000),
-        bounds: Bounds {
-            wall_s: 1,
-            memory_bytes: None,
-            processes: 10,
-            file_bytes: 10,
-            cores: 1,
-        },
+        bounds: Bounds { wall_s: 1, memory_bytes: None, processes: 10, file_bytes: 10, cores: 1 },
         reach: Reach::Closed,
         level: Level::Userns,
     }
@@ -103,11 +92,7 @@ const BUILD: (&str, &str, Access) = ("/store/build", "/build", Access::ReadWrite
 
 #[test]
 fn the_root_is_shown_read_only_and_only_the_writable_mount_is_writable() {
-    let plan = planned(&room(&[
-        BUILD,
-        ("/store/deps", "/deps/a", Access::ReadOnly),
-    ]))
-    .unwrap();
+    let plan = planned(&room(&[BUILD, ("/store/deps", "/deps/a", Access::ReadOnly)])).unwrap();
     let expected = [
         ("/root/etc", "/sys/etc", false),
         ("/root/opt", "/sys/opt", false),
@@ -116,10 +101,7 @@ fn the_root_is_shown_read_only_and_only_the_writable_mount_is_writable() {
         ("/store/deps", "/sys/deps/a", false),
     ];
     assert_eq!(shown(&plan), expected);
-    let link = Action::Link {
-        at: "/sys/bin".into(),
-        target: "usr/bin".into(),
-    };
+    let link = Action::Link { at: "/sys/bin".into(), target: "usr/bin".into() };
     assert!(plan.actions.contains(&link));
 }
 
@@ -129,21 +111,14 @@ fn privileges_fall_after_all_that_needs_them_and_the_filter_is_last() {
         let mut room = room(&[BUILD]);
         room.level = level;
         let plan = planned(&room).unwrap();
-        let outgoing = if level == Level::Chroot {
-            Outgoing::Refused
-        } else {
-            Outgoing::Free
-        };
+        let outgoing = if level == Level::Chroot { Outgoing::Refused } else { Outgoing::Free };
         let end = [Action::DropCapabilities, Action::Filter { outgoing }];
         assert!(plan.actions.ends_with(&end), "{level:?}");
         let place = |wanted: fn(&Action) -> bool| plan.actions.iter().position(wanted).unwrap();
         let drop = place(|action| matches!(action, Action::EmptyBounds));
         let root = place(|a| matches!(a, Action::ChangeRoot { .. } | Action::Chroot { .. }));
         assert!(root < drop, "{level:?}");
-        let become_user = plan
-            .actions
-            .iter()
-            .any(|a| matches!(a, Action::Become { .. }));
+        let become_user = plan.actions.iter().any(|a| matches!(a, Action::Become { .. }));
         assert_eq!(become_user, level != Level::Userns);
         assert_eq!(plan.namespaces.user, level == Level::Userns);
     }
@@ -200,19 +175,13 @@ fn rooms_that_cannot_be_are_refused_with_the_name_of_what_is_wrong() {
     let spoil: [(&str, Spoil); 9] = [
         ("no command", |room| room.argv.clear()),
         ("zero byte", |room| room.argv.push("a\0b".into())),
-        ("`A=B`", |room| {
-            drop(room.env.insert("A=B".into(), String::new()))
-        }),
+        ("`A=B`", |room| drop(room.env.insert("A=B".into(), String::new()))),
         ("`build`", |room| room.cwd = "build".into()),
         ("`/a/../b`", |room| room.mounts[0].inside = "/a/../b".into()),
         ("whole root", |room| room.mounts[0].inside = "//".into()),
         ("`/nothing`", |room| room.mounts[0].host = "/nothing".into()),
-        ("`/gone` is not a directory", |room| {
-            room.root = "/gone".into()
-        }),
-        ("`/build` is mounted twice", |room| {
-            room.mounts.push(room.mounts[0].clone())
-        }),
+        ("`/gone` is not a directory", |room| room.root = "/gone".into()),
+        ("`/build` is mounted twice", |room| room.mounts.push(room.mounts[0].clone())),
     ];
     for (expected, spoil) in spoil {
         let mut room = room(&[BUILD]);
@@ -230,10 +199,7 @@ fn the_chroot_moves_what_is_writable_and_links_the_rest() {
     room.level = Level::Chroot;
     let plan = planned(&room).unwrap();
     assert!(shown(&plan).is_empty());
-    let moved = Action::MoveIn {
-        from: "/store/build".into(),
-        at: "/store/.room/build".into(),
-    };
+    let moved = Action::MoveIn { from: "/store/build".into(), at: "/store/.room/build".into() };
     assert!(plan.actions.contains(&moved));
     room.mounts[1].access = Access::ReadWrite;
     assert!(matches!(planned(&room), Err(SandboxError::BadRoom { .. })));

@@ -55,9 +55,7 @@ impl Store {
         }
         let scan = tree::scan(held.path(), &[])?;
         if scan.hash != held.digest() {
-            return Err(StoreError::Damaged {
-                path: held.path().to_owned(),
-            });
+            return Err(StoreError::Damaged { path: held.path().to_owned() });
         }
         if let Some(packed) = listing::pack(&scan.tree) {
             self.index().keep_listing(scan.hash, &packed)?;
@@ -68,10 +66,7 @@ impl Store {
     /// Remembers what a step made of its inputs.
     pub fn remember(&self, key: BuildKey, record: &Record) -> Result<()> {
         let plain = |(name, _): &(String, Digest)| !name.contains(['\n', '\r']);
-        assert!(
-            record.outputs.iter().all(plain),
-            "outputs are named by us, on one line"
-        );
+        assert!(record.outputs.iter().all(plain), "outputs are named by us, on one line");
         self.index().remember(key, record)
     }
 
@@ -155,9 +150,7 @@ impl Store {
         for (kind, digest) in objects {
             let from = self.place(*kind, *digest);
             if disk::exists(&from) {
-                let to = bin
-                    .path()
-                    .join(format!("{}-{}", kind.folder(), digest.hex()));
+                let to = bin.path().join(format!("{}-{}", kind.folder(), digest.hex()));
                 disk::rename(&from, &to)?;
             }
         }
@@ -189,9 +182,7 @@ fn hash_file(path: &Path) -> Result<(Digest, u64)> {
     let mut hashing = Hashing::new(std::io::sink());
     let mut buffer = vec![0; 128 << 10];
     loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(disk::refused("read", path))?;
+        let count = file.read(&mut buffer).map_err(disk::refused("read", path))?;
         if count == 0 {
             break;
         }

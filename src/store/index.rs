@@ -37,18 +37,12 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn open(root: &Path) -> Result<Self> {
-        Ok(Self {
-            connection: schema::open(root)?,
-            path: root.join(schema::FILE_NAME),
-        })
+        Ok(Self { connection: schema::open(root)?, path: root.join(schema::FILE_NAME) })
     }
 
     /// An index of nothing, to stand in while the real one is changed for another.
     pub(super) fn nowhere() -> Result<Self> {
-        Ok(Self {
-            connection: Connection::open_in_memory()?,
-            path: PathBuf::new(),
-        })
+        Ok(Self { connection: Connection::open_in_memory()?, path: PathBuf::new() })
     }
 
     fn write<T>(
@@ -56,9 +50,8 @@ impl Index {
         change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
         disk::change("write", &self.path)?;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = change(&transaction)?;
         transaction.commit()?;
         Ok(value)
@@ -66,9 +59,8 @@ impl Index {
 
     /// Looks through the whole index for damage; `None` if there is none.
     pub(super) fn damage(&self) -> Option<rusqlite::Error> {
-        let check = self
-            .connection
-            .query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0));
+        let check =
+            self.connection.query_row("pragma quick_check(1)", [], |row| row.get::<_, String>(0));
         match check {
             Ok(answer) if answer == "ok" => None,
             Ok(answer) => Some(rusqlite::Error::SqliteFailure(
@@ -157,10 +149,7 @@ impl Index {
             .connection
             .prepare_cached("select kind, digest from objects where synced = 0 and boot = ?1")?;
         let rows = statement.query_map([boot], |row| {
-            Ok((
-                Kind::from_number(row.get(0)?),
-                Digest::from_bytes(row.get(1)?),
-            ))
+            Ok((Kind::from_number(row.get(0)?), Digest::from_bytes(row.get(1)?)))
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -206,8 +195,7 @@ impl Index {
             }
             Ok(())
         });
-        self.connection
-            .pragma_update(None, "synchronous", "normal")?;
+        self.connection.pragma_update(None, "synchronous", "normal")?;
         forgotten
     }
 
@@ -231,9 +219,8 @@ impl Index {
 
     /// Returns a record as it was written; `None` also for one that no longer reads.
     pub(super) fn recall(&self, key: BuildKey) -> Result<Option<Record>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("select inputs, outputs from steps where key = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("select inputs, outputs from steps where key = ?1")?;
         let row: Option<(String, String)> = statement
             .query_row([key.digest().hex()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
@@ -250,10 +237,7 @@ impl Index {
             let outputs = outputs.into_iter().map(|(_, digest)| digest).collect();
             Some((Digest::from_hex(&key).ok()?, outputs))
         };
-        Ok(steps(&self.connection)?
-            .into_iter()
-            .filter_map(read)
-            .collect())
+        Ok(steps(&self.connection)?.into_iter().filter_map(read).collect())
     }
 
     // -- roots --
@@ -276,9 +260,8 @@ impl Index {
     }
 
     pub(super) fn roots(&self) -> Result<Vec<PathBuf>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("select path from roots order by path")?;
+        let mut statement =
+            self.connection.prepare_cached("select path from roots order by path")?;
         let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
         let path = |bytes: rusqlite::Result<Vec<u8>>| Ok(OsStr::from_bytes(&bytes?).into());
         rows.map(path).collect()
@@ -286,18 +269,16 @@ impl Index {
 
     /// Returns what a root uses.
     pub(super) fn root_uses(&self, path: &Path) -> Result<BTreeSet<Digest>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("select digest from root_uses where path = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("select digest from root_uses where path = ?1")?;
         let path = path.as_os_str().as_bytes();
         let rows = statement.query_map([path], |row| Ok(Digest::from_bytes(row.get(0)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     pub(super) fn root_used_at(&self, path: &Path) -> Result<Option<i64>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("select used_at from roots where path = ?1")?;
+        let mut statement =
+            self.connection.prepare_cached("select used_at from roots where path = ?1")?;
         let path = path.as_os_str().as_bytes();
         Ok(statement.query_row([path], |row| row.get(0)).optional()?)
     }
@@ -324,12 +305,7 @@ fn put_listing(
             "insert or replace into listings (digest, size, checksum, packed)
              values (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![
-            digest.as_bytes(),
-            packed.size,
-            packed.checksum.as_bytes(),
-            packed.bytes
-        ])
+        .execute(params![digest.as_bytes(), packed.size, packed.checksum.as_bytes(), packed.bytes])
         .map(drop)
 }
 
@@ -367,10 +343,7 @@ pub(super) fn salvage_roots(damaged: &Path) -> Vec<(PathBuf, Vec<Digest>)> {
     let Ok(connection) = Connection::open(damaged) else {
         return Vec::new();
     };
-    let index = Index {
-        connection,
-        path: damaged.to_owned(),
-    };
+    let index = Index { connection, path: damaged.to_owned() };
     let roots = index.roots().unwrap_or_default();
     let uses = |path: PathBuf| {
         let uses = index.root_uses(&path).unwrap_or_default();

@@ -24,10 +24,7 @@ impl Store {
         let temporary = scratch.path().join("blob");
         let (digest, bytes) = pour(name, stream.take(limit.saturating_add(1)), &temporary)?;
         if bytes > limit {
-            return Err(StoreError::TooLarge {
-                name: name.into(),
-                limit,
-            });
+            return Err(StoreError::TooLarge { name: name.into(), limit });
         }
         check(name, promised, digest)?;
         let path = self.place(Kind::Blob, digest);
@@ -70,11 +67,9 @@ impl Store {
 
 fn check(name: &str, promised: Option<Digest>, received: Digest) -> Result<()> {
     match promised {
-        Some(promised) if promised != received => Err(StoreError::Mismatch {
-            name: name.into(),
-            promised,
-            received,
-        }),
+        Some(promised) if promised != received => {
+            Err(StoreError::Mismatch { name: name.into(), promised, received })
+        }
         _ => Ok(()),
     }
 }
@@ -90,10 +85,7 @@ fn pour(name: &str, mut stream: impl Read, path: &Path) -> Result<(Digest, u64)>
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(source) => {
-                return Err(StoreError::Cut {
-                    name: name.into(),
-                    source,
-                });
+                return Err(StoreError::Cut { name: name.into(), source });
             }
         };
         disk::write_all(&mut file, path, &buffer[..count])?;

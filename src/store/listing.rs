@@ -32,11 +32,7 @@ pub(super) fn pack(tree: &Tree) -> Option<Packed> {
                 plain.push(DIRECTORY);
                 put(&mut plain, path.as_bytes());
             }
-            Entry::File {
-                executable,
-                size,
-                digest,
-            } => {
+            Entry::File { executable, size, digest } => {
                 plain.push(if *executable { EXECUTABLE } else { FILE });
                 put(&mut plain, path.as_bytes());
                 plain.extend_from_slice(&size.to_le_bytes());
@@ -117,9 +113,7 @@ impl<'a> Rest<'a> {
                 size: u64::from_le_bytes(self.array()?),
                 digest: Digest::from_bytes(self.array()?),
             },
-            SYMLINK => Entry::Symlink {
-                target: self.bytes()?.to_vec(),
-            },
+            SYMLINK => Entry::Symlink { target: self.bytes()?.to_vec() },
             _ => return None,
         };
         Some((path, entry))
@@ -132,18 +126,11 @@ mod tests {
 
     fn sample() -> Tree {
         let mut tree = Tree::default();
-        let file = Entry::File {
-            executable: true,
-            size: 7,
-            digest: Digest::of(b"content"),
-        };
+        let file = Entry::File { executable: true, size: 7, digest: Digest::of(b"content") };
         tree.insert(RelPath::new("bin/run").unwrap(), file);
         tree.insert(RelPath::new("a-b").unwrap(), Entry::Directory);
         let target = b"../any\nwhere".to_vec();
-        tree.insert(
-            RelPath::new("a/new\nline").unwrap(),
-            Entry::Symlink { target },
-        );
+        tree.insert(RelPath::new("a/new\nline").unwrap(), Entry::Symlink { target });
         tree
     }
 
@@ -172,9 +159,7 @@ mod tests {
         assert!(Tree::from_sorted(vec![directory("b"), directory("a")]).is_none());
         assert!(Tree::from_sorted(vec![directory("a"), directory("a")]).is_none());
         assert!(Tree::from_sorted(vec![directory("a/b")]).is_none());
-        let link = Entry::Symlink {
-            target: b"b".to_vec(),
-        };
+        let link = Entry::Symlink { target: b"b".to_vec() };
         assert!(Tree::from_sorted(vec![(path("a"), link), directory("a/b")]).is_none());
         assert!(
             Tree::from_sorted(vec![directory("a"), directory("a/b"), directory("a-b")]).is_some()

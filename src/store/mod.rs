@@ -263,10 +263,7 @@ impl Store {
 
     /// Makes an empty directory on the store's file system.
     pub fn scratch(&self) -> Result<Scratch> {
-        let mut session = self
-            .session
-            .lock()
-            .expect("no holder of the session panics");
+        let mut session = self.session.lock().expect("no holder of the session panics");
         let session = match &*session {
             Some(session) => Arc::clone(session),
             None => Arc::clone(session.insert(Session::start(&self.root)?)),
@@ -361,7 +358,5 @@ fn boot() -> Option<String> {
 /// Returns the seconds since 1970. They say when something was last used, and enter no digest.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -41,9 +41,9 @@ pub(super) fn release(root: &Path) -> bool {
 pub(super) fn helps(error: &StoreError) -> bool {
     let full = [ErrorCode::DiskFull, ErrorCode::SystemIoFailure];
     match error {
-        StoreError::Index(error) => error
-            .sqlite_error_code()
-            .is_some_and(|code| full.contains(&code)),
+        StoreError::Index(error) => {
+            error.sqlite_error_code().is_some_and(|code| full.contains(&code))
+        }
         StoreError::Disk(error) => error.is_full(),
         _ => false,
     }

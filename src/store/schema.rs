@@ -94,11 +94,7 @@ pub(super) fn migrate(index: &mut Connection, root: &Path, wanted: i64) -> Resul
             index.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let found = format(&transaction)?;
         if !(0..=FORMAT).contains(&found) {
-            return Err(StoreError::Newer {
-                path: root.to_owned(),
-                found,
-                known: FORMAT,
-            });
+            return Err(StoreError::Newer { path: root.to_owned(), found, known: FORMAT });
         }
         if found == wanted {
             return Ok(());
@@ -145,9 +141,8 @@ mod tests {
     use super::*;
 
     fn schema(index: &Connection) -> Vec<String> {
-        let mut statement = index
-            .prepare("select coalesce(sql, name) from sqlite_schema order by name")
-            .unwrap();
+        let mut statement =
+            index.prepare("select coalesce(sql, name) from sqlite_schema order by name").unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.collect::<std::result::Result<_, _>>().unwrap()
     }
@@ -174,14 +169,11 @@ mod tests {
     fn what_steps_made_survives_the_way_down_and_up() {
         let root = tempfile::tempdir().unwrap();
         let mut index = open(root.path()).unwrap();
-        index
-            .execute("insert into steps values ('key', 'inputs', '')", [])
-            .unwrap();
+        index.execute("insert into steps values ('key', 'inputs', '')", []).unwrap();
         migrate(&mut index, root.path(), 1).unwrap();
         migrate(&mut index, root.path(), FORMAT).unwrap();
-        let inputs: String = index
-            .query_row("select inputs from steps", [], |row| row.get(0))
-            .unwrap();
+        let inputs: String =
+            index.query_row("select inputs from steps", [], |row| row.get(0)).unwrap();
         assert_eq!(inputs, "inputs");
     }
 
@@ -189,9 +181,7 @@ mod tests {
     fn an_index_of_a_newer_format_is_refused_and_left_alone() {
         let root = tempfile::tempdir().unwrap();
         let index = open(root.path()).unwrap();
-        index
-            .pragma_update(None, "user_version", FORMAT + 1)
-            .unwrap();
+        index.pragma_update(None, "user_version", FORMAT + 1).unwrap();
         let error = open(root.path()).unwrap_err();
         assert!(matches!(error, StoreError::Newer { found, .. } if found == FORMAT + 1));
         assert_eq!(format(&index).unwrap(), FORMAT + 1);

@@ -56,11 +56,7 @@ impl Session {
             let Some(lock) = lock else { continue };
             disk::remove_tree(&directory)?;
             disk::create_dir(&directory)?;
-            return Ok(Arc::new(Self {
-                directory,
-                count: AtomicU64::new(0),
-                _lock: lock,
-            }));
+            return Ok(Arc::new(Self { directory, count: AtomicU64::new(0), _lock: lock }));
         }
     }
 
@@ -68,10 +64,7 @@ impl Session {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let path = self.directory.join(number.to_string());
         disk::create_dir(&path)?;
-        Ok(Scratch {
-            path,
-            _session: Arc::clone(self),
-        })
+        Ok(Scratch { path, _session: Arc::clone(self) })
     }
 }
 

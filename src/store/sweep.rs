@@ -57,9 +57,7 @@ impl Store {
     pub fn add_root(&self, lock: &Path, uses: &[Digest]) -> Result<()> {
         let lock = disk::canonical(lock)?;
         let mut index = self.index();
-        let recent = index
-            .root_used_at(&lock)?
-            .is_some_and(|used_at| now() - used_at < DAY_S);
+        let recent = index.root_used_at(&lock)?.is_some_and(|used_at| now() - used_at < DAY_S);
         if recent && index.root_uses(&lock)? == uses.iter().copied().collect() {
             return Ok(());
         }
@@ -97,9 +95,7 @@ impl Store {
         let alone = disk::try_lock(&path, LockMode::Exclusive)?;
         let done = match &alone {
             Some(_) => work(),
-            None => Err(StoreError::InUse {
-                path: self.root.clone(),
-            }),
+            None => Err(StoreError::InUse { path: self.root.clone() }),
         };
         drop(alone);
         *user = Some(disk::lock(&path, LockMode::Shared)?);
@@ -121,14 +117,8 @@ impl Store {
             bytes_kept: things.iter().map(|thing| thing.bytes).sum(),
             ..GcReport::default()
         };
-        let days = |days: u64| {
-            i64::try_from(days)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(DAY_S)
-        };
-        let oldest = options
-            .older_than_days
-            .map(|count| now().saturating_sub(days(count)));
+        let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_S);
+        let oldest = options.older_than_days.map(|count| now().saturating_sub(days(count)));
         let mut doomed = Vec::new();
         for thing in things {
             let too_old = oldest.is_some_and(|oldest| thing.used_at < oldest);
@@ -166,22 +156,15 @@ impl Store {
     /// Lists every object on disk, least recently used first; what has no row counts as oldest.
     fn things(&self) -> Result<Vec<Thing>> {
         let rows = self.index().objects()?;
-        let rows: BTreeMap<_, _> = rows
-            .into_iter()
-            .map(|row| ((row.kind, row.digest), row))
-            .collect();
+        let rows: BTreeMap<_, _> =
+            rows.into_iter().map(|row| ((row.kind, row.digest), row)).collect();
         let mut things = Vec::new();
         for (kind, digest) in self.on_disk()? {
             let (bytes, used_at) = match rows.get(&(kind, digest)) {
                 Some(row) => (row.bytes, row.used_at),
                 None => (weigh(&self.place(kind, digest))?, 0),
             };
-            things.push(Thing {
-                kind,
-                digest,
-                bytes,
-                used_at,
-            });
+            things.push(Thing { kind, digest, bytes, used_at });
         }
         things.sort_by_key(|thing| (thing.used_at, thing.kind, thing.digest));
         Ok(things)

@@ -57,10 +57,7 @@ fn flip_a_bit(path: &Path) {
 
 fn record(outputs: &[(&str, Digest)]) -> Record {
     let named = |(name, digest): &(&str, Digest)| ((*name).to_owned(), *digest);
-    Record {
-        inputs: "inputs\n".into(),
-        outputs: outputs.iter().map(named).collect(),
-    }
+    Record { inputs: "inputs\n".into(), outputs: outputs.iter().map(named).collect() }
 }
 
 fn verifies_clean(store: &Store) {
@@ -143,9 +140,7 @@ fn after_a_power_cut_what_was_not_settled_is_read_again() {
     let whole = tree(&store, &[("a", "1")]).unwrap();
     let damaged = tree(&store, &[("a", "2")]).unwrap();
     let key = BuildKey::of("step");
-    store
-        .remember(key, &record(&[("out", damaged.digest())]))
-        .unwrap();
+    store.remember(key, &record(&[("out", damaged.digest())])).unwrap();
     // Within this boot nothing is read again, so damage goes unseen here.
     flip_a_bit(&damaged.path().join("a"));
     flip_a_bit(settled.path());
@@ -154,10 +149,7 @@ fn after_a_power_cut_what_was_not_settled_is_read_again() {
     assert!(store.tree(whole.digest()).unwrap().is_some());
     assert_eq!(store.recall(key).unwrap(), None);
     assert!(!disk::exists(damaged.path()));
-    assert!(
-        store.index().recall(key).unwrap().is_none(),
-        "its record goes too"
-    );
+    assert!(store.index().recall(key).unwrap().is_none(), "its record goes too");
     assert!(store.blob(settled.digest()).unwrap().is_some());
     let again = tree(&store, &[("a", "2")]).unwrap();
     assert_eq!(again, damaged);
@@ -196,9 +188,7 @@ fn opening_and_recalling_takes_a_small_part_of_twenty_milliseconds() {
     let made = tree(&store, &[("a", "1")]).unwrap();
     let keys: Vec<_> = (0..60).map(|n| BuildKey::of(&n.to_string())).collect();
     for key in &keys {
-        store
-            .remember(*key, &record(&[("out", made.digest())]))
-            .unwrap();
+        store.remember(*key, &record(&[("out", made.digest())])).unwrap();
     }
     let root = store.root().to_owned();
     drop(store);

@@ -60,12 +60,7 @@ pub struct Damage {
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = self.what.join(", ");
-        write!(
-            f,
-            "{} `{}` is damaged: {what}",
-            self.kind.name(),
-            self.digest
-        )
+        write!(f, "{} `{}` is damaged: {what}", self.kind.name(), self.digest)
     }
 }
 
@@ -79,15 +74,11 @@ enum Verdict {
 impl Store {
     /// Reads everything again. With `heal`, removes what is damaged, so that it is fetched or built again.
     pub fn verify(&self, heal: bool, observer: &dyn Observer) -> Result<VerifyReport> {
-        let mut report = VerifyReport {
-            healed: heal,
-            ..VerifyReport::default()
-        };
+        let mut report = VerifyReport { healed: heal, ..VerifyReport::default() };
         self.verify_index(heal, observer, &mut report)?;
         let objects = self.on_disk()?.into_par_iter();
-        let verdicts: Vec<Verdict> = objects
-            .map(|(kind, digest)| self.inspect(kind, digest))
-            .collect::<Result<_>>()?;
+        let verdicts: Vec<Verdict> =
+            objects.map(|(kind, digest)| self.inspect(kind, digest)).collect::<Result<_>>()?;
         for verdict in verdicts {
             report.checked += usize::from(!matches!(verdict, Verdict::Gone));
             match verdict {

@@ -19,11 +19,7 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new() -> Self {
-        Self {
-            all: MultiProgress::new(),
-            started: Instant::now(),
-            shown: Mutex::default(),
-        }
+        Self { all: MultiProgress::new(), started: Instant::now(), shown: Mutex::default() }
     }
 
     /// Prints a line above the bars.
@@ -93,12 +89,7 @@ impl Bars {
     }
 
     fn stop(&self, name: &str) {
-        if let Some(bar) = self
-            .shown
-            .lock()
-            .expect("drawing does not panic")
-            .remove(name)
-        {
+        if let Some(bar) = self.shown.lock().expect("drawing does not panic").remove(name) {
             bar.finish_and_clear();
             self.all.remove(&bar);
         }
@@ -106,9 +97,7 @@ impl Bars {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .expect("the template is fixed")
-        .progress_chars("=> ")
+    ProgressStyle::with_template(template).expect("the template is fixed").progress_chars("=> ")
 }
 
 fn download_style(bytes: Option<u64>) -> ProgressStyle {

@@ -24,13 +24,8 @@ pub fn report(failure: &Failure, mode: Mode) -> u8 {
     // A source that the message already quotes is not told twice.
     messages.retain(|cause| !message.contains(cause.as_str()));
     if mode == Mode::Json {
-        let ended = Ended {
-            event: "failed",
-            message,
-            causes: messages,
-            hint: failure.hint(),
-            exit,
-        };
+        let ended =
+            Ended { event: "failed", message, causes: messages, hint: failure.hint(), exit };
         super::data(&serde_json::to_string(&ended).expect("plain data"));
         return exit;
     }

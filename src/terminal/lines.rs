@@ -9,16 +9,9 @@ use crate::event::Event;
 pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> Option<String> {
     let (verb, text) = match event {
         Event::Warned { message } => return Some(warning(message)),
-        Event::Retrying {
-            name,
-            attempt,
-            delay_ms,
-            reason,
-        } => {
+        Event::Retrying { name, attempt, delay_ms, reason } => {
             let wait = duration(*delay_ms);
-            return Some(warning(&format!(
-                "{name}: {reason}; attempt {attempt}, again in {wait}"
-            )));
+            return Some(warning(&format!("{name}: {reason}; attempt {attempt}, again in {wait}")));
         }
         Event::StepOutput { name, line } if output == StepOutput::Shown => {
             return Some(format!("{name}: {line}"));
@@ -26,20 +19,12 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
         Event::Fetched { name, bytes: size } if output == StepOutput::Shown => {
             ("Fetched", format!("{name} ({})", bytes(*size)))
         }
-        Event::ToolchainReady {
-            suite,
-            packages,
-            reused: false,
-        } => (
-            "Unpacked",
-            format!("toolchain {suite}, {packages} packages"),
-        ),
-        Event::Locked {
-            sources,
-            packages,
-            changes,
-            rewritten,
-        } => ("Locked", locked(*sources, *packages, changes, *rewritten)),
+        Event::ToolchainReady { suite, packages, reused: false } => {
+            ("Unpacked", format!("toolchain {suite}, {packages} packages"))
+        }
+        Event::Locked { sources, packages, changes, rewritten } => {
+            ("Locked", locked(*sources, *packages, changes, *rewritten))
+        }
         _ => step(event, reasons).or_else(|| image(event))?,
     };
     Some(headed(verb, &text))
@@ -50,30 +35,15 @@ fn step(event: &Event<'_>, reasons: Reasons) -> Option<(&'static str, String)> {
     let told = reasons == Reasons::Told;
     Some(match event {
         Event::StepReused { name, .. } if told => ("Reused", format!("{name}: nothing changed")),
-        Event::StepBuilt {
-            name,
-            duration_ms,
-            reason,
-            ..
-        } if told => (
-            "Ran",
-            format!("{name} in {}: {reason}", duration(*duration_ms)),
-        ),
-        Event::StepBuilt {
-            name, duration_ms, ..
-        } => ("Compiled", format!("{name} in {}", duration(*duration_ms))),
-        Event::Built {
-            name,
-            version,
-            reused,
-            built,
-            duration_ms,
-        } => {
+        Event::StepBuilt { name, duration_ms, reason, .. } if told => {
+            ("Ran", format!("{name} in {}: {reason}", duration(*duration_ms)))
+        }
+        Event::StepBuilt { name, duration_ms, .. } => {
+            ("Compiled", format!("{name} in {}", duration(*duration_ms)))
+        }
+        Event::Built { name, version, reused, built, duration_ms } => {
             let time = duration(*duration_ms);
-            (
-                "Built",
-                format!("{name} {version} in {time} ({reused} reused, {built} built)"),
-            )
+            ("Built", format!("{name} {version} in {time} ({reused} reused, {built} built)"))
         }
         _ => return None,
     })
@@ -83,18 +53,9 @@ fn step(event: &Event<'_>, reasons: Reasons) -> Option<(&'static str, String)> {
 fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
     let text = match event {
         Event::BootChecked { duration_ms } => {
-            return Some((
-                "Booted",
-                format!("in {}, and stopped", duration(*duration_ms)),
-            ));
+            return Some(("Booted", format!("in {}, and stopped", duration(*duration_ms))));
         }
-        Event::ImageWritten {
-            path,
-            image_id,
-            manifest,
-            bytes: size,
-            unpacked_bytes,
-        } => {
+        Event::ImageWritten { path, image_id, manifest, bytes: size, unpacked_bytes } => {
             let (packed, unpacked) = (bytes(*size), bytes(*unpacked_bytes));
             let ids = [field("id", image_id), field("manifest", manifest)].join("\n");
             format!("{path} ({packed}, {unpacked} unpacked)\n{ids}")
@@ -156,10 +117,7 @@ mod tests {
 
     #[test]
     fn sizes_and_durations_read_well() {
-        assert_eq!(
-            [bytes(999), bytes(8_460_000), bytes(1_000)],
-            ["999 B", "8.46 MB", "1.00 kB"]
-        );
+        assert_eq!([bytes(999), bytes(8_460_000), bytes(1_000)], ["999 B", "8.46 MB", "1.00 kB"]);
         assert_eq!(
             [duration(12), duration(4_560), duration(125_000)],
             ["12 ms", "4.5 s", "2 min 5 s"]
@@ -169,12 +127,8 @@ mod tests {
     #[test]
     fn a_step_says_its_reason_only_when_asked() {
         let digest = crate::digest::Digest::of(b"");
-        let event = Event::StepBuilt {
-            name: "ranch",
-            digest,
-            duration_ms: 900,
-            reason: "cowlib 1 → 2",
-        };
+        let event =
+            Event::StepBuilt { name: "ranch", digest, duration_ms: 900, reason: "cowlib 1 → 2" };
         let told = line(&event, StepOutput::Logged, Reasons::Told).unwrap();
         assert!(told.contains("cowlib 1 → 2"), "{told}");
         let summed = line(&event, StepOutput::Logged, Reasons::Summed).unwrap();

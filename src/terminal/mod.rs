@@ -55,12 +55,7 @@ impl Screen {
     /// Looks at the standard streams and chooses bars or lines.
     pub fn new(mode: Mode, output: StepOutput, reasons: Reasons) -> Self {
         let bars = (mode == Mode::People && io::stderr().is_terminal()).then(bars::Bars::new);
-        Self {
-            mode,
-            output,
-            reasons,
-            bars,
-        }
+        Self { mode, output, reasons, bars }
     }
 
     fn line(&self, text: &str) {

@@ -72,19 +72,11 @@ impl Parser<'_> {
         match self.peek() {
             Some('{') => {
                 self.at += 1;
-                Ok(Term::Tuple(self.items(
-                    '}',
-                    "a term or `}`",
-                    "`,` or `}`",
-                )?))
+                Ok(Term::Tuple(self.items('}', "a term or `}`", "`,` or `}`")?))
             }
             Some('[') => {
                 self.at += 1;
-                Ok(Term::List(self.items(
-                    ']',
-                    "a term or `]`",
-                    "`,` or `]`",
-                )?))
+                Ok(Term::List(self.items(']', "a term or `]`", "`,` or `]`")?))
             }
             Some('#') => self.map(),
             Some('<') => self.binary(),

@@ -34,11 +34,7 @@ pub(super) fn continues_name(c: char) -> bool {
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            depth: 0,
-        }
+        Self { text, at: 0, depth: 0 }
     }
 
     pub(super) fn rest(&self) -> &'a str {
@@ -95,11 +91,7 @@ impl<'a> Parser<'a> {
         }
         let word = self.rest().chars().take_while(|c| continues_name(*c));
         let word: String = word.take(40).collect();
-        if word.is_empty() {
-            format!("`{first}`")
-        } else {
-            format!("`{word}`")
-        }
+        if word.is_empty() { format!("`{first}`") } else { format!("`{word}`") }
     }
 
     /// Skips white space and comments; a merge marker at the start of a line is an error.
@@ -111,9 +103,8 @@ impl<'a> Parser<'a> {
                 continue;
             }
             if self.at == 0 || self.text[..self.at].ends_with('\n') {
-                let marker = MERGE_MARKERS
-                    .into_iter()
-                    .find(|marker| self.rest().starts_with(marker));
+                let marker =
+                    MERGE_MARKERS.into_iter().find(|marker| self.rest().starts_with(marker));
                 if let Some(marker) = marker {
                     return Err(self.problem_at(self.at, TermProblem::MergeMarker { marker }));
                 }
@@ -238,11 +229,8 @@ impl<'a> Parser<'a> {
             digits.parse()
         };
         let value = value.map_err(|_| bad(self))?;
-        let signed = if negative {
-            0i128.checked_sub_unsigned(value)
-        } else {
-            i128::try_from(value).ok()
-        };
+        let signed =
+            if negative { 0i128.checked_sub_unsigned(value) } else { i128::try_from(value).ok() };
         signed.map(Term::Integer).ok_or_else(|| bad(self))
     }
 

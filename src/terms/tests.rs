@@ -4,8 +4,7 @@ use super::{Term, TermProblem, get, is_set, parse_all, print};
 use crate::explain::Explain as _;
 
 fn read(text: &str) -> Term {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn refused(text: &str) -> String {
@@ -29,10 +28,7 @@ fn a_rebar_config_is_read_term_by_term() {
     assert_eq!(terms.len(), 2);
     let deps = get(&terms, "deps").unwrap().as_list().unwrap();
     assert_eq!(deps[1], Term::atom("jsx"));
-    assert_eq!(
-        deps[0].to_string(),
-        r#"{cowboy,{git,"https://host/cowboy.git",{tag,"2.12.0"}}}"#
-    );
+    assert_eq!(deps[0].to_string(), r#"{cowboy,{git,"https://host/cowboy.git",{tag,"2.12.0"}}}"#);
     assert_eq!(
         deps[0].tagged("cowboy").unwrap()[0].tagged("git").unwrap()[0].as_text(),
         Some("https://host/cowboy.git".to_owned())
@@ -119,12 +115,7 @@ fn atoms_are_quoted_where_they_must_be() {
 
 #[test]
 fn property_lists_answer_by_key() {
-    let terms = [
-        read("{a, 1}"),
-        read("{a, 2}"),
-        read("b"),
-        read("{c, false}"),
-    ];
+    let terms = [read("{a, 1}"), read("{a, 2}"), read("b"), read("{c, false}")];
     assert_eq!(get(&terms, "a"), Some(&Term::Integer(1)));
     assert_eq!(get(&terms, "b"), None);
     assert!(is_set(&terms, "b"));
@@ -134,10 +125,7 @@ fn property_lists_answer_by_key() {
 }
 
 const REFUSED: &[(&str, &str)] = &[
-    (
-        "{deps, [a b]}.",
-        "line 1, column 11: expected `,` or `]`, found `b`",
-    ),
+    ("{deps, [a b]}.", "line 1, column 11: expected `,` or `]`, found `b`"),
     (
         "{deps, []}\n{x, y}.",
         "line 2, column 1: expected `.` and white space behind the term, found `{`",
@@ -147,59 +135,20 @@ const REFUSED: &[(&str, &str)] = &[
         "line 1, column 11: expected `.` and white space behind the term, found the end of the text",
     ),
     ("{a,}.", "line 1, column 4: expected a term, found `}`"),
-    (
-        "{a",
-        "line 1, column 3: expected `,` or `}`, found the end of the text",
-    ),
-    (
-        "[",
-        "line 1, column 2: expected a term or `]`, found the end of the text",
-    ),
-    (
-        "a.b.",
-        "line 1, column 2: expected `.` and white space behind the term, found `.`",
-    ),
-    (
-        "ok.\n \"é\" \"open.\n",
-        "line 2, column 6: the string that begins here has no end",
-    ),
-    (
-        "'x",
-        "line 1, column 1: the quoted atom that begins here has no end",
-    ),
-    (
-        "$",
-        "line 1, column 1: the character that begins here has no end",
-    ),
-    (
-        r#""\x{D800}"."#,
-        r"line 1, column 2: `\x{D800}` is no character",
-    ),
+    ("{a", "line 1, column 3: expected `,` or `}`, found the end of the text"),
+    ("[", "line 1, column 2: expected a term or `]`, found the end of the text"),
+    ("a.b.", "line 1, column 2: expected `.` and white space behind the term, found `.`"),
+    ("ok.\n \"é\" \"open.\n", "line 2, column 6: the string that begins here has no end"),
+    ("'x", "line 1, column 1: the quoted atom that begins here has no end"),
+    ("$", "line 1, column 1: the character that begins here has no end"),
+    (r#""\x{D800}"."#, r"line 1, column 2: `\x{D800}` is no character"),
     (r#""\xg0"."#, r"line 1, column 2: `\xg` is no character"),
-    (
-        "37#1.",
-        "line 1, column 1: `37#` is not a number that rebeam can hold",
-    ),
-    (
-        "16#.",
-        "line 1, column 1: `16#` is not a number that rebeam can hold",
-    ),
-    (
-        "1.0e999.",
-        "line 1, column 1: `1.0e999` is not a number that rebeam can hold",
-    ),
-    (
-        "-a.",
-        "line 1, column 2: expected a number behind the sign, found `a`",
-    ),
-    (
-        "<<256>>.",
-        "line 1, column 3: a binary may hold strings and bytes, and `256` is no byte",
-    ),
-    (
-        "<<\"€\">>.",
-        "line 1, column 3: a binary may hold strings and bytes, and `\"€\"` is no byte",
-    ),
+    ("37#1.", "line 1, column 1: `37#` is not a number that rebeam can hold"),
+    ("16#.", "line 1, column 1: `16#` is not a number that rebeam can hold"),
+    ("1.0e999.", "line 1, column 1: `1.0e999` is not a number that rebeam can hold"),
+    ("-a.", "line 1, column 2: expected a number behind the sign, found `a`"),
+    ("<<256>>.", "line 1, column 3: a binary may hold strings and bytes, and `256` is no byte"),
+    ("<<\"€\">>.", "line 1, column 3: a binary may hold strings and bytes, and `\"€\"` is no byte"),
     (
         "<<1:16>>.",
         "line 1, column 4: expected `,` or `>>` (sizes and types other than `/utf8` are not read), found `:`",
@@ -208,42 +157,21 @@ const REFUSED: &[(&str, &str)] = &[
         "{end, 1}.",
         "line 1, column 2: `end` is a reserved word and no atom unless it is quoted: `'end'`",
     ),
-    (
-        "{x, Var}.",
-        "line 1, column 5: `Var` is a variable; only constant terms are read here",
-    ),
-    (
-        "{x, fun() -> ok end}.",
-        "line 1, column 5: a fun cannot be read; only constant terms can",
-    ),
-    (
-        "<0.81.0>.",
-        "line 1, column 1: a process cannot be read; only constant terms can",
-    ),
+    ("{x, Var}.", "line 1, column 5: `Var` is a variable; only constant terms are read here"),
+    ("{x, fun() -> ok end}.", "line 1, column 5: a fun cannot be read; only constant terms can"),
+    ("<0.81.0>.", "line 1, column 1: a process cannot be read; only constant terms can"),
     (
         "#Ref<0.1.2.3>.",
         "line 1, column 1: a reference, port or fun cannot be read; only constant terms can",
     ),
-    (
-        "#rec{}.",
-        "line 1, column 1: a record cannot be read; only constant terms can",
-    ),
-    (
-        "#{a := 1}.",
-        "line 1, column 5: expected `=>` behind a map's key, found `:`",
-    ),
-    (
-        "[a|b].",
-        "line 1, column 3: `|` makes an improper list, which is not read here",
-    ),
+    ("#rec{}.", "line 1, column 1: a record cannot be read; only constant terms can"),
+    ("#{a := 1}.", "line 1, column 5: expected `=>` behind a map's key, found `:`"),
+    ("[a|b].", "line 1, column 3: `|` makes an improper list, which is not read here"),
     (
         "\"\"\"\ntext\n\"\"\".",
         "line 1, column 1: expected a string in one pair of quotes, not in three, found `\"`",
     ),
-    (
-        "\u{7f}.",
-        "line 1, column 1: expected a term, found the character U+007F",
-    ),
+    ("\u{7f}.", "line 1, column 1: expected a term, found the character U+007F"),
 ];
 
 #[test]
@@ -261,11 +189,7 @@ fn errors_name_line_column_and_what_was_expected() {
 #[test]
 fn merge_markers_are_named_as_such() {
     for (text, line, marker) in [
-        (
-            "<<<<<<< HEAD\n{a, 1}.\n=======\n{a, 2}.\n>>>>>>> x\n",
-            1,
-            "<<<<<<<",
-        ),
+        ("<<<<<<< HEAD\n{a, 1}.\n=======\n{a, 2}.\n>>>>>>> x\n", 1, "<<<<<<<"),
         ("[a,\n=======\nb].", 2, "======="),
         ("[a\n>>>>>>> theirs\n].", 2, ">>>>>>>"),
         ("a.\n||||||| base\n", 2, "|||||||"),
@@ -280,10 +204,7 @@ fn merge_markers_are_named_as_such() {
         refused("<<<<<<< HEAD\n"),
         "line 1, column 1: a merge conflict is unresolved: this line begins with `<<<<<<<`"
     );
-    assert!(
-        parse_all("{a, \"\n=======\n\"}.").is_ok(),
-        "inside a string"
-    );
+    assert!(parse_all("{a, \"\n=======\n\"}.").is_ok(), "inside a string");
 }
 
 #[test]
@@ -291,10 +212,7 @@ fn nesting_ends_at_the_limit() {
     let nested = |depth: usize| format!("{}{}.", "[".repeat(depth), "]".repeat(depth));
     assert!(parse_all(&nested(crate::limits::TERM_DEPTH_MAX)).is_ok());
     let error = parse_all(&nested(crate::limits::TERM_DEPTH_MAX + 1)).unwrap_err();
-    assert_eq!(
-        error.problem.to_string(),
-        "terms are nested more than 128 deep"
-    );
+    assert_eq!(error.problem.to_string(), "terms are nested more than 128 deep");
     assert!(parse_all(&"[".repeat(1_000_000)).is_err());
 }
 

@@ -43,10 +43,7 @@ const FILES: [(&str, &str); 5] = [
          nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     ),
     ("etc/group", "root:x:0:\nbuild:x:1000:\nnogroup:x:65534:\n"),
-    (
-        "etc/hosts",
-        "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n",
-    ),
+    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
     (
         "etc/nsswitch.conf",
         "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\
@@ -85,14 +82,10 @@ pub(super) fn apply(root: &Path) -> Result<(), ToolchainError> {
 fn alternatives(directory: &Path) -> Result<(), ToolchainError> {
     let names = disk::list(directory)?;
     for (link, targets) in ALTERNATIVES {
-        let found = targets
-            .iter()
-            .find_map(|target| match target.strip_suffix('*') {
-                Some(start) => names
-                    .iter()
-                    .rfind(|name| name.starts_with(start.as_bytes())),
-                None => names.iter().find(|name| *name == target.as_bytes()),
-            });
+        let found = targets.iter().find_map(|target| match target.strip_suffix('*') {
+            Some(start) => names.iter().rfind(|name| name.starts_with(start.as_bytes())),
+            None => names.iter().find(|name| *name == target.as_bytes()),
+        });
         let path = directory.join(link);
         if let Some(target) = found.filter(|_| !disk::exists(&path)) {
             disk::symlink(target, &path)?;

@@ -51,11 +51,8 @@ pub fn toolchain(
 ) -> Result<Toolchain, ToolchainError> {
     let inputs = inputs(lock);
     let key = BuildKey::of(&inputs);
-    let ready = |reused| Event::ToolchainReady {
-        suite: &lock.suite,
-        packages: lock.debs.len(),
-        reused,
-    };
+    let ready =
+        |reused| Event::ToolchainReady { suite: &lock.suite, packages: lock.debs.len(), reused };
     if let Some(found) = recall(key, store)? {
         observer.observe(&ready(true));
         return Ok(found);
@@ -66,10 +63,7 @@ pub fn toolchain(
         observer.observe(&ready(true));
         return Ok(found);
     }
-    observer.observe(&Event::ToolchainStarted {
-        suite: &lock.suite,
-        packages: lock.debs.len(),
-    });
+    observer.observe(&Event::ToolchainStarted { suite: &lock.suite, packages: lock.debs.len() });
     let packages = unpack::packages(&lock.debs, store, http, observer)?;
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
@@ -79,10 +73,7 @@ pub fn toolchain(
     let owners = owners.write(store)?;
     let record = Record {
         inputs,
-        outputs: vec![
-            ("root".into(), root.digest()),
-            ("owners".into(), owners.digest()),
-        ],
+        outputs: vec![("root".into(), root.digest()), ("owners".into(), owners.digest())],
     };
     store.remember(key, &record)?;
     observer.observe(&ready(false));
@@ -91,10 +82,7 @@ pub fn toolchain(
 
 /// Returns the canonical text of what decides the root.
 fn inputs(lock: &ToolchainLock) -> String {
-    let mut inputs = format!(
-        "toolchain recipe {RECIPE}\npackage recipe {}\n",
-        unpack::RECIPE
-    );
+    let mut inputs = format!("toolchain recipe {RECIPE}\npackage recipe {}\n", unpack::RECIPE);
     for deb in &lock.debs {
         inputs.push_str(&format!(
             "deb {} {} {} {}\n",
@@ -113,9 +101,7 @@ fn recall(key: BuildKey, store: &Store) -> Result<Option<Toolchain>, ToolchainEr
         return Ok(None);
     };
     let (root, owners) = (store.tree(*root)?, store.blob(*owners)?);
-    Ok(root
-        .zip(owners)
-        .map(|(root, owners)| Toolchain { root, owners, key }))
+    Ok(root.zip(owners).map(|(root, owners)| Toolchain { root, owners, key }))
 }
 
 /// Returns the name under which messages speak of a package.

@@ -41,12 +41,8 @@ impl Owners {
     /// Returns the packages that hold a file of this name: a library's, for one.
     pub fn holding(&self, name: &str) -> Vec<String> {
         let named = |(path, _): &(&RelPath, &Owner)| path.name() == name.as_bytes();
-        let packages: BTreeSet<&str> = self
-            .files
-            .iter()
-            .filter(named)
-            .map(|(_, owner)| owner.package.as_str())
-            .collect();
+        let packages: BTreeSet<&str> =
+            self.files.iter().filter(named).map(|(_, owner)| owner.package.as_str()).collect();
         packages.into_iter().map(str::to_owned).collect()
     }
 
@@ -56,10 +52,7 @@ impl Owners {
     }
 
     pub(super) fn insert(&mut self, path: RelPath, deb: &Deb) {
-        let owner = Owner {
-            package: deb.package.clone(),
-            version: deb.version.clone(),
-        };
+        let owner = Owner { package: deb.package.clone(), version: deb.version.clone() };
         self.files.insert(path, owner);
     }
 
@@ -73,12 +66,7 @@ impl Owners {
             bytes.extend_from_slice(path.as_bytes());
             bytes.extend_from_slice(format!("\t{}\t{}\n", owner.package, owner.version).as_bytes());
         }
-        Ok(store.insert_blob(
-            "the toolchain's owners",
-            bytes.as_slice(),
-            INDEX_BYTES_MAX,
-            None,
-        )?)
+        Ok(store.insert_blob("the toolchain's owners", bytes.as_slice(), INDEX_BYTES_MAX, None)?)
     }
 
     pub(super) fn read(blob: &HeldBlob) -> Result<Self, ToolchainError> {
@@ -96,9 +84,6 @@ fn read_line(line: &[u8]) -> Option<(RelPath, Owner)> {
     let mut parts = line.split(|byte| *byte == b'\t');
     let path = RelPath::new(parts.next()?).ok()?;
     let mut text = || String::from_utf8(parts.next()?.to_vec()).ok();
-    let owner = Owner {
-        package: text()?,
-        version: text()?,
-    };
+    let owner = Owner { package: text()?, version: text()? };
     Some((path, owner))
 }

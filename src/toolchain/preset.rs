@@ -17,53 +17,20 @@ const VERSION: u32 = 1;
 
 /// The presets, by OTP and machine.
 const PRESETS: [(&str, Architecture, &str); 8] = [
-    (
-        "23",
-        Architecture::Amd64,
-        include_str!("../../lockfiles/bullseye-amd64.lock"),
-    ),
-    (
-        "23",
-        Architecture::Arm64,
-        include_str!("../../lockfiles/bullseye-arm64.lock"),
-    ),
-    (
-        "25",
-        Architecture::Amd64,
-        include_str!("../../lockfiles/bookworm-amd64.lock"),
-    ),
-    (
-        "25",
-        Architecture::Arm64,
-        include_str!("../../lockfiles/bookworm-arm64.lock"),
-    ),
-    (
-        "27",
-        Architecture::Amd64,
-        include_str!("../../lockfiles/trixie-amd64.lock"),
-    ),
-    (
-        "27",
-        Architecture::Arm64,
-        include_str!("../../lockfiles/trixie-arm64.lock"),
-    ),
-    (
-        "29",
-        Architecture::Amd64,
-        include_str!("../../lockfiles/forky-amd64.lock"),
-    ),
-    (
-        "29",
-        Architecture::Arm64,
-        include_str!("../../lockfiles/forky-arm64.lock"),
-    ),
+    ("23", Architecture::Amd64, include_str!("../../lockfiles/bullseye-amd64.lock")),
+    ("23", Architecture::Arm64, include_str!("../../lockfiles/bullseye-arm64.lock")),
+    ("25", Architecture::Amd64, include_str!("../../lockfiles/bookworm-amd64.lock")),
+    ("25", Architecture::Arm64, include_str!("../../lockfiles/bookworm-arm64.lock")),
+    ("27", Architecture::Amd64, include_str!("../../lockfiles/trixie-amd64.lock")),
+    ("27", Architecture::Arm64, include_str!("../../lockfiles/trixie-arm64.lock")),
+    ("29", Architecture::Amd64, include_str!("../../lockfiles/forky-amd64.lock")),
+    ("29", Architecture::Arm64, include_str!("../../lockfiles/forky-arm64.lock")),
 ];
 
 /// Returns the toolchain that is preset for this OTP on this machine.
 pub fn preset(otp: &str, architecture: Architecture) -> Option<ToolchainLock> {
-    let (_, _, text) = PRESETS
-        .iter()
-        .find(|(known, machine, _)| *known == otp && *machine == architecture)?;
+    let (_, _, text) =
+        PRESETS.iter().find(|(known, machine, _)| *known == otp && *machine == architecture)?;
     Some(read_preset(text).expect("the presets are data of ours, and a test reads them"))
 }
 
@@ -108,12 +75,7 @@ pub fn read_preset(text: &str) -> Result<ToolchainLock, ToolchainError> {
     if !debs.is_sorted() {
         return Err(bad("its packages are not sorted".into()));
     }
-    Ok(ToolchainLock {
-        otp: file.otp,
-        wished: Vec::new(),
-        suite: file.suite,
-        debs,
-    })
+    Ok(ToolchainLock { otp: file.otp, wished: Vec::new(), suite: file.suite, debs })
 }
 
 /// Writes a preset's text.

@@ -77,19 +77,10 @@ fn small() -> World {
                 Part::File("./lib64/ld.so", 0o755, b"ld"),
                 Part::Directory("./usr/share/doc/base-files/"),
                 Part::File("./usr/share/doc/base-files/copyright", 0o644, b"text"),
-                Part::Second(
-                    "./usr/share/man/again",
-                    "./usr/share/doc/base-files/copyright",
-                ),
+                Part::Second("./usr/share/man/again", "./usr/share/doc/base-files/copyright"),
             ],
         )
-        .with(
-            "dash",
-            &[
-                Part::File("./bin/dash", 0o755, b"dash"),
-                Part::Link("./bin/sh", "dash"),
-            ],
-        )
+        .with("dash", &[Part::File("./bin/dash", 0o755, b"dash"), Part::Link("./bin/sh", "dash")])
         .with("mawk", &[Part::File("./usr/bin/mawk", 0o755, b"mawk")])
         .with(
             "newer",
@@ -192,19 +183,12 @@ fn only_a_package_that_is_new_is_fetched_and_unpacked() {
 #[test]
 fn two_packages_may_have_one_file_only_if_it_is_the_same() {
     let file = |bytes| [Part::File("./etc/x", 0o644, bytes)];
-    let same = World::new()
-        .with("a", &file(b"one"))
-        .with("b", &file(b"one"));
+    let same = World::new().with("a", &file(b"one")).with("b", &file(b"one"));
     let owners = same.toolchain().unwrap().owners().unwrap();
     assert_eq!(owners.of("etc/x").unwrap().package, "a");
-    let other = World::new()
-        .with("a", &file(b"one"))
-        .with("b", &file(b"two"));
+    let other = World::new().with("a", &file(b"one")).with("b", &file(b"two"));
     let error = other.toolchain().unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`b` and `a` both have `etc/x`, and not the same"
-    );
+    assert_eq!(error.to_string(), "`b` and `a` both have `etc/x`, and not the same");
 }
 
 #[test]
@@ -272,15 +256,7 @@ fn places_are_merged_into_usr_and_documents_left_out() {
 
 #[test]
 fn every_preset_reads_back_sorted_and_whole() {
-    let needed = [
-        "dash",
-        "erlang-base",
-        "erlang-dev",
-        "g++",
-        "gcc",
-        "libc6-dev",
-        "make",
-    ];
+    let needed = ["dash", "erlang-base", "erlang-dev", "g++", "gcc", "libc6-dev", "make"];
     for otp in ["23", "25", "27", "29"] {
         for architecture in [Architecture::Amd64, Architecture::Arm64] {
             let lock = preset(otp, architecture).unwrap();

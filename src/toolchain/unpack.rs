@@ -44,11 +44,8 @@ pub(super) fn packages<'a>(
 ) -> Result<Vec<Package<'a>>, ToolchainError> {
     let found = debs.iter().map(|deb| recall(deb, store));
     let mut trees = found.collect::<Result<Vec<_>, _>>()?;
-    let mut missing: Vec<(usize, &Deb)> = debs
-        .iter()
-        .enumerate()
-        .filter(|(place, _)| trees[*place].is_none())
-        .collect();
+    let mut missing: Vec<(usize, &Deb)> =
+        debs.iter().enumerate().filter(|(place, _)| trees[*place].is_none()).collect();
     // The longest first, so that no core waits for one that began late.
     missing.sort_by_key(|(_, deb)| std::cmp::Reverse(deb.size));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -82,18 +79,12 @@ struct Turn<'a>(&'a Turns);
 
 impl Turns {
     fn new(free: usize) -> Self {
-        Self {
-            free: Mutex::new(free),
-            returned: Condvar::new(),
-        }
+        Self { free: Mutex::new(free), returned: Condvar::new() }
     }
 
     fn take(&self) -> Turn<'_> {
         let free = self.free.lock().expect(COUNTING);
-        let mut free = self
-            .returned
-            .wait_while(free, |free| *free == 0)
-            .expect(COUNTING);
+        let mut free = self.returned.wait_while(free, |free| *free == 0).expect(COUNTING);
         *free -= 1;
         Turn(self)
     }

@@ -17,19 +17,12 @@ fn a_fork_bomb_ends_at_the_bound_and_leaves_nothing() {
     let started = Instant::now();
     let seen = world.sh(&script);
     // Where the kernel stops the bomb first, what was forked before sleeps its thirty seconds out.
-    assert!(
-        started.elapsed() < Duration::from_secs(120),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
     // The first process ends the room, unless the kernel's own bound has ended the bomb before it counted.
     let text = seen.text();
     match seen.status() {
         Status::Killed { signal: 9 } => {
-            assert!(
-                text.contains("more than 64 processes, the bound of this room"),
-                "{text}"
-            );
+            assert!(text.contains("more than 64 processes, the bound of this room"), "{text}");
         }
         Status::Exited(code) => assert!(text.contains("fork"), "{code}: {text}"),
         other => panic!("{other:?}: {text}"),
@@ -41,9 +34,7 @@ fn a_fork_bomb_ends_at_the_bound_and_leaves_nothing() {
 fn a_memory_eater_is_stopped() {
     let mut world = World::new();
     world.room.bounds.memory_bytes = Some(64 << 20);
-    world
-        .sh("dd if=/dev/zero of=/dev/null bs=8M count=1")
-        .well();
+    world.sh("dd if=/dev/zero of=/dev/null bs=8M count=1").well();
     let seen = world.sh("dd if=/dev/zero of=/dev/null bs=200M count=1");
     assert_ne!(seen.status(), Status::Exited(0));
     assert!(seen.text().contains("memory"), "{}", seen.text());
@@ -55,10 +46,7 @@ fn a_file_does_not_grow_past_its_bound() {
     world.room.bounds.file_bytes = 1 << 20;
     let seen = world.sh("exec dd if=/dev/zero of=/build/file bs=64k count=64");
     assert_ne!(seen.status(), Status::Exited(0));
-    assert_eq!(
-        fs::metadata(world.path("build/file")).unwrap().len(),
-        1 << 20
-    );
+    assert_eq!(fs::metadata(world.path("build/file")).unwrap().len(), 1 << 20);
 }
 
 #[test]
@@ -80,9 +68,8 @@ fn the_wall_time_kills_the_whole_tree() {
 fn what_the_command_leaves_behind_ends_with_it() {
     let world = World::new();
     let mark = world.mark();
-    let seen = world.sh(&format!(
-        "setsid sh -c 'trap \"\" TERM; : {mark}; sleep 1000' & echo left"
-    ));
+    let seen =
+        world.sh(&format!("setsid sh -c 'trap \"\" TERM; : {mark}; sleep 1000' & echo left"));
     assert_eq!(seen.well(), ["left"]);
     assert!(until(|| processes_with(&mark).is_empty()));
 }

@@ -80,11 +80,7 @@ impl World {
         for applet in APPLETS {
             symlink("busybox", root.join("usr/bin").join(applet)).unwrap();
         }
-        fs::write(
-            root.join("etc/passwd"),
-            "build:x:1000:1000::/build:/bin/sh\n",
-        )
-        .unwrap();
+        fs::write(root.join("etc/passwd"), "build:x:1000:1000::/build:/bin/sh\n").unwrap();
         let build = home.path().join("build");
         fs::create_dir(&build).unwrap();
         let room = Room {
@@ -148,9 +144,7 @@ impl World {
         let rebeam = std::env::var(EXECUTABLE);
         let rebeam = rebeam.unwrap_or_else(|_| env!("CARGO_BIN_EXE_rebeam").to_owned());
         self.mount(Path::new(&rebeam), "/opt/rebeam", Access::ReadOnly);
-        self.room
-            .env
-            .insert(EXECUTABLE.into(), "/opt/rebeam".into());
+        self.room.env.insert(EXECUTABLE.into(), "/opt/rebeam".into());
         let argv = ["/opt/tests", "--ignored", "--exact", "--nocapture", test];
         self.room.argv = argv.map(str::to_owned).to_vec();
         self.run()
@@ -193,9 +187,5 @@ pub(crate) fn am_root() -> bool {
 }
 
 pub(crate) fn mount(host: &Path, inside: &str, access: Access) -> Mount {
-    Mount {
-        host: host.to_owned(),
-        inside: inside.to_owned(),
-        access,
-    }
+    Mount { host: host.to_owned(), inside: inside.to_owned(), access }
 }

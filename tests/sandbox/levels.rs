@@ -19,10 +19,7 @@ fn again(prefix: &[&str], arguments: &[&str]) -> Output {
     fs::copy(env!("CARGO_BIN_EXE_rebeam"), &rebeam).unwrap();
     let mut command = Command::new(prefix[0]);
     command.args(&prefix[1..]).arg(&tests).args(arguments);
-    command
-        .env(EXECUTABLE, &rebeam)
-        .env("TMPDIR", home.path())
-        .current_dir(home.path());
+    command.env(EXECUTABLE, &rebeam).env("TMPDIR", home.path()).current_dir(home.path());
     command.output().unwrap()
 }
 
@@ -31,51 +28,25 @@ fn everything_holds_for_an_ordinary_user_too() {
     if !am_root() {
         return;
     }
-    let user = [
-        "setpriv",
-        "--reuid",
-        "4242",
-        "--regid",
-        "4242",
-        "--clear-groups",
-    ];
+    let user = ["setpriv", "--reuid", "4242", "--regid", "4242", "--clear-groups"];
     let skip = ["--skip", "levels::", "--test-threads", "2"];
     let output = again(&user, &skip);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
 fn the_weaker_levels_are_for_root() {
     if am_root() {
-        let user = [
-            "setpriv",
-            "--reuid",
-            "4242",
-            "--regid",
-            "4242",
-            "--clear-groups",
-        ];
+        let user = ["setpriv", "--reuid", "4242", "--regid", "4242", "--clear-groups"];
         let output = again(&user, &["levels::the_weaker_levels_are_for_root"]);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stdout)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
     }
     for level in [Level::Root, Level::Chroot] {
         let mut world = World::new();
         world.room.level = level;
         match world.sh("true").result {
-            Err(SandboxError::Forbidden {
-                why: Forbidden::NotRoot,
-                level: named,
-                ..
-            }) => {
+            Err(SandboxError::Forbidden { why: Forbidden::NotRoot, level: named, .. }) => {
                 assert_eq!(named, level.name());
             }
             other => panic!("{other:?}"),
@@ -97,10 +68,7 @@ fn the_level_root_closes_a_room_without_a_user_namespace() {
                   sed -n '/^Cap/s/.*0000000000000000/0/p' /proc/self/status; echo made > sub/made";
     let lines = world.sh(script).well();
     assert_eq!(lines[0], "1000");
-    assert_eq!(
-        lines[1].split_whitespace().collect::<Vec<_>>(),
-        ["0", "0", "4294967295"]
-    );
+    assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>(), ["0", "0", "4294967295"]);
     assert_eq!(lines[2..], ["rebeam", "5", "0", "0", "0", "0", "0"]);
     assert_eq!(fs::metadata(world.path("build/sub/made")).unwrap().uid(), 0);
     for attempt in [
@@ -131,17 +99,12 @@ fn the_level_chroot_closes_a_room_without_namespaces() {
     let lines = world.sh(script).well();
     let expected = "1000 1000 0022 old dep bin build dev etc tmp usr";
     assert_eq!(lines.join(" "), expected);
-    assert_eq!(
-        fs::read_to_string(world.path("build/made")).unwrap(),
-        "made\n"
-    );
+    assert_eq!(fs::read_to_string(world.path("build/made")).unwrap(), "made\n");
     assert_eq!(fs::metadata(world.path("build/made")).unwrap().uid(), 0);
     assert!(!world.path("build/old").exists());
     assert!(!world.path("build/deps").exists());
-    let left: Vec<_> = fs::read_dir(world.path(""))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
+    let left: Vec<_> =
+        fs::read_dir(world.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left.len(), 4, "{left:?}");
 }
 
@@ -165,23 +128,13 @@ fn the_level_chroot_keeps_in_what_it_can() {
     ] {
         assert_ne!(world.sh(&attempt).status(), Status::Exited(0), "{attempt}");
     }
-    assert_eq!(
-        fs::read_to_string(world.room.root.join("etc/passwd"))
-            .unwrap()
-            .lines()
-            .count(),
-        1
-    );
+    assert_eq!(fs::read_to_string(world.room.root.join("etc/passwd")).unwrap().lines().count(), 1);
     let mark = world.mark();
-    let seen = world.sh(&format!(
-        "(setsid sh -c ': {mark}; sleep 1000' &); echo left; exit 3"
-    ));
+    let seen = world.sh(&format!("(setsid sh -c ': {mark}; sleep 1000' &); echo left; exit 3"));
     assert_eq!(seen.status(), Status::Exited(3));
     assert_eq!(processes_with(&mark), Vec::<String>::new());
     world.room.bounds.wall_s = 1;
-    let seen = world.sh(&format!(
-        "setsid sh -c ': {mark}; sleep 1000' & sleep 1000; : {mark}"
-    ));
+    let seen = world.sh(&format!("setsid sh -c ': {mark}; sleep 1000' & sleep 1000; : {mark}"));
     assert_eq!(seen.status(), Status::TimedOut);
     assert_eq!(processes_with(&mark), Vec::<String>::new());
     // What was put in the way of the clearing up leads it nowhere.
@@ -202,18 +155,10 @@ fn the_level_chroot_needs_no_more_than_a_container_leaves_to_its_root() {
     let left = "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,\
                 +net_raw,+sys_chroot,+mknod,+audit_write,+setfcap";
     let container = ["setpriv", "--inh-caps", "-all", "--bounding-set", left];
-    let output = again(
-        &container,
-        &[
-            "levels::the_level_chroot_closes",
-            "levels::the_level_chroot_keeps",
-        ],
-    );
+    let output =
+        again(&container, &["levels::the_level_chroot_closes", "levels::the_level_chroot_keeps"]);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("2 passed"),
-        "{text}"
-    );
+    assert!(output.status.success() && text.contains("2 passed"), "{text}");
     // And the level above says what is missing.
     let output = again(&container, &["levels::the_level_root_closes"]);
     let text = String::from_utf8_lossy(&output.stdout);
@@ -224,15 +169,9 @@ fn the_level_chroot_needs_no_more_than_a_container_leaves_to_its_root() {
 fn the_root_of_a_room_may_be_called_root() {
     let mut world = World::new();
     world.room.user = (0, 0);
-    assert_eq!(
-        world.sh("id -u; id -g; touch x; stat -c %u x").well(),
-        ["0", "0", "0"]
-    );
+    assert_eq!(world.sh("id -u; id -g; touch x; stat -c %u x").well(), ["0", "0", "0"]);
     assert_ne!(world.sh("echo x > /etc/passwd").status(), Status::Exited(0));
-    assert_ne!(
-        world.sh("mount -t tmpfs none /tmp").status(),
-        Status::Exited(0)
-    );
+    assert_ne!(world.sh("mount -t tmpfs none /tmp").status(), Status::Exited(0));
 }
 
 #[test]
@@ -248,19 +187,11 @@ fn inside_no_namespaces() {
 #[test]
 fn a_limit_of_no_user_namespaces_is_named_with_its_remedy() {
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
-    let arguments = [
-        "--ignored",
-        "--exact",
-        "--nocapture",
-        "levels::inside_no_namespaces",
-    ];
+    let arguments = ["--ignored", "--exact", "--nocapture", "levels::inside_no_namespaces"];
     let output = again(&["unshare", "-Ur", "sh", "-c", script, "sh"], &arguments);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("`user.max_user_namespaces` is 0"), "{text}");
-    assert!(
-        text.contains("hint: sudo sysctl -w user.max_user_namespaces="),
-        "{text}"
-    );
+    assert!(text.contains("hint: sudo sysctl -w user.max_user_namespaces="), "{text}");
     assert!(text.contains("user namespaces: false"), "{text}");
 }
 
@@ -269,14 +200,9 @@ fn a_filter_that_forbids_namespaces_is_named_with_its_remedy() {
     // A room has just such a filter, so it stands for a container here.
     let mut world = World::new();
     let seen = world.inside("levels::inside_no_namespaces");
+    assert!(seen.text().contains("the seccomp profile of the container"), "{}", seen.text());
     assert!(
-        seen.text().contains("the seccomp profile of the container"),
-        "{}",
-        seen.text()
-    );
-    assert!(
-        seen.text()
-            .contains("hint: start the container with `--security-opt"),
+        seen.text().contains("hint: start the container with `--security-opt"),
         "{}",
         seen.text()
     );
@@ -287,9 +213,6 @@ fn the_probe_finds_nothing_wrong_where_rooms_open() {
     World::new();
     let findings = sandbox::probe();
     let names: Vec<_> = findings.iter().map(|finding| finding.name).collect();
-    assert!(
-        names.contains(&"kernel") && names.contains(&"user namespaces"),
-        "{names:?}"
-    );
+    assert!(names.contains(&"kernel") && names.contains(&"user namespaces"), "{names:?}");
     assert!(findings.iter().all(|finding| finding.ok), "{findings:?}");
 }

@@ -48,12 +48,7 @@ fn a_caller_that_waits_for_long() {
 fn nothing_outlives(signal: &str, level: Level) {
     let mark = World::new().mark();
     let mut caller = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "life::a_caller_that_waits_for_long",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "life::a_caller_that_waits_for_long"])
         .env(MARK, &mark)
         .env(LEVEL, level.name())
         .stdout(Stdio::piped())
@@ -62,16 +57,10 @@ fn nothing_outlives(signal: &str, level: Level) {
     let output = BufReader::new(caller.stdout.take().unwrap());
     assert!(output.lines().any(|line| line.unwrap().contains("begun")));
     assert!(!processes_with(&mark).is_empty());
-    let kill = Command::new("kill")
-        .args([signal, &caller.id().to_string()])
-        .status();
+    let kill = Command::new("kill").args([signal, &caller.id().to_string()]).status();
     assert!(kill.unwrap().success());
     caller.wait().unwrap();
-    assert!(
-        until(|| processes_with(&mark).is_empty()),
-        "{:?}",
-        processes_with(&mark)
-    );
+    assert!(until(|| processes_with(&mark).is_empty()), "{:?}", processes_with(&mark));
 }
 
 #[test]
@@ -111,13 +100,9 @@ fn a_shell_has_the_terminal_and_gives_it_back() {
         .unwrap();
     let mut keys = script.stdin.take().unwrap();
     // An interrupt ends the command in front, not the room; then the shell ends, then `cat`.
-    for typed in [
-        "sleep 1000\n",
-        "\x03",
-        "id -u; test -t 0 && echo term-$((6*7))\n",
-        "exit 4\n",
-        "\x04",
-    ] {
+    for typed in
+        ["sleep 1000\n", "\x03", "id -u; test -t 0 && echo term-$((6*7))\n", "exit 4\n", "\x04"]
+    {
         thread::sleep(Duration::from_millis(700));
         keys.write_all(typed.as_bytes()).unwrap();
     }
@@ -136,17 +121,10 @@ fn rooms_run_side_by_side() {
         let run = |number: u32| {
             let mut own = World::new();
             own.room.root.clone_from(&world.room.root);
-            own.sh(&format!("sleep 0.2; echo {number}"))
-                .well()
-                .remove(0)
+            own.sh(&format!("sleep 0.2; echo {number}")).well().remove(0)
         };
-        let threads: Vec<_> = (0..6)
-            .map(|number| scope.spawn(move || run(number)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || run(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(numbers, ["0", "1", "2", "3", "4", "5"]);
 }

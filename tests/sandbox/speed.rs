@@ -36,14 +36,7 @@ fn a_room_opens_no_slower_than_bubblewraps() {
     let ours = measure(|| drop(world.run().well()));
     let theirs = measure(|| {
         let mut bubblewrap = Command::new("bwrap");
-        assert!(
-            bubblewrap
-                .args(&arguments)
-                .output()
-                .unwrap()
-                .status
-                .success()
-        );
+        assert!(bubblewrap.args(&arguments).output().unwrap().status.success());
     });
     println!("rebeam: least {:?}, median {:?}", ours.0, ours.1);
     println!("bwrap:  least {:?}, median {:?}", theirs.0, theirs.1);

@@ -55,13 +55,8 @@ fn user_host_name_directory_mask_and_cores_are_as_asked_for() {
     let mut world = World::new();
     world.room.user = (123, 456);
     world.room.bounds.cores = 1;
-    let lines = world
-        .sh("id -u; id -g; id -G; hostname; pwd; umask; nproc")
-        .well();
-    assert_eq!(
-        lines,
-        ["123", "456", "456", "rebeam", "/build", "0022", "1"]
-    );
+    let lines = world.sh("id -u; id -g; id -G; hostname; pwd; umask; nproc").well();
+    assert_eq!(lines, ["123", "456", "456", "rebeam", "/build", "0022", "1"]);
 }
 
 #[test]
@@ -70,9 +65,7 @@ fn no_privilege_and_no_way_to_one_is_left() {
     // Not by a shell, which changes signals of its own.
     let mut direct = World::new();
     let wanted = "/^Cap\\|^NoNew\\|^Seccomp:\\|^Sig[BI]/p";
-    direct.room.argv = ["sed", "-n", wanted, "/proc/self/status"]
-        .map(str::to_owned)
-        .to_vec();
+    direct.room.argv = ["sed", "-n", wanted, "/proc/self/status"].map(str::to_owned).to_vec();
     let lines = direct.run().well();
     assert_eq!(lines.len(), 9);
     for line in lines {
@@ -110,10 +103,7 @@ fn only_an_own_loopback_is_there() {
     assert!(lines[0].trim_start().starts_with("lo:"), "{lines:?}");
     let script = format!("nc -w 2 127.0.0.1 {port} < /dev/null");
     assert_ne!(world.sh(&script).status(), Status::Exited(0));
-    assert_ne!(
-        world.sh("nc -w 2 192.0.2.1 80 < /dev/null").status(),
-        Status::Exited(0)
-    );
+    assert_ne!(world.sh("nc -w 2 192.0.2.1 80 < /dev/null").status(), Status::Exited(0));
     let own = "nc -l -p 4000 > got & for _ in $(seq 100); do \
         echo word | nc -w 2 127.0.0.1 4000 2> tried && break; sleep 0.1; done; wait; cat got";
     assert_eq!(world.sh(own).well(), ["word"]);
@@ -130,14 +120,9 @@ fn with_the_hosts_network_the_host_is_reached() {
     assert_eq!(seen.well(), ["hello"]);
     greeter.join().unwrap().unwrap();
     if let Ok(resolver) = fs::read_to_string("/etc/resolv.conf") {
-        assert_eq!(
-            world
-                .sh("cat /etc/resolv.conf; cat /etc/passwd")
-                .text()
-                .lines()
-                .count(),
-            { resolver.lines().count() + 1 }
-        );
+        assert_eq!(world.sh("cat /etc/resolv.conf; cat /etc/passwd").text().lines().count(), {
+            resolver.lines().count() + 1
+        });
     }
 }
 
@@ -161,20 +146,14 @@ fn an_abstract_socket_of_the_host_is_out_of_reach() {
     UnixStream::connect_addr(&address).unwrap();
     world.room.env.insert(ABSTRACT_NAME.into(), name);
     let seen = world.inside("walls::inside_connect_to_the_abstract_socket");
-    assert!(
-        seen.text().contains("refused: ConnectionRefused"),
-        "{}",
-        seen.text()
-    );
+    assert!(seen.text().contains("refused: ConnectionRefused"), "{}", seen.text());
 }
 
 #[test]
 fn host_processes_are_neither_seen_nor_killed() {
     let world = World::new();
     let mut victim = Command::new("sleep").arg("60").spawn().unwrap();
-    let pids = world
-        .sh("cd /proc; for pid in [0-9]*; do echo $pid; done")
-        .well();
+    let pids = world.sh("cd /proc; for pid in [0-9]*; do echo $pid; done").well();
     assert_eq!(pids, ["1", "2"]);
     let seen = world.sh(&format!("kill -9 {}", victim.id()));
     assert_ne!(seen.status(), Status::Exited(0));
@@ -187,19 +166,11 @@ fn host_processes_are_neither_seen_nor_killed() {
 #[test]
 fn the_first_process_cannot_be_looked_into() {
     let world = World::new();
-    for attempt in [
-        "readlink /proc/1/fd/0",
-        "cat /proc/1/mem",
-        "cat /proc/1/environ",
-        "cat /proc/1/maps",
-    ] {
+    for attempt in
+        ["readlink /proc/1/fd/0", "cat /proc/1/mem", "cat /proc/1/environ", "cat /proc/1/maps"]
+    {
         let seen = world.sh(attempt);
-        assert_ne!(
-            seen.status(),
-            Status::Exited(0),
-            "{attempt}: {}",
-            seen.text()
-        );
+        assert_ne!(seen.status(), Status::Exited(0), "{attempt}: {}", seen.text());
     }
     world.sh("kill -9 1; true").well();
     assert_eq!(world.sh("ls /proc/self/fd").well(), ["0", "1", "2", "3"]);
@@ -210,29 +181,10 @@ fn nothing_of_the_host_is_there_but_root_and_mounts() {
     let mut world = World::new();
     fs::write(world.path("secret"), "secret").unwrap();
     let here = world.path("secret");
-    let lines = world
-        .sh(&format!(
-            "ls -1 /; cat {} 2>&1; ls /tmp /dev/shm",
-            here.display()
-        ))
-        .lines;
-    let missing = format!(
-        "cat: can't open '{}': No such file or directory",
-        here.display()
-    );
-    let expected = [
-        "bin",
-        "build",
-        "dev",
-        "etc",
-        "proc",
-        "tmp",
-        "usr",
-        &missing,
-        "/dev/shm:",
-        "",
-        "/tmp:",
-    ];
+    let lines = world.sh(&format!("ls -1 /; cat {} 2>&1; ls /tmp /dev/shm", here.display())).lines;
+    let missing = format!("cat: can't open '{}': No such file or directory", here.display());
+    let expected =
+        ["bin", "build", "dev", "etc", "proc", "tmp", "usr", &missing, "/dev/shm:", "", "/tmp:"];
     assert_eq!(lines, expected);
     let devices = world.sh("ls -1 /dev | tail -n 99; ls /dev/pts").well();
     assert_eq!(
@@ -252,22 +204,13 @@ fn nothing_of_the_host_is_there_but_root_and_mounts() {
 #[test]
 fn the_root_cannot_be_written() {
     let world = World::new();
-    for place in [
-        "/file",
-        "/usr/file",
-        "/usr/bin/sh",
-        "/etc/passwd",
-        "/dev/file",
-        "/proc/file",
-    ] {
+    for place in ["/file", "/usr/file", "/usr/bin/sh", "/etc/passwd", "/dev/file", "/proc/file"] {
         let seen = world.sh(&format!("echo x > {place}"));
         assert_ne!(seen.status(), Status::Exited(0), "{place}");
     }
     assert_ne!(world.sh("rm /bin").status(), Status::Exited(0));
     assert_ne!(world.sh("mkdir /etc/x").status(), Status::Exited(0));
-    world
-        .sh("echo x > /tmp/x; echo x > /dev/shm/x; echo x > /dev/null; cat /tmp/x")
-        .well();
+    world.sh("echo x > /tmp/x; echo x > /dev/shm/x; echo x > /dev/null; cat /tmp/x").well();
     let passwd = fs::read_to_string(world.room.root.join("etc/passwd")).unwrap();
     assert_eq!(passwd.lines().count(), 1);
 }
@@ -281,20 +224,11 @@ fn a_mount_is_written_only_where_it_is_writable() {
     fs::write(inputs.join("deep/file"), "in\n").unwrap();
     world.mount(&inputs, "/deps/inputs", Access::ReadOnly);
     world.mount(&out, "/out", Access::ReadWrite);
-    assert_eq!(
-        world
-            .sh("cat /deps/inputs/deep/file; echo made > /out/made")
-            .well(),
-        ["in"]
-    );
+    assert_eq!(world.sh("cat /deps/inputs/deep/file; echo made > /out/made").well(), ["in"]);
     assert_eq!(fs::read_to_string(out.join("made")).unwrap(), "made\n");
     let owner = fs::metadata(out.join("made")).unwrap().uid();
     assert_eq!(owner, fs::metadata(&out).unwrap().uid());
-    for attempt in [
-        "echo x > /deps/inputs/x",
-        "rm /deps/inputs/deep/file",
-        "touch /deps/x",
-    ] {
+    for attempt in ["echo x > /deps/inputs/x", "rm /deps/inputs/deep/file", "touch /deps/x"] {
         assert_ne!(world.sh(attempt).status(), Status::Exited(0), "{attempt}");
     }
 }
@@ -308,13 +242,7 @@ fn a_mount_finds_a_place_wherever_it_is_asked_for() {
     fs::write(&file, "file\n").unwrap();
     fs::create_dir_all(world.room.root.join("opt/app/lib")).unwrap();
     fs::write(world.room.root.join("opt/app/kept"), "kept\n").unwrap();
-    for place in [
-        "/opt/app/new/deep",
-        "/bin/added",
-        "/etc",
-        "/build/sub/dir",
-        "/tmp/x",
-    ] {
+    for place in ["/opt/app/new/deep", "/bin/added", "/etc", "/build/sub/dir", "/tmp/x"] {
         world.mount(&one, place, Access::ReadOnly);
     }
     world.mount(&file, "/opt/app/file", Access::ReadOnly);
@@ -345,12 +273,7 @@ fn a_link_among_the_mounts_hosts_is_followed_once_and_a_missing_one_is_named() {
 fn attributes_are_not_supported_and_nobody_complains() {
     let world = World::new();
     fs::write(world.path("build/file"), "one\n").unwrap();
-    assert_eq!(
-        world
-            .sh("sed -i s/one/two/ file; cp -a file copy; cat copy")
-            .well(),
-        ["two"]
-    );
+    assert_eq!(world.sh("sed -i s/one/two/ file; cp -a file copy; cat copy").well(), ["two"]);
 }
 
 #[test]

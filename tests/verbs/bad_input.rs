@@ -16,12 +16,7 @@ const MERGE: &str = "<<<<<<< HEAD\n[].\n=======\n[a].\n>>>>>>> other\n";
 fn with_hook(script: &str) -> World {
     let world = World::with("hello").with_own_store();
     let hook = "{pre_hooks, [{compile, \"sh hook.sh\"}]}.\n{erl_opts";
-    world.commit_with(
-        "words",
-        "rebar.config",
-        ("{erl_opts", hook),
-        &[("hook.sh", script)],
-    );
+    world.commit_with("words", "rebar.config", ("{erl_opts", hook), &[("hook.sh", script)]);
     let commit = world.git("words", &["rev-parse", "main"]);
     world.git("words", &["tag", "-f", "v0.2.0", &commit]);
     world.rebeam(&["update", "words"]).succeeds();
@@ -38,18 +33,10 @@ fn a_malformed_rebar_config_is_named_with_its_place() {
     let lock = world.read("rebeam.lock");
     world.write("rebar.config", "{erl_opts, [debug_info]}.\n{deps, [\n");
     for verb in [&["lock"][..], &["build"]] {
-        world.rebeam(verb).fails(
-            1,
-            &["`rebar.config` of `hello`", "line 3, column 1", "expected"],
-        );
+        world.rebeam(verb).fails(1, &["`rebar.config` of `hello`", "line 3, column 1", "expected"]);
     }
     world.write("rebar.config", MERGE);
-    let says = [
-        "`rebar.config` of `hello`",
-        "line 1",
-        "merge conflict",
-        "hint: settle the merge",
-    ];
+    let says = ["`rebar.config` of `hello`", "line 1", "merge conflict", "hint: settle the merge"];
     world.rebeam(&["lock"]).fails(1, &says);
     assert_eq!(world.read("rebeam.lock"), lock);
 }
@@ -59,18 +46,10 @@ fn a_malformed_rebar_lock_is_named_with_its_place() {
     let world = World::with("hello");
     let lock = world.read("rebeam.lock");
     world.write("rebar.lock", "{\"1.2.0\",[{<<\"a\">>,");
-    let says = [
-        "`rebar.lock` cannot be read",
-        "line 1, column 20",
-        "hint: restore it",
-    ];
+    let says = ["`rebar.lock` cannot be read", "line 1, column 20", "hint: restore it"];
     world.rebeam(&["lock"]).fails(1, &says);
     world.write("rebar.lock", MERGE);
-    let says = [
-        "`rebar.lock` cannot be read",
-        "merge conflict",
-        "hint: settle the merge",
-    ];
+    let says = ["`rebar.lock` cannot be read", "merge conflict", "hint: settle the merge"];
     world.rebeam(&["lock"]).fails(1, &says);
     assert_eq!(world.read("rebeam.lock"), lock);
 }
@@ -79,49 +58,29 @@ fn a_malformed_rebar_lock_is_named_with_its_place() {
 fn malformed_toml_is_named_with_its_place() {
     let world = World::with("hello");
     world.edit("rebeam.toml", "version = \"1.0.0\"", "version = ");
-    world
-        .rebeam(&["build"])
-        .fails(1, &["rebeam.toml:5:11", "quoted"]);
+    world.rebeam(&["build"]).fails(1, &["rebeam.toml:5:11", "quoted"]);
     let world = World::with("hello");
     world.edit("rebeam.lock", "version = 1\n", "version = [\n");
-    let says = [
-        "rebeam.lock:",
-        "is not TOML",
-        "hint: the lock is made by rebeam",
-    ];
+    let says = ["rebeam.lock:", "is not TOML", "hint: the lock is made by rebeam"];
     world.rebeam(&["build"]).fails(1, &says);
 }
 
 #[test]
 fn an_unknown_application_is_named_with_the_nearest() {
     let world = World::with("hello");
-    world
-        .rebeam(&["update", "wrods"])
-        .fails(1, &["`wrods` is not in the lock", "hint: "]);
+    world.rebeam(&["update", "wrods"]).fails(1, &["`wrods` is not in the lock", "hint: "]);
     let manifest = world.read("rebeam.toml");
-    world.write(
-        "rebeam.toml",
-        &format!("{manifest}\n[deps.wrods]\nenv = {{ A = \"b\" }}\n"),
-    );
-    world.rebeam(&["lock"]).fails(
-        1,
-        &[
-            "`[deps.wrods]`",
-            "nearest is `words`",
-            "hint: correct the name",
-        ],
-    );
+    world.write("rebeam.toml", &format!("{manifest}\n[deps.wrods]\nenv = {{ A = \"b\" }}\n"));
+    world
+        .rebeam(&["lock"])
+        .fails(1, &["`[deps.wrods]`", "nearest is `words`", "hint: correct the name"]);
     world.write("rebeam.toml", &manifest);
     world.edit("rebar.config", "[hello, sasl]", "[hello, sasl, nosuch]");
-    world.rebeam(&["build"]).fails(
-        1,
-        &["step `hello`", "nosuch", "hint: look inside", "whole log: "],
-    );
+    world
+        .rebeam(&["build"])
+        .fails(1, &["step `hello`", "nosuch", "hint: look inside", "whole log: "]);
     world.edit("rebar.config", "adler.git", "adlr.git");
-    world.rebeam(&["lock"]).fails(
-        3,
-        &["adlr", "`adler`", "is not a git repository", "[mirrors]"],
-    );
+    world.rebeam(&["lock"]).fails(3, &["adlr", "`adler`", "is not a git repository", "[mirrors]"]);
 }
 
 #[test]
@@ -146,10 +105,7 @@ fn a_project_that_cannot_be_written_is_named_and_builds_elsewhere() {
         // The project's own file system is read-only: that holds for root too.
         let script = "mount --bind \"$0\" \"$0\" && mount -o remount,ro,bind \"$0\" && cd \"$0\" && exec \"$@\"";
         outer.args(["-m", "sh", "-c", script]).arg(&project);
-        outer
-            .arg(inner.get_program())
-            .args(inner.get_args())
-            .env_clear();
+        outer.arg(inner.get_program()).args(inner.get_args()).env_clear();
         for (name, value) in inner.get_envs() {
             outer.env(name, value.unwrap());
         }
@@ -159,23 +115,13 @@ fn a_project_that_cannot_be_written_is_named_and_builds_elsewhere() {
     let out = world.path("elsewhere.tar");
     run(&["build", "--output", out.to_str().unwrap()]).succeeds();
     assert!(out.exists());
-    let place = format!(
-        "hint: look at the owner and mode: `ls -ld {}`",
-        project.display()
-    );
+    let place = format!("hint: look at the owner and mode: `ls -ld {}`", project.display());
     run(&["build"]).fails(3, &["project/hello-1.0.0.tar`", "Read-only", &place]);
     world.edit("rebar.config", "{branch, \"main\"}", "{tag, \"0.3.0\"}");
     run(&["lock"]).fails(3, &["project/rebeam.lock`", "Read-only", "hint: look at"]);
     let left: Vec<_> = fs::read_dir(&project)
         .unwrap()
-        .filter(|entry| {
-            entry
-                .as_ref()
-                .unwrap()
-                .path()
-                .to_string_lossy()
-                .ends_with(".tmp")
-        })
+        .filter(|entry| entry.as_ref().unwrap().path().to_string_lossy().ends_with(".tmp"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -189,9 +135,7 @@ fn a_store_of_a_newer_rebeam_is_left_alone() {
     drop(newer);
     let before = fs::read(&index).unwrap();
     for verb in [&["build"][..], &["lock"], &["store", "gc"]] {
-        world
-            .rebeam(verb)
-            .fails(3, &["format 99", "hint: use that rebeam", "--store"]);
+        world.rebeam(verb).fails(3, &["format 99", "hint: use that rebeam", "--store"]);
     }
     assert!(fs::read(&index).unwrap() == before);
 }
@@ -218,10 +162,7 @@ fn two_rebeams_on_one_project_at_once_both_succeed_with_the_same_bytes() {
     for child in builds {
         Ran::of(&child.wait_with_output().unwrap()).succeeds();
     }
-    assert!(
-        image(&world) == fs::read(other).unwrap(),
-        "the images differ"
-    );
+    assert!(image(&world) == fs::read(other).unwrap(), "the images differ");
     world.rebeam(&["store", "verify"]).succeeds();
 }
 
@@ -255,42 +196,25 @@ fn a_disk_that_fills_up_is_said_and_loses_nothing() {
             .args([size, env!("CARGO_BIN_EXE_rebeam")])
             .current_dir(world.project())
             .env_clear()
-            .envs(
-                of_rebeam
-                    .get_envs()
-                    .map(|(name, value)| (name, value.unwrap())),
-            );
+            .envs(of_rebeam.get_envs().map(|(name, value)| (name, value.unwrap())));
         drop(fs::remove_file(world.project().join("hello-1.0.0.tar")));
         let ran = Ran::of(&command.output().unwrap());
         if ran.code != 0 {
             filled += 1;
             ran.fails(3, &["the disk is full; `rebeam store gc`"]);
         }
-        assert!(
-            image(&world) == image(&reference),
-            "the images differ after {size}"
-        );
+        assert!(image(&world) == image(&reference), "the images differ after {size}");
     }
-    assert!(
-        (2..8).contains(&filled),
-        "{filled} of 8 disks were too small"
-    );
+    assert!((2..8).contains(&filled), "{filled} of 8 disks were too small");
 }
 
 #[test]
 fn a_package_that_left_the_pool_is_named_with_the_way_out() {
     let world = World::with("hello").with_empty_store();
     fs::create_dir(world.path("pool")).unwrap();
-    world.edit(
-        "rebeam.toml",
-        "[mirrors]",
-        "[mirrors]\n\"http://ftp.debian.org/\" = \"../pool/\"",
-    );
-    let says = [
-        "has left Debian's pool",
-        "/pool/debian/pool/main/",
-        "hint: `rebeam update toolchain`",
-    ];
+    world.edit("rebeam.toml", "[mirrors]", "[mirrors]\n\"http://ftp.debian.org/\" = \"../pool/\"");
+    let says =
+        ["has left Debian's pool", "/pool/debian/pool/main/", "hint: `rebeam update toolchain`"];
     world.rebeam(&["build"]).fails(3, &says);
 }
 
@@ -302,11 +226,7 @@ fn a_tampered_package_never_becomes_held() {
     for line in lock.lines().filter(|line| line.contains("path = \"pool/")) {
         let value = |key: &str| {
             let rest = line.split_once(&format!("{key} = ")).unwrap().1;
-            rest.split([',', ' ', '}'])
-                .next()
-                .unwrap()
-                .trim_matches('"')
-                .to_owned()
+            rest.split([',', ' ', '}']).next().unwrap().trim_matches('"').to_owned()
         };
         for archive in ["debian", "debian-security"] {
             let path = world.path("pool").join(archive).join(value("path"));
@@ -315,11 +235,7 @@ fn a_tampered_package_never_becomes_held() {
             file.set_len(value("size").parse().unwrap()).unwrap();
         }
     }
-    world.edit(
-        "rebeam.toml",
-        "[mirrors]",
-        "[mirrors]\n\"http://ftp.debian.org/\" = \"../pool/\"",
-    );
+    world.edit("rebeam.toml", "[mirrors]", "[mirrors]\n\"http://ftp.debian.org/\" = \"../pool/\"");
     let ran = world.rebeam(&["build"]);
     ran.fails(3, &["is not", "sha256", "hint: "]);
     let held = fs::read_dir(world.path("store/blobs")).unwrap().count();
@@ -367,16 +283,8 @@ fn a_registry_that_is_down_busy_cut_off_or_wrong_is_named_and_the_lock_stays() {
         world.rebeam(&["lock"]).fails(code, says);
         assert_eq!(world.read("rebeam.lock"), lock);
     };
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let says = [
-        "`ranch` could not be fetched",
-        "refused",
-        "hint: `rebeam doctor`",
-        "attempt 4",
-    ];
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let says = ["`ranch` could not be fetched", "refused", "hint: `rebeam doctor`", "attempt 4"];
     keeps(&format!("http://{port}/"), 3, &says);
 
     let busy = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -384,10 +292,7 @@ fn a_registry_that_is_down_busy_cut_off_or_wrong_is_named_and_the_lock_stays() {
     let begun = Instant::now();
     keeps(&address, 3, &["429", "ranch", "again in 1"]);
     assert_eq!(count(&calls), 5);
-    assert!(
-        begun.elapsed() >= Duration::from_secs(4),
-        "it did not wait as it was asked to"
-    );
+    assert!(begun.elapsed() >= Duration::from_secs(4), "it did not wait as it was asked to");
 
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nConnection: close\r\n\r\nhalf";
     let (address, calls) = registry(cut, Duration::from_millis(300));
@@ -408,12 +313,8 @@ fn a_build_that_is_killed_at_any_instant_is_taken_up_by_the_next() {
     let mut killed = 0;
     // Ever later, and at an odd pace, until a build ends before it is killed.
     for round in 0..40u64 {
-        let mut child = world
-            .command(&["build"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            world.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(20 + round * 37 % 400 + round * 15));
         let _ = child.kill();
         let status = child.wait().unwrap();
@@ -452,51 +353,28 @@ fn an_interrupt_kills_the_whole_tree_at_once_and_leaves_the_store_whole() {
     let script = format!("(sleep {time} & sleep {time} & wait)\n");
     let world = with_hook(&script);
     let mut command = world.command(&["build"]);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .process_group(0);
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn().unwrap();
     let sleepers = || {
         let of = |path: std::path::PathBuf| fs::read(path.join("cmdline")).unwrap_or_default();
-        let all = fs::read_dir("/proc")
-            .unwrap()
-            .map(|entry| of(entry.unwrap().path()));
-        all.filter(|command| command == format!("sleep\0{time}\0").as_bytes())
-            .count()
+        let all = fs::read_dir("/proc").unwrap().map(|entry| of(entry.unwrap().path()));
+        all.filter(|command| command == format!("sleep\0{time}\0").as_bytes()).count()
     };
     let begun = Instant::now();
     while sleepers() < 2 {
         if let Some(status) = child.try_wait().unwrap() {
             let mut said = String::new();
-            child
-                .stderr
-                .take()
-                .unwrap()
-                .read_to_string(&mut said)
-                .unwrap();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
             panic!("{status:?}: {said}");
         }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "the hook never ran"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "the hook never ran");
         std::thread::sleep(Duration::from_millis(20));
     }
     let interrupt = format!("-{}", child.id());
     let sent = Instant::now();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", "--", &interrupt])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-INT", "--", &interrupt]).status().unwrap().success());
     let status = child.wait().unwrap();
-    assert!(
-        status.code() == Some(130) || status.signal() == Some(2),
-        "{status:?}"
-    );
+    assert!(status.code() == Some(130) || status.signal() == Some(2), "{status:?}");
     while sleepers() > 0 {
         assert!(sent.elapsed() < Duration::from_secs(2), "the tree lives on");
         std::thread::sleep(Duration::from_millis(5));
@@ -520,9 +398,7 @@ fn a_step_that_forks_for_ever_is_stopped() {
 #[test]
 fn a_step_that_eats_memory_is_stopped() {
     let world = with_hook("exec tail /dev/zero\n");
-    world
-        .rebeam(&["build"])
-        .fails(1, &["step `words`", "whole log: ", "hint: look inside"]);
+    world.rebeam(&["build"]).fails(1, &["step `words`", "whole log: ", "hint: look inside"]);
 }
 
 #[test]
@@ -554,10 +430,7 @@ fn a_step_reaches_nothing_of_the_host() {
     assert!(ran.stderr.contains("step `words`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("looked"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("ESCAPED"), "{}", ran.stderr);
-    assert!(
-        canary.try_wait().unwrap().is_none(),
-        "a process of the host was killed"
-    );
+    assert!(canary.try_wait().unwrap().is_none(), "a process of the host was killed");
     canary.kill().unwrap();
     canary.wait().unwrap();
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
@@ -572,10 +445,7 @@ fn a_step_that_kills_all_it_sees_kills_only_itself() {
     let world = with_hook("kill -9 -1\n");
     let ran = world.rebeam(&["build"]);
     ran.fails(1, &["step `words` was killed by signal 9"]);
-    assert!(
-        canary.try_wait().unwrap().is_none(),
-        "a process of the host was killed"
-    );
+    assert!(canary.try_wait().unwrap().is_none(), "a process of the host was killed");
     canary.kill().unwrap();
     canary.wait().unwrap();
 }

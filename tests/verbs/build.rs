@@ -15,15 +15,9 @@ fn two_builds_give_the_same_bytes_whatever_the_host_looks_like() {
     one.rebeam(&["build"]).succeeds();
     let two = World::with("hello").with_own_store();
     let mut command = two.command(&["build", "--jobs", "1"]);
-    command
-        .env("TZ", "Pacific/Auckland")
-        .env("LC_ALL", "tr_TR.UTF-8")
-        .env("USER", "somebody");
+    command.env("TZ", "Pacific/Auckland").env("LC_ALL", "tr_TR.UTF-8").env("USER", "somebody");
     // SAFETY: umask is async-signal-safe and cannot fail.
-    #[expect(
-        unsafe_code,
-        reason = "the mask of a child process is set between fork and exec"
-    )]
+    #[expect(unsafe_code, reason = "the mask of a child process is set between fork and exec")]
     unsafe {
         command.pre_exec(|| {
             libc::umask(0o077);
@@ -70,16 +64,8 @@ fn a_change_in_the_project_builds_only_the_project() {
     world.rebeam(&["build"]).succeeds();
     world.edit("src/hello_page.erl", "not found", "nothing here");
     let built = world.rebeam(&["build", "--why"]).succeeds();
-    assert!(
-        built.stderr.contains("4 reused, 1 built"),
-        "{}",
-        built.stderr
-    );
-    assert!(
-        built.stderr.contains("hello 1.0.0 changed"),
-        "{}",
-        built.stderr
-    );
+    assert!(built.stderr.contains("4 reused, 1 built"), "{}", built.stderr);
+    assert!(built.stderr.contains("hello 1.0.0 changed"), "{}", built.stderr);
 }
 
 #[test]
@@ -90,24 +76,12 @@ fn why_names_the_dependency_that_moved() {
     world.git("words", &["tag", "v0.3.0", &new]);
     let old = world.commit("tinyhttp", "rebar.config", "v0.2.0", "v0.3.0");
     world.git("tinyhttp", &["tag", "1.1.0", &old]);
-    world.edit(
-        "rebar.config",
-        "1.0.0\"}}},\n    {adler",
-        "1.1.0\"}}},\n    {adler",
-    );
+    world.edit("rebar.config", "1.0.0\"}}},\n    {adler", "1.1.0\"}}},\n    {adler");
     let built = world.rebeam(&["build", "--why"]).succeeds();
     for reason in ["words v0.2.0 → v0.3.0", "tinyhttp 1.0.0 → 1.1.0"] {
-        assert!(
-            built.stderr.contains(reason),
-            "{reason:?} is missing in:\n{}",
-            built.stderr
-        );
+        assert!(built.stderr.contains(reason), "{reason:?} is missing in:\n{}", built.stderr);
     }
-    assert!(
-        built.stderr.contains("adler: nothing changed"),
-        "{}",
-        built.stderr
-    );
+    assert!(built.stderr.contains("adler: nothing changed"), "{}", built.stderr);
 }
 
 #[test]
@@ -116,20 +90,10 @@ fn a_failing_step_shows_its_last_lines_and_its_room_can_be_entered() {
     world.edit("src/hello_page.erl", "answer(_Method", "answr(_Method");
     world.rebeam(&["build"]).fails(
         1,
-        &[
-            "step `hello` ended with exit code 1",
-            "head mismatch",
-            "rebeam shell --failed",
-        ],
+        &["step `hello` ended with exit code 1", "head mismatch", "rebeam shell --failed"],
     );
-    let looked = world
-        .rebeam(&["shell", "--failed", "--", "ls", "_build/default/lib"])
-        .succeeds();
-    assert_eq!(
-        looked.stdout, "adler\ntinyhttp\nwords\n",
-        "{}",
-        looked.stderr
-    );
+    let looked = world.rebeam(&["shell", "--failed", "--", "ls", "_build/default/lib"]).succeeds();
+    assert_eq!(looked.stdout, "adler\ntinyhttp\nwords\n", "{}", looked.stderr);
 }
 
 #[test]
@@ -148,20 +112,12 @@ fn a_vanished_commit_is_an_error_that_names_old_and_new() {
     let world = World::with("hello");
     world.rebeam(&["lock"]).succeeds();
     let old = world.git("tinyhttp", &["rev-parse", "1.0.0"]);
-    let new = world.git(
-        "tinyhttp",
-        &["commit-tree", "-m", "rewritten", "1.0.0^{tree}"],
-    );
+    let new = world.git("tinyhttp", &["commit-tree", "-m", "rewritten", "1.0.0^{tree}"]);
     world.git("tinyhttp", &["update-ref", "refs/heads/main", &new]);
     world.git("tinyhttp", &["tag", "-f", "1.0.0", &new]);
-    world.git(
-        "tinyhttp",
-        &["-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"],
-    );
+    world.git("tinyhttp", &["-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now"]);
     let world = world.with_own_store();
-    world
-        .rebeam(&["build", "--frozen"])
-        .fails(3, &["tinyhttp", &old, &new]);
+    world.rebeam(&["build", "--frozen"]).fails(3, &["tinyhttp", &old, &new]);
 }
 
 #[test]
@@ -178,11 +134,7 @@ fn the_sweep_keeps_what_a_lock_uses() {
     world.rebeam(&["store", "verify", "--no-heal"]).succeeds();
     fs::remove_file(world.project().join("hello-1.0.0.tar")).unwrap();
     let again = world.rebeam(&["build", "--offline"]).succeeds();
-    assert!(
-        again.stderr.contains("5 reused, 0 built"),
-        "{}",
-        again.stderr
-    );
+    assert!(again.stderr.contains("5 reused, 0 built"), "{}", again.stderr);
     fs::remove_file(world.project().join("rebeam.lock")).unwrap();
     let swept = world.rebeam(&["store", "gc", "--dry-run"]).succeeds();
     assert!(swept.stdout.contains("0 kept"), "{}", swept.stdout);
@@ -194,16 +146,10 @@ fn an_image_names_the_commit_of_every_application() {
     world.rebeam(&["build"]).succeeds();
     let inspected = world.rebeam(&["image", "inspect"]).succeeds().stdout;
     for app in ["tinyhttp", "adler", "words"] {
-        assert!(
-            inspected.contains(&world.git(app, &["rev-parse", "main"])),
-            "{app}:\n{inspected}"
-        );
+        assert!(inspected.contains(&world.git(app, &["rev-parse", "main"])), "{app}:\n{inspected}");
     }
     assert!(inspected.contains("\"sandbox\":\"userns\""), "{inspected}");
-    let json = world
-        .rebeam(&["image", "inspect", "--json"])
-        .succeeds()
-        .stdout;
+    let json = world.rebeam(&["image", "inspect", "--json"]).succeeds().stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["sources"].as_array().unwrap().len(), 3);
 }

@@ -143,8 +143,7 @@ fn tarball(package: &str, version: &str, sha256: &str) -> Result<PathBuf, String
         };
         let part = cache.join(format!(".{name}.{}", std::process::id()));
         drop(fs::remove_file(&part));
-        http.download(&request, &part, &Silent)
-            .map_err(|error| error.to_string())?;
+        http.download(&request, &part, &Silent).map_err(|error| error.to_string())?;
         fs::rename(&part, &path).unwrap();
     }
     let found = Digest::of(&fs::read(&path).unwrap()).hex();
@@ -172,19 +171,13 @@ fn repository(world: &World, name: &str, tag: &str, tarball: &Path) {
         assert!(output.status.success(), "{program} {arguments:?}: {said}");
     };
     let (file, bare) = (tarball.to_str().unwrap(), world.path("git"));
-    run(
-        "tar",
-        &["-xzf", file, "--strip-components=1", "--no-same-owner"],
-    );
+    run("tar", &["-xzf", file, "--strip-components=1", "--no-same-owner"]);
     run("git", &["-c", "init.defaultBranch=main", "init", "-q"]);
     run("git", &["add", "-Af"]);
     run("git", &["-c", "commit.gpgSign=false", "commit", "-qm", tag]);
     run("git", &["-c", "tag.gpgSign=false", "tag", tag]);
     let bare = bare.join(format!("{name}.git"));
-    run(
-        "git",
-        &["clone", "-q", "--bare", ".", bare.to_str().unwrap()],
-    );
+    run("git", &["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
 }
 
 /// Makes the project with all its repositories; `None` where a source is not to be had any more.

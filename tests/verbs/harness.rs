@@ -25,19 +25,10 @@ impl World {
     pub(crate) fn with(fixture: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let world = Self {
-            directory,
-            store: top.join("target/test-store"),
-        };
-        let made = Command::new(top.join("scripts/fixtures"))
-            .arg(world.path("git"))
-            .output()
-            .unwrap();
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        let world = Self { directory, store: top.join("target/test-store") };
+        let made =
+            Command::new(top.join("scripts/fixtures")).arg(world.path("git")).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         copy(&top.join("fixtures").join(fixture), &world.project());
         world.edit("rebeam.toml", "../../target/fixtures/git/", "../git/");
         world
@@ -50,17 +41,9 @@ impl World {
         for part in ["blobs", "trees"] {
             fs::create_dir_all(&self.store).unwrap();
             let mut link = Command::new("cp");
-            let linked = link
-                .arg("-al")
-                .arg(seed.join(part))
-                .arg(self.store.join(part))
-                .output()
-                .unwrap();
-            assert!(
-                linked.status.success(),
-                "{}",
-                String::from_utf8_lossy(&linked.stderr)
-            );
+            let linked =
+                link.arg("-al").arg(seed.join(part)).arg(self.store.join(part)).output().unwrap();
+            assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
         }
         fs::copy(seed.join("index.sqlite"), self.store.join("index.sqlite")).unwrap();
         self
@@ -104,20 +87,14 @@ impl World {
     /// Replaces a piece of text that must be there.
     pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let text = self.read(file);
-        assert!(
-            text.contains(from),
-            "{file} does not hold {from:?}:\n{text}"
-        );
+        assert!(text.contains(from), "{file} does not hold {from:?}:\n{text}");
         self.write(file, &text.replace(from, to));
     }
 
     /// A call of rebeam in the project, with a cleared environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rebeam"));
-        command
-            .args(arguments)
-            .current_dir(self.project())
-            .env_clear();
+        command.args(arguments).current_dir(self.project()).env_clear();
         command
             .env("HOME", self.path("home"))
             .env("REBEAM_STORE", &self.store)
@@ -140,10 +117,7 @@ impl World {
     /// Runs git in one of the bare repositories and returns what it printed.
     pub(crate) fn git(&self, repository: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("git");
-        command
-            .arg("-C")
-            .arg(self.path("git").join(format!("{repository}.git")))
-            .args(arguments);
+        command.arg("-C").arg(self.path("git").join(format!("{repository}.git"))).args(arguments);
         for (name, value) in [
             ("NAME", "fixture"),
             ("EMAIL", "fixture@rebeam.test"),
@@ -154,11 +128,7 @@ impl World {
                 .env(format!("GIT_COMMITTER_{name}"), value);
         }
         let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -178,20 +148,11 @@ impl World {
         let work = self.path("work");
         let clone = |arguments: &[&str]| {
             let output = Command::new("git").args(arguments).output().unwrap();
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         drop(fs::remove_dir_all(&work));
         let bare = self.path("git").join(format!("{repository}.git"));
-        clone(&[
-            "clone",
-            "-q",
-            bare.to_str().unwrap(),
-            work.to_str().unwrap(),
-        ]);
+        clone(&["clone", "-q", bare.to_str().unwrap(), work.to_str().unwrap()]);
         let path = work.join(file);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "{text}");
@@ -221,37 +182,21 @@ impl Ran {
     pub(crate) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
-        Self {
-            code,
-            stdout: text(&output.stdout),
-            stderr: text(&output.stderr),
-        }
+        Self { code, stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {
-        assert_eq!(
-            self.code, 0,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     /// Ends with this exit code and says all of these.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, says: &[&str]) -> Self {
-        assert_eq!(
-            self.code, code,
-            "stdout:\n{}\nstderr:\n{}",
-            self.stdout, self.stderr
-        );
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         for words in says {
-            assert!(
-                self.stderr.contains(words),
-                "{words:?} is missing in:\n{}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(words), "{words:?} is missing in:\n{}", self.stderr);
         }
         self
     }

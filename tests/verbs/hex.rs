@@ -51,41 +51,23 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         let mut header = tar::Header::new_ustar();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        builder
-            .append_data(&mut header, name, bytes.as_slice())
-            .unwrap();
+        builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
     }
     builder.into_inner().unwrap()
 }
 
 fn signed(payload: &[u8]) -> Vec<u8> {
-    let body: String = PRIVATE_KEY
-        .lines()
-        .filter(|line| !line.starts_with('-'))
-        .collect();
-    let der = base64::engine::general_purpose::STANDARD
-        .decode(body)
-        .unwrap();
+    let body: String = PRIVATE_KEY.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
     let key = RsaKeyPair::from_pkcs8(&der).unwrap();
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(
-        &RSA_PKCS1_SHA512,
-        &SystemRandom::new(),
-        payload,
-        &mut signature,
-    )
-    .unwrap();
+    key.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), payload, &mut signature).unwrap();
     gzip(&[field(1, payload), field(2, signature)].concat())
 }
 
 /// Publishes a package at version 1.0.0 in the directory that is the registry.
 fn publish(registry: &Path, package: &Package<'_>) {
-    let Package {
-        name,
-        app,
-        source,
-        needs,
-    } = package;
+    let Package { name, app, source, needs } = package;
     let applications = needs.map_or(String::new(), |(_, app)| format!(", {app}"));
     let about = format!(
         "{{application, {app}, [{{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
@@ -183,10 +165,7 @@ fn a_registry_that_another_key_signed_is_refused() {
     let mut bytes = Vec::new();
     let mut reader = flate2::read::GzDecoder::new(fs::File::open(&document).unwrap());
     std::io::Read::read_to_end(&mut reader, &mut bytes).unwrap();
-    let version = bytes
-        .windows(5)
-        .position(|window| window == b"1.0.0")
-        .unwrap();
+    let version = bytes.windows(5).position(|window| window == b"1.0.0").unwrap();
     bytes[version] = b'2';
     fs::write(&document, bytes).unwrap();
     world.rebeam(&["lock"]).fails(3, &["acme_greeting", "acme"]);

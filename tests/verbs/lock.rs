@@ -10,22 +10,14 @@ fn lock_pins_the_closure_and_writes_nothing_when_equal() {
     let lock = world.read("rebeam.lock");
     for app in ["tinyhttp", "adler", "words"] {
         let commit = world.git(app, &["rev-parse", "main"]);
-        assert!(
-            lock.contains(&format!("commit = \"{commit}\"")),
-            "{app}:\n{lock}"
-        );
+        assert!(lock.contains(&format!("commit = \"{commit}\"")), "{app}:\n{lock}");
     }
-    let written = std::fs::metadata(world.project().join("rebeam.lock"))
-        .unwrap()
-        .modified()
-        .unwrap();
+    let written =
+        std::fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap();
     let again = world.rebeam(&["lock"]).succeeds();
     assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
     assert_eq!(
-        std::fs::metadata(world.project().join("rebeam.lock"))
-            .unwrap()
-            .modified()
-            .unwrap(),
+        std::fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap(),
         written
     );
 }
@@ -34,12 +26,7 @@ fn lock_pins_the_closure_and_writes_nothing_when_equal() {
 fn the_fixtures_own_lock_is_current() {
     let world = World::with("hello");
     let checked = world.rebeam(&["lock", "--check"]);
-    assert_eq!(
-        (checked.code, checked.stdout.as_str()),
-        (0, ""),
-        "{}",
-        checked.stderr
-    );
+    assert_eq!((checked.code, checked.stdout.as_str()), (0, ""), "{}", checked.stderr);
 }
 
 #[test]
@@ -47,12 +34,7 @@ fn a_branch_moves_only_when_asked() {
     let world = World::with("hello");
     world.rebeam(&["lock"]).succeeds();
     let before = world.read("rebeam.lock");
-    let commit = world.commit(
-        "adler",
-        "src/adler.app.src",
-        "Adler-32 in C",
-        "Adler-32 in plain C",
-    );
+    let commit = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
     world.rebeam(&["lock"]).succeeds();
     assert_eq!(world.read("rebeam.lock"), before);
     let moved = world.rebeam(&["update", "adler"]).succeeds();
@@ -72,9 +54,7 @@ fn a_stale_field_is_named() {
         "{}",
         checked.stdout
     );
-    world
-        .rebeam(&["build", "--locked"])
-        .fails(1, &["stale", "adler", "rebeam lock"]);
+    world.rebeam(&["build", "--locked"]).fails(1, &["stale", "adler", "rebeam lock"]);
 }
 
 #[test]
@@ -101,9 +81,7 @@ fn a_configuration_script_is_evaluated_by_the_pinned_otp() {
 fn an_unknown_key_names_the_nearest_one() {
     let world = World::with("hello");
     world.edit("rebeam.toml", "[image]\nports", "[image]\nprots");
-    world
-        .rebeam(&["lock"])
-        .fails(1, &["rebeam.toml", "prots", "ports"]);
+    world.rebeam(&["lock"]).fails(1, &["rebeam.toml", "prots", "ports"]);
 }
 
 #[test]
@@ -111,10 +89,7 @@ fn a_lock_with_merge_markers_is_refused() {
     let world = World::with("hello");
     world.rebeam(&["lock"]).succeeds();
     let lock = world.read("rebeam.lock");
-    world.write(
-        "rebeam.lock",
-        &format!("<<<<<<< HEAD\n{lock}=======\n{lock}>>>>>>> other\n"),
-    );
+    world.write("rebeam.lock", &format!("<<<<<<< HEAD\n{lock}=======\n{lock}>>>>>>> other\n"));
     world.rebeam(&["build"]).fails(1, &["rebeam.lock", "merge"]);
 }
 
@@ -123,27 +98,16 @@ fn the_hash_of_a_commit_is_the_one_in_the_lock_and_that_of_its_files() {
     let world = World::with("hello");
     world.rebeam(&["lock"]).succeeds();
     let commit = world.git("adler", &["rev-parse", "main"]);
-    let address = format!(
-        "git+file://{}#{commit}",
-        world.path("git/adler.git").display()
-    );
+    let address = format!("git+file://{}#{commit}", world.path("git/adler.git").display());
     let hash = world.rebeam(&["hash", &address]).succeeds().stdout;
-    assert!(
-        world
-            .read("rebeam.lock")
-            .contains(&format!("hash = \"{}\"", hash.trim())),
-        "{hash}"
-    );
+    assert!(world.read("rebeam.lock").contains(&format!("hash = \"{}\"", hash.trim())), "{hash}");
     let clone = std::process::Command::new("git")
         .args(["clone", "-q"])
         .args([world.path("git/adler.git"), world.path("clone")])
         .status()
         .unwrap();
     assert!(clone.success());
-    let files = world
-        .rebeam(&["hash", world.path("clone").to_str().unwrap()])
-        .succeeds()
-        .stdout;
+    let files = world.rebeam(&["hash", world.path("clone").to_str().unwrap()]).succeeds().stdout;
     assert_eq!(files, hash);
 }
 
@@ -152,23 +116,15 @@ fn a_rebar_lock_decides_where_there_is_no_other_lock() {
     let world = World::with("hello");
     std::fs::remove_file(world.project().join("rebeam.lock")).unwrap();
     let old = world.git("adler", &["rev-parse", "main"]);
-    let new = world.commit(
-        "adler",
-        "src/adler.app.src",
-        "Adler-32 in C",
-        "Adler-32 in plain C",
-    );
+    let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
     let entry = |app: &str, commit: &str, level: u8| {
         format!(
             "{{<<\"{app}\">>,{{git,\"https://git.rebeam.test/{app}.git\",{{ref,\"{commit}\"}}}},{level}}}"
         )
     };
     let [tinyhttp, words] = ["tinyhttp", "words"].map(|app| world.git(app, &["rev-parse", "main"]));
-    let entries = [
-        entry("adler", &old, 0),
-        entry("tinyhttp", &tinyhttp, 0),
-        entry("words", &words, 1),
-    ];
+    let entries =
+        [entry("adler", &old, 0), entry("tinyhttp", &tinyhttp, 0), entry("words", &words, 1)];
     world.write("rebar.lock", &format!("[{}].\n", entries.join(",\n ")));
     world.rebeam(&["lock"]).succeeds();
     let lock = world.read("rebeam.lock");
@@ -182,18 +138,7 @@ fn a_rebar_lock_decides_where_there_is_no_other_lock() {
 #[test]
 fn tree_and_why_tell_how_an_application_came_in() {
     let world = World::with("hello");
-    assert!(
-        world
-            .rebeam(&["tree"])
-            .succeeds()
-            .stdout
-            .contains("tinyhttp")
-    );
-    assert_eq!(
-        world.rebeam(&["why", "words"]).succeeds().stdout,
-        "hello → tinyhttp → words\n"
-    );
-    world
-        .rebeam(&["why", "cowboy"])
-        .fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
+    assert!(world.rebeam(&["tree"]).succeeds().stdout.contains("tinyhttp"));
+    assert_eq!(world.rebeam(&["why", "words"]).succeeds().stdout, "hello → tinyhttp → words\n");
+    world.rebeam(&["why", "cowboy"]).fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
 }

@@ -5,13 +5,9 @@ use super::harness::World;
 #[test]
 fn help_completions_man_pages_and_schema_are_printed() {
     let world = World::with("hello");
-    for arguments in [
-        &["--help"][..],
-        &["build", "--help"],
-        &["completions", "bash"],
-        &["man"],
-        &["schema"],
-    ] {
+    for arguments in
+        [&["--help"][..], &["build", "--help"], &["completions", "bash"], &["man"], &["schema"]]
+    {
         let ran = world.rebeam(arguments).succeeds();
         assert!(ran.stdout.len() > 200, "{arguments:?}: {}", ran.stdout);
     }

@@ -23,9 +23,7 @@ impl<'a> Paragraph<'a> {
     /// Returns a field's lines behind the first one, trimmed.
     pub(super) fn lines(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let rest = self.lines_of(name).map_or("", |(_, rest)| rest);
-        rest.lines()
-            .take_while(|line| line.starts_with([' ', '\t']))
-            .map(str::trim)
+        rest.lines().take_while(|line| line.starts_with([' ', '\t'])).map(str::trim)
     }
 
     /// Returns a field's whole value: its lines joined by a space.
@@ -128,10 +126,7 @@ impl Relation {
         if name.is_empty() || !name.chars().all(plain) {
             return None;
         }
-        Some(Self {
-            name: name.to_owned(),
-            bound,
-        })
+        Some(Self { name: name.to_owned(), bound })
     }
 
     /// Tells whether this version is within the bound.
@@ -191,17 +186,11 @@ mod tests {
     #[test]
     fn relations_have_alternatives_and_bounds() {
         let read = relations("libc6 (>= 2.36), mawk | gawk (<< 1:5), python3:any (=3.11)").unwrap();
-        let names: Vec<Vec<String>> = read
-            .iter()
-            .map(|clause| clause.iter().map(ToString::to_string).collect())
-            .collect();
+        let names: Vec<Vec<String>> =
+            read.iter().map(|clause| clause.iter().map(ToString::to_string).collect()).collect();
         assert_eq!(
             names,
-            [
-                vec!["libc6 (>= 2.36)"],
-                vec!["mawk", "gawk (<< 1:5)"],
-                vec!["python3 (= 3.11)"]
-            ]
+            [vec!["libc6 (>= 2.36)"], vec!["mawk", "gawk (<< 1:5)"], vec!["python3 (= 3.11)"]]
         );
         assert!(read[0][0].admits("2.36-9+deb12u10"));
         assert!(!read[0][0].admits("2.36~rc1"));

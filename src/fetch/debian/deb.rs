@@ -42,14 +42,8 @@ pub(super) fn unpack_file(
 ) -> Result<(), DebianError> {
     let mut file = disk::open(deb)?;
     let (compression, size) = find_data(name, &mut file)?;
-    let damaged = |source| DebianError::Damaged {
-        name: name.to_owned(),
-        source,
-    };
-    let data = Whole {
-        left: size,
-        inner: file,
-    };
+    let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
+    let data = Whole { left: size, inner: file };
     let mut stream = compression.reader(data).map_err(damaged)?;
     let rules = Rules {
         bytes_max: PACKAGE_BYTES_MAX,
@@ -57,12 +51,8 @@ pub(super) fn unpack_file(
         special_bits: SpecialBits::Dropped,
         strip: 0,
     };
-    archive::unpack_some(&mut stream, target, &rules, keep).map_err(|source| {
-        DebianError::Contents {
-            name: name.to_owned(),
-            source,
-        }
-    })?;
+    archive::unpack_some(&mut stream, target, &rules, keep)
+        .map_err(|source| DebianError::Contents { name: name.to_owned(), source })?;
     // The tar may end before its stream does; a stream without an end was cut.
     io::copy(&mut stream.take(TAIL_BYTES_MAX), &mut io::sink()).map_err(damaged)?;
     Ok(())
@@ -70,14 +60,9 @@ pub(super) fn unpack_file(
 
 /// Goes to the start of `data.tar` and says how it is packed and how long it is.
 fn find_data(name: &str, file: &mut File) -> Result<(Compression, u64), DebianError> {
-    let not_a_deb = |what: &str| DebianError::NotADeb {
-        name: name.to_owned(),
-        what: what.to_owned(),
-    };
-    let damaged = |source| DebianError::Damaged {
-        name: name.to_owned(),
-        source,
-    };
+    let not_a_deb =
+        |what: &str| DebianError::NotADeb { name: name.to_owned(), what: what.to_owned() };
+    let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
     let mut magic = [0; 8];
     let begins = read_or_end(file, &mut magic).map_err(damaged)?;
     if !begins || &magic != MAGIC {
@@ -106,9 +91,7 @@ fn find_data(name: &str, file: &mut File) -> Result<(Compression, u64), DebianEr
             })?;
             return Ok((compression, size));
         }
-        let next = size
-            .checked_add(size % 2)
-            .and_then(|size| i64::try_from(size).ok());
+        let next = size.checked_add(size % 2).and_then(|size| i64::try_from(size).ok());
         let next = next.ok_or_else(|| not_a_deb("a bad ar header"))?;
         file.seek(SeekFrom::Current(next)).map_err(damaged)?;
     }
@@ -144,9 +127,7 @@ struct Whole {
 
 impl Read for Whole {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if wanted == 0 {
             return Ok(0);
         }
@@ -206,12 +187,7 @@ mod tests {
         let (home, result) = unpacked(&deb(&parts));
         result.unwrap();
         let root = home.path().join("root");
-        let mode = |path: &str| {
-            std::fs::metadata(root.join(path))
-                .unwrap()
-                .permissions()
-                .mode()
-        };
+        let mode = |path: &str| std::fs::metadata(root.join(path)).unwrap().permissions().mode();
         assert_eq!(mode("usr/bin/su") & 0o7777, 0o755);
         assert_eq!(mode("usr/share/text") & 0o7777, 0o644);
         assert_eq!(std::fs::read(root.join("usr/bin/again")).unwrap(), b"su");
@@ -225,10 +201,7 @@ mod tests {
             let message = refusal(&deb(&[Part::File(name, 0o644, b"x")]));
             assert!(message.contains("the unsafe name"), "{message}");
         }
-        let through = [
-            Part::Link("./a", "/tmp"),
-            Part::File("./a/out", 0o644, b"x"),
-        ];
+        let through = [Part::Link("./a", "/tmp"), Part::File("./a/out", 0o644, b"x")];
         let message = refusal(&deb(&through));
         assert!(message.contains("the unsafe name `a/out`"), "{message}");
     }
@@ -247,9 +220,8 @@ mod tests {
 
     #[test]
     fn a_cut_package_is_damaged_wherever_it_was_cut() {
-        let noise: Vec<u8> = (0..30_000u32)
-            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
-            .collect();
+        let noise: Vec<u8> =
+            (0..30_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         let whole = deb(&[Part::File("./a", 0o644, &noise)]);
         for cut in [4, 60, 70, 150, 1000, whole.len() / 2, whole.len() - 1] {
             let message = refusal(&whole[..cut]);
@@ -260,10 +232,8 @@ mod tests {
     #[test]
     fn a_stream_that_is_cut_behind_the_tars_end_is_damaged() {
         let packed = xz(&tar(&[Part::File("./a", 0o644, b"x")]));
-        let file = ar(&[
-            ("debian-binary", b"2.0\n"),
-            ("data.tar.xz", &packed[..packed.len() - 12]),
-        ]);
+        let file =
+            ar(&[("debian-binary", b"2.0\n"), ("data.tar.xz", &packed[..packed.len() - 12])]);
         assert_eq!(refusal(&file), "`test 1.0` is damaged: premature eof");
     }
 
@@ -272,11 +242,7 @@ mod tests {
         let plain = tar(&[Part::File("./a", 0o644, b"x")]);
         let zst = zstd::encode_all(&plain[..], 1).unwrap();
         for (name, bytes) in [("data.tar", &plain), ("data.tar.zst/", &zst)] {
-            let file = ar(&[
-                ("debian-binary/", b"2.0\n"),
-                ("_note", b"odd"),
-                (name, bytes),
-            ]);
+            let file = ar(&[("debian-binary/", b"2.0\n"), ("_note", b"odd"), (name, bytes)]);
             unpacked(&file).1.unwrap();
         }
         let file = ar(&[("debian-binary", b"2.0\n"), ("data.tar.bz2", &plain)]);
@@ -290,17 +256,11 @@ mod tests {
     fn what_is_no_package_is_named_as_such() {
         for (bytes, what) in [
             (b"".to_vec(), "does not begin as an ar archive"),
-            (
-                b"PK\x03\x04 and more".to_vec(),
-                "does not begin as an ar archive",
-            ),
+            (b"PK\x03\x04 and more".to_vec(), "does not begin as an ar archive"),
             (ar(&[]), "no data.tar"),
             (ar(&[("debian-binary", b"2.0\n")]), "no data.tar"),
             (ar(&[("data.tar", b"")]), "first member"),
-            (
-                ar(&[("debian-binary", b"3.0\n"), ("data.tar", b"")]),
-                "its format",
-            ),
+            (ar(&[("debian-binary", b"3.0\n"), ("data.tar", b"")]), "its format"),
         ] {
             let message = refusal(&bytes);
             assert!(message.contains(what), "{message}");
@@ -328,10 +288,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let stream = header.as_bytes().chain(io::repeat(0));
         let error = archive::unpack_some(stream, root.path(), &rules, &Some).unwrap_err();
-        assert!(
-            error.to_string().contains("more than 1048576 bytes"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("more than 1048576 bytes"), "{error}");
         let written = std::fs::metadata(root.path().join("bomb")).unwrap().len();
         assert!(written <= 1 << 20);
     }

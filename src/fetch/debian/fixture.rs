@@ -22,9 +22,7 @@ pub(crate) enum Part<'a> {
 pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
     let mut encoder = liblzma::read::XzEncoder::new(bytes, 1);
-    encoder
-        .read_to_end(&mut packed)
-        .expect("memory takes any bytes");
+    encoder.read_to_end(&mut packed).expect("memory takes any bytes");
     packed
 }
 
@@ -47,9 +45,7 @@ pub(crate) fn tar(parts: &[Part<'_>]) -> Vec<u8> {
         header.set_mode(mode);
         header.set_size(bytes.len() as u64);
         header.set_cksum();
-        builder
-            .append(&header, bytes)
-            .expect("memory takes any bytes");
+        builder.append(&header, bytes).expect("memory takes any bytes");
     }
     builder.into_inner().expect("memory takes any bytes")
 }
@@ -58,14 +54,8 @@ pub(crate) fn tar(parts: &[Part<'_>]) -> Vec<u8> {
 pub(crate) fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     for (name, bytes) in members {
-        let header = format!(
-            "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
-            0,
-            0,
-            0,
-            "100644",
-            bytes.len()
-        );
+        let header =
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len());
         archive.extend_from_slice(header.as_bytes());
         archive.extend_from_slice(bytes);
         if bytes.len() % 2 == 1 {

@@ -36,10 +36,8 @@ pub(crate) fn versions(text: &str) {
 /// A signed table of contents: its armour and signatures, and its text as if somebody had signed it.
 pub(crate) fn in_release(data: &[u8]) {
     static TRUST: OnceLock<Trust> = OnceLock::new();
-    let trust = TRUST.get_or_init(|| Trust {
-        keyring: Keyring::archive(),
-        expiry: Expiry::CheckedAt(0),
-    });
+    let trust =
+        TRUST.get_or_init(|| Trust { keyring: Keyring::archive(), expiry: Expiry::CheckedAt(0) });
     let _ = release::read(data, "bookworm", trust);
     let _ = release::read_text(&String::from_utf8_lossy(data), "bookworm", trust.expiry);
 }
@@ -53,9 +51,6 @@ pub(crate) fn packages(data: &[u8]) {
     let suite = "bookworm".to_owned();
     let indices = [Index { suite, text }];
     let universe = Universe::new(&indices, &std::collections::BTreeSet::new());
-    let wishes = Wishes {
-        seeds: [seed.as_str()].into(),
-        is_dropped: &|_| false,
-    };
+    let wishes = Wishes { seeds: [seed.as_str()].into(), is_dropped: &|_| false };
     let _ = resolve::closure(&universe, &wishes);
 }

@@ -34,19 +34,11 @@ pub(super) fn fetch(
 ) -> Result<Index, DebianError> {
     let base = format!("{}/dists/{suite}", Mirror::of_suite(suite).base(http)?);
     let get = |name: &str, url: &str, limit: u64| {
-        let request = Request {
-            name,
-            url,
-            limit,
-            headers: &[],
-        };
+        let request = Request { name, url, limit, headers: &[] };
         http.get(&request, observer)
     };
-    let signed = get(
-        &format!("{suite} InRelease"),
-        &format!("{base}/InRelease"),
-        RELEASE_BYTES_MAX,
-    )?;
+    let signed =
+        get(&format!("{suite} InRelease"), &format!("{base}/InRelease"), RELEASE_BYTES_MAX)?;
     let release = release::read(&signed, suite, trust)?;
     let file = format!("main/binary-{architecture}/Packages.xz");
     let (url, digest, size) = locate(&release, &base, suite, &file)?;
@@ -54,16 +46,9 @@ pub(super) fn fetch(
     let packed = get(&name, &url, size)?;
     let received = Digest::of(&packed);
     if received != digest {
-        return Err(DebianError::Mismatch {
-            name,
-            promised: digest,
-            received,
-        });
+        return Err(DebianError::Mismatch { name, promised: digest, received });
     }
-    Ok(Index {
-        suite: suite.into(),
-        text: unpack(&name, &packed)?,
-    })
+    Ok(Index { suite: suite.into(), text: unpack(&name, &packed)? })
 }
 
 /// Finds an index file's address, digest and size. An address by hash does not change under our hands.
@@ -76,10 +61,7 @@ fn locate(
     let (digest, size) = *release
         .files
         .get(file)
-        .ok_or_else(|| DebianError::NoIndex {
-            suite: suite.into(),
-            file: file.into(),
-        })?;
+        .ok_or_else(|| DebianError::NoIndex { suite: suite.into(), file: file.into() })?;
     let url = if release.by_hash {
         let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory);
         format!("{base}/{directory}/by-hash/SHA256/{}", digest.hex())
@@ -90,21 +72,12 @@ fn locate(
 }
 
 pub(super) fn unpack(name: &str, packed: &[u8]) -> Result<String, DebianError> {
-    let damaged = |source| DebianError::Damaged {
-        name: name.to_owned(),
-        source,
-    };
+    let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
     let reader = Compression::Xz.reader(packed).map_err(damaged)?;
     let mut bytes = Vec::new();
-    reader
-        .take(INDEX_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(damaged)?;
+    reader.take(INDEX_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(damaged)?;
     if bytes.len() as u64 > INDEX_BYTES_MAX {
-        return Err(DebianError::TooLarge {
-            name: name.into(),
-            limit: INDEX_BYTES_MAX,
-        });
+        return Err(DebianError::TooLarge { name: name.into(), limit: INDEX_BYTES_MAX });
     }
     // A description in another encoding must not cost us the index.
     Ok(match String::from_utf8(bytes) {
@@ -127,10 +100,7 @@ impl Candidate<'_> {
     pub(super) fn source(&self) -> (String, String) {
         let field = self.paragraph.field("Source").unwrap_or(self.name);
         match Relation::parse(&field.replace('(', "(= ")) {
-            Some(Relation {
-                name,
-                bound: Some((_, version)),
-            }) => (name, version),
+            Some(Relation { name, bound: Some((_, version)) }) => (name, version),
             _ => (field.to_owned(), self.version.to_owned()),
         }
     }
@@ -168,11 +138,7 @@ impl<'a> Universe<'a> {
                     name: candidate.name,
                     version: provision.bound.map(|(_, version)| version),
                 };
-                universe
-                    .providers
-                    .entry(provision.name)
-                    .or_default()
-                    .push(provider);
+                universe.providers.entry(provision.name).or_default().push(provider);
             }
         }
         universe
@@ -187,12 +153,7 @@ impl<'a> Universe<'a> {
             .newest
             .get(name)
             .is_none_or(|known| version::compare(known.version, version) == Ordering::Less);
-        let candidate = Candidate {
-            name,
-            version,
-            suite,
-            paragraph,
-        };
+        let candidate = Candidate { name, version, suite, paragraph };
         if is_newer && (left.is_empty() || !left.contains(&candidate.source())) {
             self.newest.insert(name, candidate);
         }
@@ -210,9 +171,7 @@ impl<'a> Universe<'a> {
         &'s self,
         wanted: &'s Relation,
     ) -> impl Iterator<Item = Candidate<'a>> + 's {
-        let real = self
-            .get(&wanted.name)
-            .filter(|candidate| wanted.admits(candidate.version));
+        let real = self.get(&wanted.name).filter(|candidate| wanted.admits(candidate.version));
         let providers = self.providers.get(&wanted.name).into_iter().flatten();
         let providers = providers
             .filter(|provider| match &provider.version {

@@ -24,11 +24,7 @@ pub(super) enum Mirror {
 impl Mirror {
     /// Returns the archive that holds a suite.
     pub(super) fn of_suite(suite: &str) -> Self {
-        if suite.ends_with("-security") {
-            Self::Security
-        } else {
-            Self::Main
-        }
+        if suite.ends_with("-security") { Self::Security } else { Self::Main }
     }
 
     fn primary(self) -> &'static str {
@@ -46,9 +42,8 @@ impl Mirror {
         if http.mirrors().rewrite(&probe) != probe {
             return Ok(vec![primary.into()]);
         }
-        let found = apt_sources(Path::new("/etc/apt"))?
-            .into_iter()
-            .find(|uri| self.is_served_at(uri));
+        let found =
+            apt_sources(Path::new("/etc/apt"))?.into_iter().find(|uri| self.is_served_at(uri));
         Ok(found.into_iter().chain([primary.to_owned()]).collect())
     }
 
@@ -91,18 +86,12 @@ fn apt_sources(etc: &Path) -> Result<Vec<String>, DebianError> {
 
 fn plain(uri: &str) -> Option<String> {
     let known = ["http://", "https://", "file:/"];
-    known
-        .iter()
-        .any(|scheme| uri.starts_with(scheme))
-        .then(|| uri.trim_end_matches('/').to_owned())
+    known.iter().any(|scheme| uri.starts_with(scheme)).then(|| uri.trim_end_matches('/').to_owned())
 }
 
 fn deb822_uris(text: &str) -> Vec<String> {
-    let text: String = text
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .flat_map(|line| [line, "\n"])
-        .collect();
+    let text: String =
+        text.lines().filter(|line| !line.starts_with('#')).flat_map(|line| [line, "\n"]).collect();
     let enabled = paragraphs(&text).filter(|paragraph| paragraph.field("Enabled") != Some("no"));
     let uris = enabled.map(|paragraph| paragraph.folded("URIs"));
     uris.collect::<Vec<_>>()
@@ -131,18 +120,12 @@ mod tests {
         let list = "# deb http://no.example/debian x main\n\
                     deb [arch=amd64 signed-by=/k] https://a.example/debian/ bookworm main\n\
                     deb-src file:/srv/debian x main\nnonsense\n";
-        assert_eq!(
-            one_line_uris(list),
-            ["https://a.example/debian", "file:/srv/debian"]
-        );
+        assert_eq!(one_line_uris(list), ["https://a.example/debian", "file:/srv/debian"]);
         let sources = "# note\nTypes: deb\nURIs: http://b.example/debian\n http://c.example/debian-security/\n\n\
                        Types: deb\nEnabled: no\nURIs: http://off.example/debian\n";
         assert_eq!(
             deb822_uris(sources),
-            [
-                "http://b.example/debian",
-                "http://c.example/debian-security"
-            ]
+            ["http://b.example/debian", "http://c.example/debian-security"]
         );
     }
 
@@ -153,9 +136,6 @@ mod tests {
         assert_eq!(Mirror::Main.base(&http).unwrap(), PRIMARY);
         // The security archive begins with the same letters, so one rule moves both.
         assert_eq!(Mirror::Security.base(&http).unwrap(), PRIMARY_SECURITY);
-        assert_eq!(
-            http.mirrors().rewrite(PRIMARY_SECURITY),
-            "http://near.example/debian-security"
-        );
+        assert_eq!(http.mirrors().rewrite(PRIMARY_SECURITY), "http://near.example/debian-security");
     }
 }

@@ -60,11 +60,7 @@ pub enum Architecture {
 impl Architecture {
     /// Returns the machine that this rebeam is made for.
     pub fn own() -> Self {
-        if cfg!(target_arch = "aarch64") {
-            Self::Arm64
-        } else {
-            Self::Amd64
-        }
+        if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 }
     }
 
     /// Returns Debian's name of it.
@@ -86,24 +82,16 @@ pub fn resolve(
     expiry: Expiry,
     web: (&Http, &dyn Observer),
 ) -> Result<ToolchainLock, DebianError> {
-    let suite = Suite::of_otp(otp).ok_or_else(|| DebianError::NoSuchOtp {
-        otp: otp.into(),
-        known: suite::known_otps(),
-    })?;
+    let suite = Suite::of_otp(otp)
+        .ok_or_else(|| DebianError::NoSuchOtp { otp: otp.into(), known: suite::known_otps() })?;
     let mut indices = Vec::new();
-    let trust = release::Trust {
-        keyring: release::Keyring::archive(),
-        expiry,
-    };
+    let trust = release::Trust { keyring: release::Keyring::archive(), expiry };
     for name in suite.parts() {
         indices.push(index::fetch(&name, architecture.name(), &trust, web)?);
     }
     let mut seeds: BTreeSet<&str> = suite.packages().collect();
     seeds.extend(wished.iter().map(String::as_str));
-    let wishes = resolve::Wishes {
-        seeds,
-        is_dropped: &suite::is_dropped,
-    };
+    let wishes = resolve::Wishes { seeds, is_dropped: &suite::is_dropped };
     let debs = available(&indices, &wishes, web)?;
     let wished: BTreeSet<String> = wished.iter().cloned().collect();
     Ok(ToolchainLock {

@@ -61,23 +61,11 @@ pub(super) fn lacking<'a>(
         if is_local {
             return Ok(false);
         }
-        let request = Request {
-            name: &deb.package,
-            url: &url,
-            limit: 0,
-            headers: &[],
-        };
-        let call = Call {
-            method: Method::Head,
-            request,
-            body: &[],
-        };
+        let request = Request { name: &deb.package, url: &url, limit: 0, headers: &[] };
+        let call = Call { method: Method::Head, request, body: &[] };
         let answer = http.exchange(&call, observer)?;
         Ok::<_, DebianError>(matches!(answer.status, 404 | 410))
     })?;
-    let lacking = debs
-        .iter()
-        .zip(is_lacking)
-        .filter(|(_, is_lacking)| *is_lacking);
+    let lacking = debs.iter().zip(is_lacking).filter(|(_, is_lacking)| *is_lacking);
     Ok(lacking.map(|(deb, _)| deb).collect())
 }

@@ -35,12 +35,7 @@ pub(super) struct Keyring(Vec<SignedPublicKey>);
 impl Keyring {
     /// Returns Debian's archive keys.
     pub(super) fn archive() -> Self {
-        Self(
-            ARCHIVE_KEYS
-                .iter()
-                .flat_map(|text| read_keys(text))
-                .collect(),
-        )
+        Self(ARCHIVE_KEYS.iter().flat_map(|text| read_keys(text)).collect())
     }
 
     /// Takes one key, for tests with a key of their own.
@@ -68,8 +63,7 @@ impl Keyring {
 
 fn read_keys(text: &str) -> Vec<SignedPublicKey> {
     let (keys, _) = SignedPublicKey::from_string_many(text).expect("the keys are data of ours");
-    keys.map(|key| key.expect("the keys are data of ours"))
-        .collect()
+    keys.map(|key| key.expect("the keys are data of ours")).collect()
 }
 
 fn is_issuer(signature: &Signature, key: &impl KeyDetails) -> bool {
@@ -86,10 +80,7 @@ fn holds(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool {
         Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
     );
     // A certification of a name is a signature too, but not one of a document.
-    let of_document = matches!(
-        signature.typ(),
-        Some(SignatureType::Text | SignatureType::Binary)
-    );
+    let of_document = matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary));
     strong && of_document && signature.verify(key, text).is_ok()
 }
 
@@ -122,18 +113,12 @@ pub(super) fn read_text(text: &str, suite: &str, expiry: Expiry) -> Result<Relea
     let paragraph = Paragraph::new(text);
     let found = paragraph.field("Codename").unwrap_or_default();
     if found != suite {
-        return Err(DebianError::WrongSuite {
-            suite: suite.into(),
-            found: found.into(),
-        });
+        return Err(DebianError::WrongSuite { suite: suite.into(), found: found.into() });
     }
     if let (Expiry::CheckedAt(now), Some(until)) = (expiry, paragraph.field("Valid-Until")) {
         let end = seconds(until).ok_or_else(|| bad(suite, format!("the date `{until}`")))?;
         if end < now {
-            return Err(DebianError::Expired {
-                suite: suite.into(),
-                until: until.into(),
-            });
+            return Err(DebianError::Expired { suite: suite.into(), until: until.into() });
         }
     }
     let file = |line: &str| {
@@ -152,18 +137,12 @@ pub(super) fn read_text(text: &str, suite: &str, expiry: Expiry) -> Result<Relea
 }
 
 fn bad(suite: &str, what: String) -> DebianError {
-    DebianError::BadIndex {
-        name: format!("{suite}/InRelease"),
-        what,
-    }
+    DebianError::BadIndex { name: format!("{suite}/InRelease"), what }
 }
 
 /// Returns the text that a key of ours signed.
 fn verified_text(bytes: &[u8], suite: &str, keyring: &Keyring) -> Result<String, DebianError> {
-    let not_signed = |source| DebianError::NotSigned {
-        suite: suite.into(),
-        source,
-    };
+    let not_signed = |source| DebianError::NotSigned { suite: suite.into(), source };
     let (message, _) = CleartextSignedMessage::from_armor(bytes).map_err(not_signed)?;
     let text = message.signed_text();
     let mut good = 0;
@@ -181,30 +160,21 @@ fn verified_text(bytes: &[u8], suite: &str, keyring: &Keyring) -> Result<String,
         }
     }
     if good == 0 {
-        return Err(DebianError::UnknownKey {
-            suite: suite.into(),
-            keys: unknown.join(", "),
-        });
+        return Err(DebianError::UnknownKey { suite: suite.into(), keys: unknown.join(", ") });
     }
     Ok(text.replace("\r\n", "\n"))
 }
 
 fn name_of_key(signature: &Signature) -> String {
-    let fingerprint = signature
-        .issuer_fingerprint()
-        .first()
-        .map(|f| f.to_string());
+    let fingerprint = signature.issuer_fingerprint().first().map(|f| f.to_string());
     let key_id = || signature.issuer_key_id().first().map(|id| id.to_string());
-    fingerprint
-        .or_else(key_id)
-        .map_or_else(|| "without a name".into(), |name| name.to_uppercase())
+    fingerprint.or_else(key_id).map_or_else(|| "without a name".into(), |name| name.to_uppercase())
 }
 
 /// Reads `Fri, 06 Nov 2026 08:08:01 UTC` as seconds since 1970.
 fn seconds(date: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (_, date) = date.split_once(", ")?;
     let words: Vec<&str> = date.split_whitespace().collect();
     let [day, month, year, time, "UTC" | "GMT" | "+0000"] = words[..] else {
@@ -213,10 +183,7 @@ fn seconds(date: &str) -> Option<i64> {
     let month = MONTHS.iter().position(|name| *name == month)?;
     let month = i64::try_from(month).ok()? + 1;
     let day: i64 = day.parse().ok().filter(|day| (1..=31).contains(day))?;
-    let year: i64 = year
-        .parse()
-        .ok()
-        .filter(|year| (1970..=9999).contains(year))?;
+    let year: i64 = year.parse().ok().filter(|year| (1970..=9999).contains(year))?;
     let mut clock = time.split(':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
     let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
@@ -242,20 +209,9 @@ mod tests {
     #[test]
     fn dates_are_read_as_the_calendar_has_them() {
         assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 UTC"), Some(0));
-        assert_eq!(
-            seconds("Fri, 06 Nov 2026 08:08:01 UTC"),
-            Some(1_793_952_481)
-        );
-        assert_eq!(
-            seconds("Tue, 29 Feb 2028 23:59:59 UTC"),
-            Some(1_835_481_599)
-        );
-        for text in [
-            "",
-            "2026-11-06",
-            "Fri, 06 Nov 2026",
-            "Fri, 06 Foo 2026 08:08:01 UTC",
-        ] {
+        assert_eq!(seconds("Fri, 06 Nov 2026 08:08:01 UTC"), Some(1_793_952_481));
+        assert_eq!(seconds("Tue, 29 Feb 2028 23:59:59 UTC"), Some(1_835_481_599));
+        for text in ["", "2026-11-06", "Fri, 06 Nov 2026", "Fri, 06 Foo 2026 08:08:01 UTC"] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }

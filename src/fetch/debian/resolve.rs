@@ -27,22 +27,14 @@ pub(super) fn closure(
     universe: &Universe<'_>,
     wishes: &Wishes<'_>,
 ) -> Result<Vec<Deb>, DebianError> {
-    let mut closure = Closure {
-        universe,
-        wishes,
-        chosen: BTreeMap::new(),
-        queue: BTreeSet::new(),
-    };
+    let mut closure = Closure { universe, wishes, chosen: BTreeMap::new(), queue: BTreeSet::new() };
     for seed in &wishes.seeds {
-        let wanted = Relation {
-            name: (*seed).to_owned(),
-            bound: None,
-        };
+        let wanted = Relation { name: (*seed).to_owned(), bound: None };
         // A wish may name a virtual package, as `pkg-config` has become one.
         let candidate = universe.meeting(&wanted).next();
-        closure.choose(candidate.ok_or_else(|| DebianError::NoSuchPackage {
-            package: (*seed).to_owned(),
-        })?);
+        closure.choose(
+            candidate.ok_or_else(|| DebianError::NoSuchPackage { package: (*seed).to_owned() })?,
+        );
     }
     while let Some(name) = closure.queue.pop_first() {
         closure.follow(closure.chosen[name])?;
@@ -98,10 +90,7 @@ impl<'a> Closure<'a, '_> {
                 return Ok(());
             }
         }
-        Err(DebianError::Unmet {
-            package: who.name.into(),
-            needs: spelled(clause),
-        })
+        Err(DebianError::Unmet { package: who.name.into(), needs: spelled(clause) })
     }
 
     fn check_conflicts(&self) -> Result<(), DebianError> {
@@ -146,9 +135,7 @@ fn spelled(clause: &[Relation]) -> String {
 fn deb(candidate: &Candidate<'_>) -> Result<Deb, DebianError> {
     let field = |name: &str| {
         let value = candidate.paragraph.field(name);
-        value
-            .filter(|value| !value.is_empty())
-            .ok_or_else(|| bad_field(candidate, name))
+        value.filter(|value| !value.is_empty()).ok_or_else(|| bad_field(candidate, name))
     };
     let path = field("Filename")?;
     let leaves = path.starts_with('/') || path.split('/').any(|part| part == "..");
@@ -160,9 +147,7 @@ fn deb(candidate: &Candidate<'_>) -> Result<Deb, DebianError> {
         version: candidate.version.into(),
         architecture: field("Architecture")?.into(),
         sha256: Digest::from_hex(field("SHA256")?).map_err(|_| bad_field(candidate, "SHA256"))?,
-        size: field("Size")?
-            .parse()
-            .map_err(|_| bad_field(candidate, "Size"))?,
+        size: field("Size")?.parse().map_err(|_| bad_field(candidate, "Size"))?,
         path: path.into(),
         suite: candidate.suite.into(),
     })
@@ -205,10 +190,7 @@ mod tests {
                 paragraph(name, version, &more)
             })
             .collect();
-        let index = Index {
-            suite: "test".into(),
-            text,
-        };
+        let index = Index { suite: "test".into(), text };
         let indices = [index];
         let universe = Universe::new(&indices, &BTreeSet::new());
         let wishes = Wishes {
@@ -216,21 +198,15 @@ mod tests {
             is_dropped: &|name| dropped.contains(&name),
         };
         let debs = closure(&universe, &wishes)?;
-        let names: Vec<String> = debs
-            .iter()
-            .map(|deb| format!("{}={}", deb.package, deb.version))
-            .collect();
+        let names: Vec<String> =
+            debs.iter().map(|deb| format!("{}={}", deb.package, deb.version)).collect();
         Ok(names.join(" "))
     }
 
     #[test]
     fn dependencies_and_predependencies_follow_in_their_newest_version() {
         let index = [
-            (
-                "top",
-                "1",
-                "Pre-Depends: first;Depends: libc (>= 2.36),; second",
-            ),
+            ("top", "1", "Pre-Depends: first;Depends: libc (>= 2.36),; second"),
             ("first", "1", ""),
             ("libc", "2.36-9+deb12u10", ""),
             ("libc", "2.36-9+deb12u9", ""),
@@ -245,25 +221,15 @@ mod tests {
 
     #[test]
     fn of_alternatives_the_chosen_one_wins_else_the_first_that_can_be_had() {
-        let index = [
-            ("top", "1", "Depends: gone | gawk | mawk"),
-            ("gawk", "1", ""),
-            ("mawk", "1", ""),
-        ];
+        let index =
+            [("top", "1", "Depends: gone | gawk | mawk"), ("gawk", "1", ""), ("mawk", "1", "")];
         assert_eq!(chosen(&index, &["top"], &[]).unwrap(), "gawk=1 top=1");
-        assert_eq!(
-            chosen(&index, &["top", "mawk"], &[]).unwrap(),
-            "mawk=1 top=1"
-        );
+        assert_eq!(chosen(&index, &["top", "mawk"], &[]).unwrap(), "mawk=1 top=1");
     }
 
     #[test]
     fn an_alternative_that_is_too_old_is_passed_over() {
-        let index = [
-            ("top", "1", "Depends: a (>= 2) | b"),
-            ("a", "2~rc1", ""),
-            ("b", "1", ""),
-        ];
+        let index = [("top", "1", "Depends: a (>= 2) | b"), ("a", "2~rc1", ""), ("b", "1", "")];
         assert_eq!(chosen(&index, &["top"], &[]).unwrap(), "b=1 top=1");
     }
 
@@ -289,25 +255,16 @@ mod tests {
         ];
         let dropped = ["debconf"];
         assert_eq!(chosen(&index, &["top"], &dropped).unwrap(), "top=1");
-        assert_eq!(
-            chosen(&index, &["top", "debconf"], &dropped).unwrap(),
-            "debconf=1 top=1"
-        );
+        assert_eq!(chosen(&index, &["top", "debconf"], &dropped).unwrap(), "debconf=1 top=1");
     }
 
     #[test]
     fn what_cannot_be_had_is_named_with_who_needs_it() {
         let index = [("top", "1", "Depends: a (>= 2) | b"), ("a", "1", "")];
         let error = chosen(&index, &["top"], &[]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`top` needs `a (>= 2) | b`, which the suite does not have"
-        );
+        assert_eq!(error.to_string(), "`top` needs `a (>= 2) | b`, which the suite does not have");
         let error = chosen(&index, &["nothing"], &[]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no index of the suite has a package `nothing`"
-        );
+        assert_eq!(error.to_string(), "no index of the suite has a package `nothing`");
     }
 
     #[test]

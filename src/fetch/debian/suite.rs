@@ -13,26 +13,10 @@ pub(super) struct Suite {
 
 /// The suites that have a preset.
 const SUITES: [Suite; 4] = [
-    Suite {
-        otp: "23",
-        name: "bullseye",
-        is_testing: false,
-    },
-    Suite {
-        otp: "25",
-        name: "bookworm",
-        is_testing: false,
-    },
-    Suite {
-        otp: "27",
-        name: "trixie",
-        is_testing: false,
-    },
-    Suite {
-        otp: "29",
-        name: "forky",
-        is_testing: true,
-    },
+    Suite { otp: "23", name: "bullseye", is_testing: false },
+    Suite { otp: "25", name: "bookworm", is_testing: false },
+    Suite { otp: "27", name: "trixie", is_testing: false },
+    Suite { otp: "29", name: "forky", is_testing: true },
 ];
 
 /// What stands in every toolchain: nobody depends on essential packages by name, so they are named here.
@@ -123,14 +107,8 @@ const DROPPED: [&str; 20] = [
 ];
 
 /// The same for packages with a number or a part in their names: sanitizers, PAM.
-const DROPPED_SERIES: [&str; 6] = [
-    "libasan",
-    "libhwasan",
-    "liblsan",
-    "libpam",
-    "libtsan",
-    "libubsan",
-];
+const DROPPED_SERIES: [&str; 6] =
+    ["libasan", "libhwasan", "liblsan", "libpam", "libtsan", "libubsan"];
 
 impl Suite {
     /// Returns the suite that has this OTP.
@@ -140,11 +118,7 @@ impl Suite {
 
     /// Returns the suites whose indices count: updates and security updates belong to a released one.
     pub(super) fn parts(self) -> Vec<String> {
-        let parts: &[&str] = if self.is_testing {
-            &[""]
-        } else {
-            &["", "-updates", "-security"]
-        };
+        let parts: &[&str] = if self.is_testing { &[""] } else { &["", "-updates", "-security"] };
         let name = |part: &&str| format!("{}{part}", self.name);
         parts.iter().map(name).collect()
     }

@@ -99,10 +99,8 @@ impl Archive {
             Digest::of(promised).hex(),
             promised.len()
         );
-        let by_hash = format!(
-            "dists/test/main/binary-amd64/by-hash/SHA256/{}",
-            Digest::of(promised).hex()
-        );
+        let by_hash =
+            format!("dists/test/main/binary-amd64/by-hash/SHA256/{}", Digest::of(promised).hex());
         disk::write_atomic(&self.path(&by_hash), packed).unwrap();
         disk::write_atomic(&self.path("dists/test/InRelease"), &sign(&text)).unwrap();
         self
@@ -183,10 +181,7 @@ fn text_around_the_signed_text_does_not_count() {
 fn a_release_file_past_its_time_is_refused_unless_its_age_is_ignored_by_name() {
     let packed = xz(INDEX.as_bytes());
     let archive = Archive::new().with_index(&packed, &packed, good);
-    let mut late = Trust {
-        expiry: Expiry::CheckedAt(1_900_000_000),
-        ..trust()
-    };
+    let mut late = Trust { expiry: Expiry::CheckedAt(1_900_000_000), ..trust() };
     let error = archive.index(&late).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -202,10 +197,7 @@ fn a_release_file_of_another_suite_is_refused() {
     let renamed = |text: &str| good(&text.replace("Codename: test", "Codename: tost"));
     let archive = Archive::new().with_index(&packed, &packed, renamed);
     let error = archive.index(&trust()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the mirror gives `tost` for the suite `test`"
-    );
+    assert_eq!(error.to_string(), "the mirror gives `tost` for the suite `test`");
 }
 
 #[test]
@@ -256,10 +248,7 @@ fn a_package_that_left_the_pool_is_named_with_the_way_out() {
     let archive = Archive::new();
     let store = store(archive.root.path());
     let error = fetch(&locked(b"deb"), &store, &archive.http(), &Silent).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`libssl3` 3.0.9-1 has left Debian's pool"
-    );
+    assert_eq!(error.to_string(), "`libssl3` 3.0.9-1 has left Debian's pool");
     let hint = error.hint().unwrap();
     assert!(hint.contains("`rebeam update toolchain`"), "{hint}");
     assert!(hint.contains("`[mirrors]`"), "{hint}");
@@ -309,25 +298,15 @@ fn what_the_index_names_and_the_pool_lacks_is_not_pinned() {
             paragraph("base", "1", "old", "Source: thing (1-1)\n"),
             paragraph("base", "2", "new", "Source: thing (2-1)\n"),
             paragraph("tool", "1", "tool", "Source: thing (1-1)\nDepends: base\n"),
-            paragraph(
-                "tool",
-                "2",
-                "tool",
-                "Source: thing (2-1)\nDepends: base (= 2)\n",
-            ),
+            paragraph("tool", "2", "tool", "Source: thing (2-1)\nDepends: base (= 2)\n"),
             paragraph("odd", "1", "odd", ""),
         ]
         .concat(),
     };
-    let wishes = resolve::Wishes {
-        seeds: ["tool", "odd"].into(),
-        is_dropped: &|_| false,
-    };
+    let wishes = resolve::Wishes { seeds: ["tool", "odd"].into(), is_dropped: &|_| false };
     let debs = available(&[index], &wishes, (&http, &Silent)).unwrap();
-    let chosen: Vec<String> = debs
-        .iter()
-        .map(|deb| format!("{} {}", deb.package, deb.version))
-        .collect();
+    let chosen: Vec<String> =
+        debs.iter().map(|deb| format!("{} {}", deb.package, deb.version)).collect();
     // A source's packages are of one version: with the new base, the new tool goes too.
     assert_eq!(chosen, ["base 1", "odd 1", "tool 1"]);
 }
@@ -337,8 +316,5 @@ fn an_otp_that_no_suite_has_is_named_with_those_there_are() {
     let http = Http::new(Network::Offline, Mirrors::default());
     let web = (&http, &Silent as &dyn Observer);
     let error = resolve("22", &[], Architecture::Amd64, Expiry::Ignored, web).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no Debian suite with OTP 22 is known; there are 23, 25, 27, 29"
-    );
+    assert_eq!(error.to_string(), "no Debian suite with OTP 22 is known; there are 23, 25, 27, 29");
 }

@@ -117,13 +117,9 @@ mod tests {
 
     #[test]
     fn spellings_of_one_version_are_equal() {
-        for (left, right) in [
-            ("0:1.0", "1.0"),
-            ("1.0", "1.0-0"),
-            ("1.0", "1.00"),
-            ("01.2", "1.2"),
-            ("", ""),
-        ] {
+        for (left, right) in
+            [("0:1.0", "1.0"), ("1.0", "1.0-0"), ("1.0", "1.00"), ("01.2", "1.2"), ("", "")]
+        {
             assert_eq!(compare(left, right), Ordering::Equal, "{left} {right}");
         }
     }

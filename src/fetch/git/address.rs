@@ -25,11 +25,7 @@ impl Address {
     pub(super) fn new(written: &str) -> Option<Self> {
         let text = written.trim();
         let text = text.strip_prefix("git+").unwrap_or(text);
-        let plain = |url: String| Self {
-            url,
-            written: written.trim().to_owned(),
-            secret: None,
-        };
+        let plain = |url: String| Self { url, written: written.trim().to_owned(), secret: None };
         if text.contains(|c: char| c.is_control() || c == ' ') {
             return None;
         }
@@ -50,10 +46,7 @@ impl Address {
             _ => return None,
         };
         let secret = (user.contains(':') && scheme == "https").then(|| user.to_owned());
-        Some(Self {
-            secret,
-            ..plain(url)
-        })
+        Some(Self { secret, ..plain(url) })
     }
 
     /// Tells whether the written form asks for a protocol that the normal form gives up.
@@ -67,11 +60,7 @@ impl Address {
     /// Returns the text that is equal for two spellings of one repository.
     pub(super) fn key(&self) -> String {
         let host = self.url.split('/').nth(2).unwrap_or_default();
-        if FORGES.contains(&host) {
-            self.url.to_ascii_lowercase()
-        } else {
-            self.url.clone()
-        }
+        if FORGES.contains(&host) { self.url.to_ascii_lowercase() } else { self.url.clone() }
     }
 
     /// Returns the name of the directory that mirrors the repository in the store.
@@ -123,11 +112,7 @@ fn join(scheme: &str, host: &str, path: &str) -> Option<String> {
     if path.is_empty() || path.contains('?') {
         return None;
     }
-    let scheme = if FORGES.contains(&host) {
-        "https"
-    } else {
-        scheme
-    };
+    let scheme = if FORGES.contains(&host) { "https" } else { scheme };
     Some(format!("{scheme}://{host}/{path}"))
 }
 
@@ -135,10 +120,7 @@ fn join(scheme: &str, host: &str, path: &str) -> Option<String> {
 fn is_host(text: &str) -> bool {
     let (name, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((address, port)) => {
-            if !address
-                .chars()
-                .all(|c| c.is_ascii_hexdigit() || ":.".contains(c))
-            {
+            if !address.chars().all(|c| c.is_ascii_hexdigit() || ":.".contains(c)) {
                 return false;
             }
             (address, port)
@@ -183,18 +165,9 @@ mod tests {
                 "{written}"
             );
         }
-        assert_eq!(
-            normal("http://git.test:8080/a.git").as_deref(),
-            Some("http://git.test:8080/a")
-        );
-        assert_eq!(
-            normal("/srv/git/a.git/").as_deref(),
-            Some("file:///srv/git/a.git")
-        );
-        assert_eq!(
-            normal("file:///srv/git/a").as_deref(),
-            Some("file:///srv/git/a")
-        );
+        assert_eq!(normal("http://git.test:8080/a.git").as_deref(), Some("http://git.test:8080/a"));
+        assert_eq!(normal("/srv/git/a.git/").as_deref(), Some("file:///srv/git/a.git"));
+        assert_eq!(normal("file:///srv/git/a").as_deref(), Some("file:///srv/git/a"));
     }
 
     #[test]
@@ -240,14 +213,8 @@ mod tests {
         let address = Address::new("https://git.test/group/a.git").unwrap();
         let url = |written: &str| Some(address.submodule(written)?.url);
         assert_eq!(url("../b.git").as_deref(), Some("https://git.test/group/b"));
-        assert_eq!(
-            url("../../other/b").as_deref(),
-            Some("https://git.test/other/b")
-        );
-        assert_eq!(
-            url("https://git.test/c").as_deref(),
-            Some("https://git.test/c")
-        );
+        assert_eq!(url("../../other/b").as_deref(), Some("https://git.test/other/b"));
+        assert_eq!(url("https://git.test/c").as_deref(), Some("https://git.test/c"));
         assert_eq!(url("../../../../../b"), None);
     }
     proptest::proptest! {

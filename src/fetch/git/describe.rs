@@ -19,9 +19,7 @@ pub(super) fn describe(origin: &Origin<'_>, commit: &Commit<'_>) -> Result<Strin
         return Ok(version.rsplit('/').next().unwrap_or(version).to_owned());
     }
     let nearest = nearest_tag(origin, commit)?;
-    let version = nearest
-        .as_deref()
-        .map_or("0.0.0", |tag| tag.strip_prefix('v').unwrap_or(tag));
+    let version = nearest.as_deref().map_or("0.0.0", |tag| tag.strip_prefix('v').unwrap_or(tag));
     let count = count(origin, commit.id())?;
     let short = &commit.id().to_string()[..7];
     Ok(format!("{version}+build.{count}.ref{short}"))
@@ -31,16 +29,9 @@ pub(super) fn describe(origin: &Origin<'_>, commit: &Commit<'_>) -> Result<Strin
 fn tag_at(origin: &Origin<'_>, commit: Oid) -> Result<Option<String>, GitError> {
     let damaged = |error| origin.named().damaged(error);
     let mut last: Option<String> = None;
-    for reference in origin
-        .repository()
-        .references_glob("refs/tags/*")
-        .map_err(damaged)?
-    {
+    for reference in origin.repository().references_glob("refs/tags/*").map_err(damaged)? {
         let reference = reference.map_err(damaged)?;
-        let peeled = reference
-            .peel(ObjectType::Commit)
-            .ok()
-            .map(|object| object.id());
+        let peeled = reference.peel(ObjectType::Commit).ok().map(|object| object.id());
         let name = reference.shorthand().unwrap_or_default();
         let name = name.strip_prefix("tags/").unwrap_or(name);
         if peeled == Some(commit) && last.as_deref().is_none_or(|last| last < name) {

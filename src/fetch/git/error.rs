@@ -146,9 +146,8 @@ pub enum GitError {
 }
 
 fn now_text(now: &Option<(String, String)>) -> String {
-    now.as_ref().map_or_else(String::new, |(wanted, commit)| {
-        format!("\n  now:    {commit} ({wanted})")
-    })
+    now.as_ref()
+        .map_or_else(String::new, |(wanted, commit)| format!("\n  now:    {commit} ({wanted})"))
 }
 
 impl Explain for GitError {
@@ -168,10 +167,9 @@ impl Explain for GitError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchReference {
-                nearest: Some(nearest),
-                ..
-            } => Some(format!("the nearest name there is `{nearest}`")),
+            Self::NoSuchReference { nearest: Some(nearest), .. } => {
+                Some(format!("the nearest name there is `{nearest}`"))
+            }
             Self::NotGit { url, .. } => Some(format!(
                 "look at the address, and at `[mirrors]` in rebeam.toml: `git ls-remote {url}` tries it"
             )),
@@ -206,18 +204,11 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn not_git(&self) -> GitError {
-        GitError::NotGit {
-            app: self.app.clone(),
-            url: self.url.clone(),
-        }
+        GitError::NotGit { app: self.app.clone(), url: self.url.clone() }
     }
 
     pub(super) fn damaged(&self, source: git2::Error) -> GitError {
-        GitError::Damaged {
-            app: self.app.clone(),
-            url: self.url.clone(),
-            source,
-        }
+        GitError::Damaged { app: self.app.clone(), url: self.url.clone(), source }
     }
 
     /// Makes the error of an object that could not be read.

@@ -28,12 +28,8 @@ pub(super) fn export(
     subdir: Option<&str>,
     into: &Path,
 ) -> Result<(), GitError> {
-    let mut export = Export {
-        git,
-        bytes_left: SOURCE_BYTES_MAX,
-        entries_left: TREE_ENTRIES_MAX,
-        depth: 0,
-    };
+    let mut export =
+        Export { git, bytes_left: SOURCE_BYTES_MAX, entries_left: TREE_ENTRIES_MAX, depth: 0 };
     export.repository(origin, commit, subdir, into)
 }
 
@@ -64,12 +60,8 @@ impl Export<'_> {
         into: &Path,
     ) -> Result<(), GitError> {
         let top = origin.commit(commit)?;
-        let top = top
-            .tree()
-            .map_err(|error| origin.named().unread(top.tree_id(), error))?;
-        let subdir = subdir
-            .map(|text| text.trim_matches('/'))
-            .filter(|text| !text.is_empty());
+        let top = top.tree().map_err(|error| origin.named().unread(top.tree_id(), error))?;
+        let subdir = subdir.map(|text| text.trim_matches('/')).filter(|text| !text.is_empty());
         let tree = match subdir {
             None => top.clone(),
             Some(subdir) => find_subdir(origin, &top, commit, subdir)?,
@@ -106,13 +98,10 @@ impl Export<'_> {
                 None => RelPath::new(name),
             };
             let plain = !name.contains(&b'/') && !name.eq_ignore_ascii_case(b".git");
-            let path = path
-                .ok()
-                .filter(|_| plain)
-                .ok_or_else(|| GitError::UnsafeName {
-                    app: named.app.clone(),
-                    path: String::from_utf8_lossy(name).chars().take(200).collect(),
-                })?;
+            let path = path.ok().filter(|_| plain).ok_or_else(|| GitError::UnsafeName {
+                app: named.app.clone(),
+                path: String::from_utf8_lossy(name).chars().take(200).collect(),
+            })?;
             match entry.kind() {
                 Some(ObjectType::Tree) => {
                     let below = layout.origin.repository().find_tree(entry.id());
@@ -164,11 +153,7 @@ impl Export<'_> {
     fn submodules(&mut self, layout: &Layout<'_>, top: &Tree<'_>) -> Result<(), GitError> {
         if self.depth >= SUBMODULE_DEPTH_MAX {
             let limit = SUBMODULE_DEPTH_MAX as u64;
-            return Err(too_large(
-                layout.origin,
-                limit,
-                "repositories inside one another",
-            ));
+            return Err(too_large(layout.origin, limit, "repositories inside one another"));
         }
         let urls = submodule_urls(layout.origin, top)?;
         for (from_root, path, commit) in &layout.submodules {
@@ -197,14 +182,8 @@ impl Export<'_> {
     }
 
     fn warn(&self, origin: &Origin<'_>, what: &str) {
-        let message = format!(
-            "`{}`, the source of `{}`, {what}",
-            origin.url(),
-            origin.app()
-        );
-        self.git
-            .observer
-            .observe(&Event::Warned { message: &message });
+        let message = format!("`{}`, the source of `{}`, {what}", origin.url(), origin.app());
+        self.git.observer.observe(&Event::Warned { message: &message });
     }
 }
 
@@ -216,14 +195,12 @@ fn find_subdir<'a>(
 ) -> Result<Tree<'a>, GitError> {
     let entry = top.get_path(Path::new(subdir)).ok();
     let entry = entry.filter(|entry| entry.kind() == Some(ObjectType::Tree));
-    let id = entry
-        .map(|entry| entry.id())
-        .ok_or_else(|| GitError::NoSubdir {
-            app: origin.app().to_owned(),
-            url: origin.url().to_owned(),
-            commit: commit.to_string(),
-            subdir: subdir.to_owned(),
-        })?;
+    let id = entry.map(|entry| entry.id()).ok_or_else(|| GitError::NoSubdir {
+        app: origin.app().to_owned(),
+        url: origin.url().to_owned(),
+        commit: commit.to_string(),
+        subdir: subdir.to_owned(),
+    })?;
     let tree = origin.repository().find_tree(id);
     tree.map_err(|error| origin.named().unread(id, error))
 }
@@ -237,9 +214,7 @@ fn submodule_urls(
         return Ok(BTreeMap::new());
     };
     let odb = origin.odb()?;
-    let blob = odb
-        .read(entry.id())
-        .map_err(|error| origin.named().unread(entry.id(), error))?;
+    let blob = odb.read(entry.id()).map_err(|error| origin.named().unread(entry.id(), error))?;
     Ok(parse_submodules(&String::from_utf8_lossy(blob.data())))
 }
 
@@ -266,11 +241,7 @@ pub(super) fn parse_submodules(text: &str) -> BTreeMap<String, String> {
 }
 
 fn too_large(origin: &Origin<'_>, limit: u64, unit: &'static str) -> GitError {
-    GitError::TooLarge {
-        app: origin.app().to_owned(),
-        limit,
-        unit,
-    }
+    GitError::TooLarge { app: origin.app().to_owned(), limit, unit }
 }
 
 #[cfg(test)]
@@ -285,10 +256,7 @@ mod tests {
                     [submodule \"b\"]\npath=b\nurl=https://git.test/b\nbranch = main\n";
         let urls = parse_submodules(text);
         assert_eq!(urls.len(), 2);
-        assert_eq!(
-            (urls["lib/a"].as_str(), urls["b"].as_str()),
-            ("../a", "https://git.test/b")
-        );
+        assert_eq!((urls["lib/a"].as_str(), urls["b"].as_str()), ("../a", "https://git.test/b"));
     }
 
     proptest! {

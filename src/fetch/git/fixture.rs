@@ -25,10 +25,7 @@ impl Fixture {
     pub(crate) fn new(directory: &Path, name: &str) -> Self {
         let path = directory.join(name);
         let mut options = git2::RepositoryInitOptions::new();
-        options
-            .bare(true)
-            .external_template(false)
-            .initial_head("main");
+        options.bare(true).external_template(false).initial_head("main");
         let repository =
             Repository::init_opts(&path, &options).expect("a fresh directory takes one");
         Self { repository, path }
@@ -63,10 +60,8 @@ impl Fixture {
         let base = self.repository.find_tree(empty).unwrap();
         let tree = update.create_updated(&self.repository, &base).unwrap();
         let tree = self.repository.find_tree(tree).unwrap();
-        let parents: Vec<_> = parents
-            .iter()
-            .map(|id| self.repository.find_commit(*id).unwrap())
-            .collect();
+        let parents: Vec<_> =
+            parents.iter().map(|id| self.repository.find_commit(*id).unwrap()).collect();
         let signature = self.signature(BEGAN + age);
         self.repository
             .commit(
@@ -86,37 +81,25 @@ impl Fixture {
     }
 
     pub(crate) fn branch(&self, name: &str, commit: Oid) {
-        self.repository
-            .reference(&format!("refs/heads/{name}"), commit, true, "")
-            .unwrap();
+        self.repository.reference(&format!("refs/heads/{name}"), commit, true, "").unwrap();
     }
 
     pub(crate) fn tag(&self, name: &str, commit: Oid) {
-        self.repository
-            .reference(&format!("refs/tags/{name}"), commit, true, "")
-            .unwrap();
+        self.repository.reference(&format!("refs/tags/{name}"), commit, true, "").unwrap();
     }
 
     pub(crate) fn annotated(&self, name: &str, commit: Oid, age: i64) {
         let object = self.repository.find_object(commit, None).unwrap();
         let signature = self.signature(BEGAN + age);
-        self.repository
-            .tag(name, &object, &signature, "a release", true)
-            .unwrap();
+        self.repository.tag(name, &object, &signature, "a release", true).unwrap();
     }
 
     pub(crate) fn drop_reference(&self, name: &str) {
-        self.repository
-            .find_reference(name)
-            .unwrap()
-            .delete()
-            .unwrap();
+        self.repository.find_reference(name).unwrap().delete().unwrap();
     }
 
     pub(crate) fn head(&self, branch: &str) {
-        self.repository
-            .set_head(&format!("refs/heads/{branch}"))
-            .unwrap();
+        self.repository.set_head(&format!("refs/heads/{branch}")).unwrap();
     }
 
     /// Returns where a loose object stands.

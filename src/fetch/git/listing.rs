@@ -29,10 +29,7 @@ impl Listing {
         } else if let Some(branch) = name.strip_prefix("refs/heads/") {
             self.branches.insert(branch.to_owned(), object);
         } else if let Some(tag) = name.strip_prefix("refs/tags/") {
-            if let Some(known) = tag
-                .strip_suffix("^{}")
-                .and_then(|tag| self.tags.get_mut(tag))
-            {
+            if let Some(known) = tag.strip_suffix("^{}").and_then(|tag| self.tags.get_mut(tag)) {
                 known.peeled = object;
             } else {
                 let peeled = peeled.unwrap_or(object);
@@ -56,10 +53,7 @@ impl Listing {
     }
 
     pub(super) fn default_branch(&self) -> Option<Oid> {
-        let named = self
-            .head_branch
-            .as_deref()
-            .and_then(|name| self.branch(name));
+        let named = self.head_branch.as_deref().and_then(|name| self.branch(name));
         named.or(self.head)
     }
 }

@@ -35,10 +35,7 @@ pub(super) fn open_mirror(
     // What cannot be opened was left half made; it is a copy, and made anew.
     disk::remove_tree(&directory)?;
     let mut options = git2::RepositoryInitOptions::new();
-    options
-        .bare(true)
-        .external_template(false)
-        .initial_head("main");
+    options.bare(true).external_template(false).initial_head("main");
     let repository = Repository::init_opts(&directory, &options);
     Ok((repository.map_err(|error| named.damaged(error))?, lock))
 }
@@ -68,11 +65,7 @@ impl Origin<'_> {
     pub(super) fn whole(&self) -> Result<Vec<Oid>, GitError> {
         let marks = self.repository().references_glob("refs/rebeam/history/*");
         let marks = marks.map_err(|error| self.named().damaged(error))?;
-        Ok(marks
-            .flatten()
-            .filter_map(|mark| mark.target())
-            .take(HAVES_MAX)
-            .collect())
+        Ok(marks.flatten().filter_map(|mark| mark.target()).take(HAVES_MAX).collect())
     }
 
     pub(super) fn mark(&self, commit: Oid, depth: Depth) -> Result<(), GitError> {

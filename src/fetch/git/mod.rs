@@ -138,10 +138,7 @@ impl Git<'_> {
         let origin = Origin::open(*self, &request.app, &request.url)?;
         if origin.address().changed_protocol() {
             let written = &origin.address().written;
-            self.warn(
-                &origin,
-                &format!("is written `{written}`; that protocol is not used"),
-            );
+            self.warn(&origin, &format!("is written `{written}`; that protocol is not used"));
         }
         let commit = self.choose(&origin, request)?;
         origin.ensure(commit, Depth::History)?;
@@ -163,19 +160,9 @@ impl Git<'_> {
         let id =
             parse_commit(commit.commit).ok_or_else(|| origin.no_such("commit", commit.commit))?;
         match origin.ensure(id, Depth::Tree) {
-            Err(GitError::Vanished {
-                app,
-                url,
-                commit: gone,
-                ..
-            }) => {
+            Err(GitError::Vanished { app, url, commit: gone, .. }) => {
                 let now = self.now(&origin, commit);
-                return Err(GitError::Vanished {
-                    app,
-                    url,
-                    commit: gone,
-                    now,
-                });
+                return Err(GitError::Vanished { app, url, commit: gone, now });
             }
             other => other?,
         }
@@ -211,16 +198,10 @@ impl Git<'_> {
         };
         let listing = origin.list()?;
         let (chosen, kind, name) = match &reference {
-            GitRef::Tag(name) => (
-                self.choose_tag(origin, &listing, name),
-                "tag",
-                name.as_str(),
-            ),
-            GitRef::Branch(name) => (
-                self.choose_branch(origin, &listing, name),
-                "branch",
-                name.as_str(),
-            ),
+            GitRef::Tag(name) => (self.choose_tag(origin, &listing, name), "tag", name.as_str()),
+            GitRef::Branch(name) => {
+                (self.choose_branch(origin, &listing, name), "branch", name.as_str())
+            }
             _ => (listing.default_branch(), "default branch", ""),
         };
         chosen.ok_or_else(|| origin.no_such_of(&listing, kind, name))
@@ -229,10 +210,7 @@ impl Git<'_> {
     fn choose_tag(&self, origin: &Origin<'_>, listing: &Listing, name: &str) -> Option<Oid> {
         listing.tag(name).or_else(|| {
             let branch = listing.branch(name)?;
-            self.warn(
-                origin,
-                &format!("has no tag `{name}`; the branch of that name is taken"),
-            );
+            self.warn(origin, &format!("has no tag `{name}`; the branch of that name is taken"));
             Some(branch)
         })
     }
@@ -242,16 +220,11 @@ impl Git<'_> {
             return Some(commit);
         }
         if let Some(commit) = listing.tag(name) {
-            self.warn(
-                origin,
-                &format!("has no branch `{name}`; the tag of that name is taken"),
-            );
+            self.warn(origin, &format!("has no branch `{name}`; the tag of that name is taken"));
             return Some(commit);
         }
-        let renamed = ["master", "main"]
-            .contains(&name)
-            .then(|| listing.default_branch())
-            .flatten()?;
+        let renamed =
+            ["master", "main"].contains(&name).then(|| listing.default_branch()).flatten()?;
         let now = listing.head_branch.as_deref().unwrap_or("HEAD");
         self.warn(
             origin,
@@ -274,17 +247,11 @@ impl Git<'_> {
         if !digits {
             return Err(origin.no_such_of(&listing, "commit", name));
         }
-        origin
-            .expand(name)?
-            .ok_or_else(|| origin.no_such("commit", name))
+        origin.expand(name)?.ok_or_else(|| origin.no_such("commit", name))
     }
 
     fn warn(&self, origin: &Origin<'_>, what: &str) {
-        let message = format!(
-            "`{}`, the source of `{}`, {what}",
-            origin.url(),
-            origin.app()
-        );
+        let message = format!("`{}`, the source of `{}`, {what}", origin.url(), origin.app());
         self.observer.observe(&Event::Warned { message: &message });
     }
 }

@@ -32,47 +32,27 @@ enum Place {
 
 impl<'a> Origin<'a> {
     pub(super) fn open(git: Git<'a>, app: &str, url: &str) -> Result<Self, GitError> {
-        let bad = || GitError::BadAddress {
-            app: app.to_owned(),
-            url: url.to_owned(),
-        };
+        let bad = || GitError::BadAddress { app: app.to_owned(), url: url.to_owned() };
         let address = Address::new(url).ok_or_else(bad)?;
         Self::at(git, app, address)
     }
 
     pub(super) fn at(git: Git<'a>, app: &str, address: Address) -> Result<Self, GitError> {
-        let named = Named {
-            app: app.to_owned(),
-            url: address.url.clone(),
-        };
-        let path = [&address.url, &address.written]
-            .into_iter()
-            .find_map(|url| git.http.path_of(url));
+        let named = Named { app: app.to_owned(), url: address.url.clone() };
+        let path =
+            [&address.url, &address.written].into_iter().find_map(|url| git.http.path_of(url));
         let (repository, place) = match path {
             Some(path) => {
                 let url = path.display().to_string();
-                let there = Named {
-                    url,
-                    ..named.clone()
-                };
-                (
-                    open_here(&path).ok_or_else(|| there.not_git())?,
-                    Place::Here,
-                )
+                let there = Named { url, ..named.clone() };
+                (open_here(&path).ok_or_else(|| there.not_git())?, Place::Here)
             }
             None => {
                 let (repository, lock) = open_mirror(git, &named, &address)?;
                 (repository, Place::Away { lock })
             }
         };
-        Ok(Self {
-            git,
-            named,
-            address,
-            repository,
-            place,
-            listing: OnceCell::new(),
-        })
+        Ok(Self { git, named, address, repository, place, listing: OnceCell::new() })
     }
 
     pub(super) fn url(&self) -> &str {
@@ -96,28 +76,20 @@ impl<'a> Origin<'a> {
     }
 
     pub(super) fn odb(&self) -> Result<Odb<'_>, GitError> {
-        self.repository
-            .odb()
-            .map_err(|error| self.named.damaged(error))
+        self.repository.odb().map_err(|error| self.named.damaged(error))
     }
 
     pub(super) fn commit(&self, id: Oid) -> Result<Commit<'_>, GitError> {
         let object = self.repository.find_object(id, None);
         let object = object.map_err(|error| self.named.unread(id, error))?;
-        object
-            .peel_to_commit()
-            .map_err(|_| self.no_such("commit", &id.to_string()))
+        object.peel_to_commit().map_err(|_| self.no_such("commit", &id.to_string()))
     }
 
     pub(super) fn no_such(&self, kind: &str, name: &str) -> GitError {
         GitError::NoSuchReference {
             app: self.named.app.clone(),
             url: self.named.url.clone(),
-            reference: if name.is_empty() {
-                kind.to_owned()
-            } else {
-                format!("{kind} `{name}`")
-            },
+            reference: if name.is_empty() { kind.to_owned() } else { format!("{kind} `{name}`") },
             nearest: None,
         }
     }
@@ -125,21 +97,11 @@ impl<'a> Origin<'a> {
     pub(super) fn no_such_of(&self, listing: &Listing, kind: &str, name: &str) -> GitError {
         let names = listing.tags.keys().chain(listing.branches.keys());
         let likeness = |other: &&String| (strsim::jaro_winkler(other, name) * 1000.0) as i64;
-        let found = names
-            .max_by_key(likeness)
-            .filter(|other| likeness(other) > 800);
+        let found = names.max_by_key(likeness).filter(|other| likeness(other) > 800);
         match self.no_such(kind, name) {
-            GitError::NoSuchReference {
-                app,
-                url,
-                reference,
-                ..
-            } => GitError::NoSuchReference {
-                app,
-                url,
-                reference,
-                nearest: found.cloned(),
-            },
+            GitError::NoSuchReference { app, url, reference, .. } => {
+                GitError::NoSuchReference { app, url, reference, nearest: found.cloned() }
+            }
             other => other,
         }
     }
@@ -178,17 +140,14 @@ impl<'a> Origin<'a> {
                 listing.branches.entry(branch.to_owned()).or_insert(target);
                 continue;
             }
-            let peeled = name
-                .starts_with("refs/tags/")
-                .then(|| reference.peel(ObjectType::Any));
+            let peeled = name.starts_with("refs/tags/").then(|| reference.peel(ObjectType::Any));
             let peeled = peeled.and_then(Result::ok).map(|object| object.id());
             listing.add(name, target, peeled);
         }
         if let Ok(head) = self.repository.find_reference("HEAD") {
             let target = head.symbolic_target().ok().flatten();
-            listing.head_branch = target
-                .and_then(|name| name.strip_prefix("refs/heads/"))
-                .map(str::to_owned);
+            listing.head_branch =
+                target.and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned);
             listing.head = head.resolve().ok().and_then(|head| head.target());
         }
         Ok(listing)
@@ -211,11 +170,7 @@ impl<'a> Origin<'a> {
             return Err(self.offline());
         }
         let server = self.server()?;
-        let listing = if depth == Depth::History {
-            Some(self.list()?)
-        } else {
-            None
-        };
+        let listing = if depth == Depth::History { Some(self.list()?) } else { None };
         match self.take(&server, &[commit].into(), depth) {
             Ok(()) => {}
             // Not every server gives a commit by its id; then it must be reached by a name.
@@ -274,10 +229,7 @@ impl<'a> Origin<'a> {
     }
 
     fn server(&self) -> Result<Server<'_>, GitError> {
-        let urls = [
-            self.address.url.clone(),
-            format!("{}.git", self.address.url),
-        ];
+        let urls = [self.address.url.clone(), format!("{}.git", self.address.url)];
         let secret = self.address.secret.as_deref();
         Server::connect(self.git.http, self.git.observer, &self.named, &urls, secret)
     }
@@ -289,19 +241,12 @@ impl<'a> Origin<'a> {
         if matches!(self.place, Place::Here) {
             return Ok(true);
         }
-        let marked = |kind: &str| {
-            self.repository
-                .refname_to_id(&mark_name(kind, commit))
-                .is_ok()
-        };
+        let marked = |kind: &str| self.repository.refname_to_id(&mark_name(kind, commit)).is_ok();
         if marked("history") || (depth == Depth::Tree && marked("files")) {
             return Ok(true);
         }
-        let reaches = |tip: &Oid| {
-            self.repository
-                .graph_descendant_of(*tip, commit)
-                .unwrap_or(false)
-        };
+        let reaches =
+            |tip: &Oid| self.repository.graph_descendant_of(*tip, commit).unwrap_or(false);
         Ok(self.whole()?.iter().any(reaches))
     }
 
@@ -320,15 +265,9 @@ impl<'a> Origin<'a> {
         depth: Depth,
     ) -> Result<(), GitError> {
         let odb = self.odb()?;
-        let haves = if depth == Depth::History {
-            self.whole()?
-        } else {
-            Vec::new()
-        };
+        let haves = if depth == Depth::History { self.whole()? } else { Vec::new() };
         let pack = server.fetch(wants, &haves, depth, || {
-            let writer = odb
-                .packwriter()
-                .map_err(|error| self.named.damaged(error))?;
+            let writer = odb.packwriter().map_err(|error| self.named.damaged(error))?;
             Ok(Counted { writer, bytes: 0 })
         })?;
         // An empty pack has a header and a hash: 32 bytes.

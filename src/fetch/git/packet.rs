@@ -45,8 +45,7 @@ impl<R: Read> Packets<R> {
 
     /// Returns the next packet; the stream's end is a cut.
     pub(super) fn need(&mut self) -> io::Result<Packet> {
-        self.next()?
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.next()?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -44,12 +44,7 @@ impl World {
     fn with(http: Http) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("store")).unwrap();
-        Self {
-            directory,
-            store,
-            http,
-            warned: Warned::default(),
-        }
+        Self { directory, store, http, warned: Warned::default() }
     }
 
     fn path(&self) -> &Path {
@@ -61,11 +56,7 @@ impl World {
     }
 
     fn git(&self) -> Git<'_> {
-        Git {
-            store: &self.store,
-            http: &self.http,
-            observer: &self.warned,
-        }
+        Git { store: &self.store, http: &self.http, observer: &self.warned }
     }
 
     fn resolve(&self, url: &str, reference: GitRef) -> Result<GitFound, GitError> {
@@ -80,16 +71,7 @@ impl World {
     fn checkout(&self, url: &str, commit: Oid, subdir: Option<&str>) -> Result<HeldTree, GitError> {
         let commit = commit.to_string();
         let wanted = "tag 1.0.0";
-        self.git().checkout(
-            &GitCommit {
-                app: "app",
-                url,
-                commit: &commit,
-                subdir,
-                wanted,
-            },
-            None,
-        )
+        self.git().checkout(&GitCommit { app: "app", url, commit: &commit, subdir, wanted }, None)
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -138,10 +120,7 @@ fn every_kind_of_reference_finds_its_commit() {
     assert_eq!(found(commit("light")), first);
     assert_eq!(found(commit("stable")), second);
     assert_eq!(found(branch("")), third);
-    assert_eq!(
-        world.resolve(&fixture.url(), tag("light")).unwrap().time,
-        BEGAN
-    );
+    assert_eq!(world.resolve(&fixture.url(), tag("light")).unwrap().time, BEGAN);
     assert_eq!(world.warnings(), Vec::<String>::new());
 }
 
@@ -149,10 +128,7 @@ fn every_kind_of_reference_finds_its_commit() {
 fn ids_of_fixtures_are_constant() {
     let world = World::new();
     let first = world.fixture("a").simple("one", &[], 0);
-    assert_eq!(
-        first.to_string(),
-        "2166cc30236d06f0838abaa1c9f8436167705315"
-    );
+    assert_eq!(first.to_string(), "2166cc30236d06f0838abaa1c9f8436167705315");
 }
 
 #[test]
@@ -167,14 +143,8 @@ fn a_tag_given_as_a_branch_is_taken_with_a_warning_and_the_other_way_round() {
     let found = world.resolve(&fixture.url(), tag("main")).unwrap();
     assert_eq!(found.commit, first.to_string());
     let warnings = world.warnings();
-    assert!(
-        warnings[0].contains("no branch `0.1.3`; the tag"),
-        "{warnings:?}"
-    );
-    assert!(
-        warnings[1].contains("no tag `main`; the branch"),
-        "{warnings:?}"
-    );
+    assert!(warnings[0].contains("no branch `0.1.3`; the tag"), "{warnings:?}");
+    assert!(warnings[1].contains("no tag `main`; the branch"), "{warnings:?}");
 }
 
 #[test]
@@ -187,13 +157,8 @@ fn a_missing_master_means_the_default_branch_with_a_warning() {
     let found = world.resolve(&fixture.url(), branch("master")).unwrap();
     assert_eq!(found.commit, first.to_string());
     assert!(world.warnings()[0].contains("default branch `trunk` is taken"));
-    let error = world
-        .resolve(&fixture.url(), branch("develop"))
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::NoSuchReference { .. }),
-        "{error:?}"
-    );
+    let error = world.resolve(&fixture.url(), branch("develop")).unwrap_err();
+    assert!(matches!(error, GitError::NoSuchReference { .. }), "{error:?}");
 }
 
 #[test]
@@ -204,25 +169,12 @@ fn an_unknown_name_is_an_error_with_the_nearest_one() {
     fixture.branch("main", first);
     fixture.tag("v2.12.1", first);
     let error = world.resolve(&fixture.url(), tag("2.12.1")).unwrap_err();
-    assert!(
-        error.to_string().ends_with("has no tag `2.12.1`"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("has no tag `2.12.1`"), "{error}");
     assert_eq!(error.hint().unwrap(), "the nearest name there is `v2.12.1`");
-    let error = world
-        .resolve(&fixture.url(), commit("0123456"))
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::NoSuchReference { .. }),
-        "{error:?}"
-    );
-    let error = world
-        .resolve(&fixture.url(), commit("not-a-commit"))
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::NoSuchReference { .. }),
-        "{error:?}"
-    );
+    let error = world.resolve(&fixture.url(), commit("0123456")).unwrap_err();
+    assert!(matches!(error, GitError::NoSuchReference { .. }), "{error:?}");
+    let error = world.resolve(&fixture.url(), commit("not-a-commit")).unwrap_err();
+    assert!(matches!(error, GitError::NoSuchReference { .. }), "{error:?}");
 }
 
 #[test]
@@ -234,14 +186,8 @@ fn a_vanished_commit_names_the_locked_one_and_what_is_there_now() {
     let gone = Oid::from_str("0123456789012345678901234567890123456789").unwrap();
     let error = world.checkout(&fixture.url(), gone, None).unwrap_err();
     let message = error.to_string();
-    assert!(
-        message.contains("locked: 0123456789012345678901234567890123456789"),
-        "{message}"
-    );
-    assert!(
-        message.contains(&format!("now:    {now} (tag 1.0.0)")),
-        "{message}"
-    );
+    assert!(message.contains("locked: 0123456789012345678901234567890123456789"), "{message}");
+    assert!(message.contains(&format!("now:    {now} (tag 1.0.0)")), "{message}");
     assert!(error.hint().unwrap().contains("rebeam lock --update app"));
 }
 
@@ -263,18 +209,12 @@ fn files_are_laid_out_as_they_were_committed() {
         ("bin/run", File::Executable("#!/bin/sh\n")),
         ("src/deep/a.erl", File::Plain("-module(a).\r\n")),
         ("link", File::Link("src/deep")),
-        (
-            ".gitattributes",
-            File::Plain("* text eol=lf\nsrc export-ignore\n"),
-        ),
+        (".gitattributes", File::Plain("* text eol=lf\nsrc export-ignore\n")),
     ];
     let id = fixture.commit(&files, &[], 0);
     let held = world.checkout(&fixture.url(), id, None).unwrap();
     assert_eq!(text(&held, "src/deep/a.erl"), "-module(a).\r\n");
-    assert_eq!(
-        disk::read_link(&held.path().join("link")).unwrap(),
-        b"src/deep"
-    );
+    assert_eq!(disk::read_link(&held.path().join("link")).unwrap(), b"src/deep");
     let run = disk::status(&held.path().join("bin/run")).unwrap().unwrap();
     assert_eq!(run.kind, disk::Kind::File { executable: true });
     assert!(!disk::exists(&held.path().join(".git")));
@@ -284,43 +224,26 @@ fn files_are_laid_out_as_they_were_committed() {
 fn a_subdirectory_is_a_tree_of_its_own() {
     let world = World::new();
     let fixture = world.fixture("a");
-    let files = [
-        ("apps/x/src/x.erl", File::Plain("x")),
-        ("README", File::Plain("r")),
-    ];
+    let files = [("apps/x/src/x.erl", File::Plain("x")), ("README", File::Plain("r"))];
     let id = fixture.commit(&files, &[], 0);
     let held = world.checkout(&fixture.url(), id, Some("apps/x")).unwrap();
     assert_eq!(disk::list(held.path()).unwrap(), [b"src".to_vec()]);
     for missing in ["apps/y", "README", "../a"] {
-        let error = world
-            .checkout(&fixture.url(), id, Some(missing))
-            .unwrap_err();
-        assert!(
-            matches!(error, GitError::NoSubdir { .. }),
-            "{missing}: {error:?}"
-        );
+        let error = world.checkout(&fixture.url(), id, Some(missing)).unwrap_err();
+        assert!(matches!(error, GitError::NoSubdir { .. }), "{missing}: {error:?}");
     }
 }
 
 #[test]
 fn submodules_are_laid_out_inside_their_parents_and_inside_one_another() {
     let world = World::new();
-    let (outer, middle, inner) = (
-        world.fixture("outer"),
-        world.fixture("middle"),
-        world.fixture("inner"),
-    );
+    let (outer, middle, inner) =
+        (world.fixture("outer"), world.fixture("middle"), world.fixture("inner"));
     let innermost = inner.simple("deep", &[], 0);
     let modules = "[submodule \"inner\"]\n\tpath = lib/inner\n\turl = ../inner\n";
-    let files = [
-        (".gitmodules", File::Plain(modules)),
-        ("lib/inner", File::Submodule(innermost)),
-    ];
+    let files = [(".gitmodules", File::Plain(modules)), ("lib/inner", File::Submodule(innermost))];
     let between = middle.commit(&files, &[], 0);
-    let modules = format!(
-        "[submodule \"m\"]\n  url = \"{}\"\n  path = c_src/m\n",
-        middle.url()
-    );
+    let modules = format!("[submodule \"m\"]\n  url = \"{}\"\n  path = c_src/m\n", middle.url());
     let files = [
         (".gitmodules", File::Plain(&modules)),
         ("c_src/m", File::Submodule(between)),
@@ -329,10 +252,7 @@ fn submodules_are_laid_out_inside_their_parents_and_inside_one_another() {
     let id = outer.commit(&files, &[], 0);
     let held = world.checkout(&outer.url(), id, None).unwrap();
     assert_eq!(text(&held, "c_src/m/lib/inner/file"), "deep");
-    assert_eq!(
-        disk::list(&held.path().join("lost")).unwrap(),
-        Vec::<Vec<u8>>::new()
-    );
+    assert_eq!(disk::list(&held.path().join("lost")).unwrap(), Vec::<Vec<u8>>::new());
     assert!(world.warnings()[0].contains("submodule `lost`"));
     let below = world.checkout(&outer.url(), id, Some("c_src")).unwrap();
     assert_eq!(text(&below, "m/lib/inner/file"), "deep");
@@ -345,17 +265,11 @@ fn a_repository_inside_itself_without_end_is_stopped() {
     let mut last = fixture.simple("seed", &[], 0);
     let modules = format!("[submodule \"a\"]\npath = a\nurl = {}\n", fixture.url());
     for age in 1..12 {
-        let files = [
-            (".gitmodules", File::Plain(modules.as_str())),
-            ("a", File::Submodule(last)),
-        ];
+        let files = [(".gitmodules", File::Plain(modules.as_str())), ("a", File::Submodule(last))];
         last = fixture.commit(&files, &[], age);
     }
     let error = world.checkout(&fixture.url(), last, None).unwrap_err();
-    assert!(
-        matches!(error, GitError::TooLarge { limit: 8, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, GitError::TooLarge { limit: 8, .. }), "{error:?}");
 }
 
 #[test]
@@ -390,19 +304,10 @@ fn a_tree_that_is_not_the_promised_one_is_refused() {
     let fixture = world.fixture("a");
     let id = fixture.simple("one", &[], 0).to_string();
     let url = fixture.url();
-    let commit = GitCommit {
-        app: "app",
-        url: &url,
-        commit: &id,
-        subdir: None,
-        wanted: "",
-    };
+    let commit = GitCommit { app: "app", url: &url, commit: &id, subdir: None, wanted: "" };
     let promised = crate::digest::Digest::of(b"another");
     let error = world.git().checkout(&commit, Some(promised)).unwrap_err();
-    assert!(
-        matches!(error, GitError::Store(StoreError::Mismatch { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, GitError::Store(StoreError::Mismatch { .. })), "{error:?}");
 }
 
 #[test]
@@ -418,13 +323,8 @@ fn git_names_that_would_leave_the_tree_are_refused() {
         let tree = odb.write(git2::ObjectType::Tree, &bytes).unwrap();
         let commit =
             format!("tree {tree}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n");
-        let commit = odb
-            .write(git2::ObjectType::Commit, commit.as_bytes())
-            .unwrap();
-        assert!(
-            world.checkout(&fixture.url(), commit, None).is_err(),
-            "{name}"
-        );
+        let commit = odb.write(git2::ObjectType::Commit, commit.as_bytes()).unwrap();
+        assert!(world.checkout(&fixture.url(), commit, None).is_err(), "{name}");
     }
 }
 
@@ -435,30 +335,16 @@ fn a_version_is_described_as_rebar3_does() {
     let first = fixture.simple("one", &[], 0);
     let second = fixture.simple("two", &[first], 10);
     let third = fixture.simple("three", &[second], 20);
-    let described = |id: Oid| {
-        world
-            .resolve(&fixture.url(), commit(&id.to_string()))
-            .unwrap()
-            .describe
-            .unwrap()
-    };
+    let described =
+        |id: Oid| world.resolve(&fixture.url(), commit(&id.to_string())).unwrap().describe.unwrap();
     let short = |id: Oid| id.to_string()[..7].to_owned();
-    assert_eq!(
-        described(third),
-        format!("0.0.0+build.3.ref{}", short(third))
-    );
+    assert_eq!(described(third), format!("0.0.0+build.3.ref{}", short(third)));
     fixture.annotated("v1.2.0", first, 1);
     assert_eq!(described(first), "1.2.0");
-    assert_eq!(
-        described(third),
-        format!("1.2.0+build.3.ref{}", short(third))
-    );
+    assert_eq!(described(third), format!("1.2.0+build.3.ref{}", short(third)));
     fixture.tag("proj/2.0.0", second);
     assert_eq!(described(second), "2.0.0");
-    assert_eq!(
-        described(third),
-        format!("proj/2.0.0+build.3.ref{}", short(third))
-    );
+    assert_eq!(described(third), format!("proj/2.0.0+build.3.ref{}", short(third)));
     fixture.tag("proj/v3", second);
     fixture.tag("1.9", second);
     assert_eq!(described(second), "v3");
@@ -495,15 +381,9 @@ fn an_ordinary_clone_serves_branches_that_it_never_checked_out() {
     let first = fixture.simple("one", &[], 0);
     fixture.branch("main", first);
     let second = fixture.simple("two", &[first], 1);
-    fixture
-        .repository()
-        .reference("refs/remotes/origin/stable", second, true, "")
-        .unwrap();
+    fixture.repository().reference("refs/remotes/origin/stable", second, true, "").unwrap();
     let url = format!("{}/clone", world.path().display());
-    assert_eq!(
-        world.resolve(&url, branch("stable")).unwrap().commit,
-        second.to_string()
-    );
+    assert_eq!(world.resolve(&url, branch("stable")).unwrap().commit, second.to_string());
 }
 
 // -- over HTTP: a server made of `git http-backend` --
@@ -566,10 +446,7 @@ fn run_backend(backend: &Path, root: &Path, asked: &Asked, speaks: Speaks) -> Re
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(&asked.body).unwrap();
     let output = child.wait_with_output().unwrap().stdout;
-    let end = output
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .unwrap();
+    let end = output.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
     let mut reply = Reply::ok(&output[end + 4..]);
     for line in String::from_utf8_lossy(&output[..end]).lines() {
         match line.split_once(": ").unwrap() {
@@ -596,22 +473,13 @@ fn a_commit_comes_over_http_from_old_and_new_servers() {
         let url = server.url("/a");
         let found = world.resolve(&url, branch("main")).unwrap();
         assert_eq!(found.commit, second.to_string());
-        assert_eq!(
-            found.describe.unwrap(),
-            format!("1.0+build.2.ref{}", &second.to_string()[..7])
-        );
+        assert_eq!(found.describe.unwrap(), format!("1.0+build.2.ref{}", &second.to_string()[..7]));
         let held = world.checkout(&url, second, None).unwrap();
         assert_eq!(text(&held, "file"), "two");
         let found = world.resolve(&url, tag("v1.0")).unwrap();
+        assert_eq!((found.commit, found.describe.unwrap()), (first.to_string(), "1.0".to_owned()));
         assert_eq!(
-            (found.commit, found.describe.unwrap()),
-            (first.to_string(), "1.0".to_owned())
-        );
-        assert_eq!(
-            world
-                .resolve(&url, commit(&first.to_string()[..8]))
-                .unwrap()
-                .commit,
+            world.resolve(&url, commit(&first.to_string()[..8])).unwrap().commit,
             first.to_string()
         );
     }
@@ -653,23 +521,14 @@ fn a_moved_tag_and_a_deleted_branch_are_seen_and_the_old_commit_stays() {
         return;
     };
     let url = server.url("/a.git");
-    assert_eq!(
-        world.resolve(&url, tag("1.0.0")).unwrap().commit,
-        first.to_string()
-    );
+    assert_eq!(world.resolve(&url, tag("1.0.0")).unwrap().commit, first.to_string());
     fixture.tag("1.0.0", second);
     fixture.branch("main", second);
     fixture.drop_reference("refs/heads/gone");
-    assert_eq!(
-        world.resolve(&url, tag("1.0.0")).unwrap().commit,
-        second.to_string()
-    );
+    assert_eq!(world.resolve(&url, tag("1.0.0")).unwrap().commit, second.to_string());
     assert!(world.resolve(&url, branch("gone")).is_err());
     // Our own copy still has what was locked.
-    assert_eq!(
-        text(&world.checkout(&url, first, None).unwrap(), "file"),
-        "one"
-    );
+    assert_eq!(text(&world.checkout(&url, first, None).unwrap(), "file"), "one");
     // A fresh store has not, and no name leads there any more.
     let fresh = World::new();
     let error = fresh.checkout(&url, first, None).unwrap_err();
@@ -701,10 +560,7 @@ fn submodules_come_over_http_too() {
     let below = inner.simple("deep", &[], 0);
     inner.branch("main", below);
     let modules = "[submodule \"i\"]\npath = i\nurl = ../inner\n";
-    let files = [
-        (".gitmodules", File::Plain(modules)),
-        ("i", File::Submodule(below)),
-    ];
+    let files = [(".gitmodules", File::Plain(modules)), ("i", File::Submodule(below))];
     let id = outer.commit(&files, &[], 0);
     outer.branch("main", id);
     let Some(server) = serve(&world.path().join("served"), Speaks::Two, None) else {
@@ -727,45 +583,22 @@ fn a_closed_network_uses_what_is_here_and_names_what_is_not() {
     let url = server.url("/a");
     world.resolve(&url, tag("1.0.0")).unwrap();
     let http = closed_door();
-    let git = Git {
-        http: &http,
-        ..world.git()
-    };
-    let request = |reference| GitRequest {
-        app: "app".into(),
-        url: url.clone(),
-        reference,
-        subdir: None,
-    };
-    assert_eq!(
-        git.resolve(&request(tag("1.0.0"))).unwrap().commit,
-        first.to_string()
-    );
-    assert_eq!(
-        git.resolve(&request(GitRef::Default)).unwrap().commit,
-        first.to_string()
-    );
-    let error = git
-        .resolve(&request(commit("0123456789012345678901234567890123456789")))
-        .unwrap_err();
-    assert!(
-        matches!(error, GitError::Http(HttpError::Offline { .. })),
-        "{error:?}"
-    );
+    let git = Git { http: &http, ..world.git() };
+    let request =
+        |reference| GitRequest { app: "app".into(), url: url.clone(), reference, subdir: None };
+    assert_eq!(git.resolve(&request(tag("1.0.0"))).unwrap().commit, first.to_string());
+    assert_eq!(git.resolve(&request(GitRef::Default)).unwrap().commit, first.to_string());
+    let error =
+        git.resolve(&request(commit("0123456789012345678901234567890123456789"))).unwrap_err();
+    assert!(matches!(error, GitError::Http(HttpError::Offline { .. })), "{error:?}");
 }
 
 #[test]
 fn a_server_that_speaks_no_git_is_told_so() {
-    for reply in [
-        Reply::ok("<html>hello</html>"),
-        Reply::status(404),
-        Reply::ok(""),
-    ] {
+    for reply in [Reply::ok("<html>hello</html>"), Reply::status(404), Reply::ok("")] {
         let server = Server::start(move |_, _| reply.clone());
         let world = World::new();
-        let error = world
-            .resolve(&server.url("/a"), GitRef::Default)
-            .unwrap_err();
+        let error = world.resolve(&server.url("/a"), GitRef::Default).unwrap_err();
         let told = matches!(&error, GitError::NotGit { .. })
             || matches!(&error, GitError::Http(error) if error.is_gone());
         assert!(told, "{error:?}");
@@ -784,15 +617,8 @@ fn a_server_that_babbles_is_an_error_and_no_panic() {
     ];
     for word in words {
         let server = Server::start(move |asked, _| {
-            let kind = if asked.method == "GET" {
-                "advertisement"
-            } else {
-                "result"
-            };
-            Reply::ok(word).header(
-                "Content-Type",
-                &format!("application/x-git-upload-pack-{kind}"),
-            )
+            let kind = if asked.method == "GET" { "advertisement" } else { "result" };
+            Reply::ok(word).header("Content-Type", &format!("application/x-git-upload-pack-{kind}"))
         });
         let world = World::new();
         assert!(world.resolve(&server.url("/a"), GitRef::Default).is_err());
@@ -814,17 +640,10 @@ fn one_repository_is_fetched_once_by_many_at_once() {
         let threads: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| world.checkout(&url, first, None).unwrap().digest()))
             .collect();
-        let digests: Vec<_> = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect();
+        let digests: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
         assert!(digests.windows(2).all(|pair| pair[0] == pair[1]));
     });
-    let packs = server
-        .asked()
-        .iter()
-        .filter(|asked| asked.method == "POST")
-        .count();
+    let packs = server.asked().iter().filter(|asked| asked.method == "POST").count();
     assert_eq!(packs, 1);
 }
 
@@ -845,10 +664,7 @@ fn a_damaged_mirror_is_thrown_away_and_fetched_anew() {
     let packs = mirrors.join(name).join("objects/pack");
     for name in disk::list(&packs).unwrap() {
         let path = packs.join(String::from_utf8(name).unwrap());
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "pack")
-        {
+        if path.extension().is_some_and(|extension| extension == "pack") {
             let mut bytes = disk::read(&path, 1 << 20).unwrap();
             let middle = bytes.len() / 2;
             bytes[middle] ^= 0x55;
@@ -857,11 +673,7 @@ fn a_damaged_mirror_is_thrown_away_and_fetched_anew() {
     }
     let again = world.checkout(&url, first, None).unwrap();
     assert_eq!(again.digest(), held.digest());
-    assert!(
-        world.warnings()[0].contains("was damaged"),
-        "{:?}",
-        world.warnings()
-    );
+    assert!(world.warnings()[0].contains("was damaged"), "{:?}", world.warnings());
 }
 
 #[test]
@@ -877,10 +689,7 @@ fn a_disk_that_fills_up_at_any_moment_leaves_no_half_tree() {
         &[],
         0,
     );
-    let whole = World::new()
-        .checkout(&fixture.url(), id, None)
-        .unwrap()
-        .digest();
+    let whole = World::new().checkout(&fixture.url(), id, None).unwrap().digest();
     for changes in 0.. {
         disk::faults::fail_after(changes);
         let result = world.checkout(&fixture.url(), id, None);

@@ -31,10 +31,7 @@ enum Speaks {
     /// Version 2, with what `fetch` can do.
     Two { shallow: bool },
     /// Version 0: it told its references at once.
-    Zero {
-        listing: Listing,
-        abilities: BTreeSet<String>,
-    },
+    Zero { listing: Listing, abilities: BTreeSet<String> },
 }
 
 /// How much history is wanted.
@@ -112,17 +109,9 @@ impl<'a> Server<'a> {
     fn greet(&mut self) -> Result<(), GitError> {
         let url = format!("{}/info/refs?service=git-upload-pack", self.url);
         let headers = self.headers.clone();
-        let request = Request {
-            name: &self.named.app,
-            url: &url,
-            limit: INDEX_BYTES_MAX,
-            headers: &headers,
-        };
-        let call = Call {
-            method: Method::Get,
-            request,
-            body: &[],
-        };
+        let request =
+            Request { name: &self.named.app, url: &url, limit: INDEX_BYTES_MAX, headers: &headers };
+        let call = Call { method: Method::Get, request, body: &[] };
         let (speaks, moved) = self.persist(&request, || {
             let answer = self.http.exchange(&call, self.observer)?;
             let answer = self.accept(&request, answer, "advertisement")?;
@@ -132,9 +121,7 @@ impl<'a> Server<'a> {
         })?;
         self.speaks = speaks;
         // A forge redirects a renamed owner; what follows goes there directly.
-        let base = moved
-            .as_deref()
-            .and_then(|url| url.split("/info/refs").next());
+        let base = moved.as_deref().and_then(|url| url.split("/info/refs").next());
         if let Some(base) = base {
             self.url = base.to_owned();
         }
@@ -177,13 +164,8 @@ impl<'a> Server<'a> {
             .and_then(|line| line.split_once('\0'))
             .map(|(_, abilities)| abilities.split(' ').map(str::to_owned).collect())
             .unwrap_or_default();
-        let head = abilities
-            .iter()
-            .find_map(|word| word.strip_prefix("symref=HEAD:refs/heads/"));
-        let mut listing = Listing {
-            head_branch: head.map(str::to_owned),
-            ..Listing::default()
-        };
+        let head = abilities.iter().find_map(|word| word.strip_prefix("symref=HEAD:refs/heads/"));
+        let mut listing = Listing { head_branch: head.map(str::to_owned), ..Listing::default() };
         for line in &lines {
             let line = line.split('\0').next().unwrap_or_default();
             let (id, name) = line.split_once(' ').ok_or_else(|| self.protocol(line))?;
@@ -283,17 +265,9 @@ impl<'a> Server<'a> {
                 *shallow
             }
             Speaks::Zero { abilities, .. } => {
-                let ours = [
-                    "side-band-64k",
-                    "ofs-delta",
-                    "include-tag",
-                    "no-progress",
-                    "shallow",
-                ];
-                let asked: Vec<&str> = ours
-                    .into_iter()
-                    .filter(|word| abilities.contains(*word))
-                    .collect();
+                let ours = ["side-band-64k", "ofs-delta", "include-tag", "no-progress", "shallow"];
+                let asked: Vec<&str> =
+                    ours.into_iter().filter(|word| abilities.contains(*word)).collect();
                 let mut asked = format!(" {}", asked.join(" "));
                 for want in wants {
                     line(&mut body, &format!("want {want}{asked}\n"));
@@ -341,8 +315,7 @@ impl<'a> Server<'a> {
                 Some((1, pack)) => {
                     begun = true;
                     bytes += pack.len() as u64;
-                    sink.write_all(pack)
-                        .map_err(|error| self.unwritten(error))?;
+                    sink.write_all(pack).map_err(|error| self.unwritten(error))?;
                 }
                 Some((2, _)) => {}
                 Some((3, message)) => return Err(self.refused(message).into()),
@@ -367,22 +340,10 @@ impl<'a> Server<'a> {
         if matches!(self.speaks, Speaks::Zero { .. }) {
             headers.retain(|(name, _)| *name != "Git-Protocol");
         }
-        headers.push((
-            "Content-Type",
-            "application/x-git-upload-pack-request".into(),
-        ));
+        headers.push(("Content-Type", "application/x-git-upload-pack-request".into()));
         headers.push(("Accept", "application/x-git-upload-pack-result".into()));
-        let request = Request {
-            name: &self.named.app,
-            url: &url,
-            limit,
-            headers: &headers,
-        };
-        let call = Call {
-            method: Method::Post,
-            request,
-            body,
-        };
+        let request = Request { name: &self.named.app, url: &url, limit, headers: &headers };
+        let call = Call { method: Method::Post, request, body };
         self.persist(&request, || {
             let answer = self.http.exchange(&call, self.observer)?;
             read(self.accept(&request, answer, "result")?)
@@ -402,8 +363,7 @@ impl<'a> Server<'a> {
                 Err(Stop::Failed(error)) => return Err(error),
                 Err(Stop::Cut(error)) => {
                     let error = HttpError::cut(request, error);
-                    self.http
-                        .pause(request.name, count, error.into(), self.observer)?;
+                    self.http.pause(request.name, count, error.into(), self.observer)?;
                 }
             }
             count += 1;
@@ -418,9 +378,7 @@ impl<'a> Server<'a> {
     }
 
     fn id(&self, text: &str) -> Result<Oid, GitError> {
-        let id = (text.len() == 40)
-            .then(|| Oid::from_str(text).ok())
-            .flatten();
+        let id = (text.len() == 40).then(|| Oid::from_str(text).ok()).flatten();
         id.ok_or_else(|| self.protocol(text))
     }
 
@@ -440,25 +398,18 @@ impl<'a> Server<'a> {
     }
 
     fn protocol(&self, line: &str) -> GitError {
-        GitError::Protocol {
-            url: self.named.url.clone(),
-            line: shorten(line),
-        }
+        GitError::Protocol { url: self.named.url.clone(), line: shorten(line) }
     }
 
     fn unwritten(&self, error: io::Error) -> GitError {
-        self.named
-            .damaged(git2::Error::from_str(&error.to_string()))
+        self.named.damaged(git2::Error::from_str(&error.to_string()))
     }
 }
 
 /// Reads bytes as each of a server's answers; for fuzzing.
 pub(super) fn hear(data: &[u8]) {
     let http = Http::new(Network::Offline, Mirrors::default());
-    let named = Named {
-        app: "fuzz".into(),
-        url: "https://git.test/fuzz".into(),
-    };
+    let named = Named { app: "fuzz".into(), url: "https://git.test/fuzz".into() };
     let mut server = Server {
         http: &http,
         observer: &Silent,
@@ -488,9 +439,5 @@ pub(super) fn hear(data: &[u8]) {
 }
 
 fn shorten(text: &str) -> String {
-    text.trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect()
+    text.trim().chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -143,9 +143,9 @@ impl Explain for HexError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchVersion { pre: Some(pre), .. } => Some(format!(
-                "only the version before a release {pre} does; ask for it by name"
-            )),
+            Self::NoSuchVersion { pre: Some(pre), .. } => {
+                Some(format!("only the version before a release {pre} does; ask for it by name"))
+            }
             Self::Signature { .. } | Self::WrongName { .. } => Some(
                 "a mirror or a proxy on the way changed it, or the repository has another key"
                     .into(),
@@ -164,19 +164,9 @@ impl Explain for HexError {
 pub(super) fn disbelieved(distrust: Distrust, repository: &str, package: &str) -> HexError {
     let (package, repository) = (package.to_owned(), repository.to_owned());
     match distrust {
-        Distrust::Damaged => HexError::Damaged {
-            package,
-            repository,
-        },
-        Distrust::Signature => HexError::Signature {
-            package,
-            repository,
-        },
-        Distrust::Name { found } => HexError::WrongName {
-            package,
-            repository,
-            found,
-        },
+        Distrust::Damaged => HexError::Damaged { package, repository },
+        Distrust::Signature => HexError::Signature { package, repository },
+        Distrust::Name { found } => HexError::WrongName { package, repository, found },
         Distrust::Key => HexError::BadKey { repository },
     }
 }

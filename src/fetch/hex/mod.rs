@@ -148,12 +148,8 @@ impl Hex<'_> {
         check_name(package)?;
         let url = format!("{}/packages/{package}", repository.url);
         let headers = repository.headers();
-        let request = Request {
-            name: package,
-            url: &url,
-            limit: INDEX_BYTES_MAX,
-            headers: &headers,
-        };
+        let request =
+            Request { name: package, url: &url, limit: INDEX_BYTES_MAX, headers: &headers };
         let document = match self.http.get(&request, self.observer) {
             Err(error) if error.is_gone() => {
                 return Err(HexError::NoSuchPackage {
@@ -179,34 +175,18 @@ impl Hex<'_> {
         let (name, version) = (package.package.to_owned(), package.version.to_owned());
         if Version::parse(package.version).is_none() {
             let requirement = version;
-            return Err(HexError::BadRequirement {
-                package: name,
-                requirement,
-            });
+            return Err(HexError::BadRequirement { package: name, requirement });
         }
         let scratch = self.store.scratch()?;
         let file = scratch.path().join("tarball");
         let outer = self.download(package, &file)?;
         if let Some(promised) = package.outer.filter(|promised| *promised != outer) {
-            return Err(HexError::Mismatch {
-                package: name,
-                version,
-                promised,
-                received: outer,
-            });
+            return Err(HexError::Mismatch { package: name, version, promised, received: outer });
         }
         let root = scratch.path().join("tree");
         tarball::unpack(&file, &root, package.inner).map_err(|refused| match refused {
-            Refused::Malformed(why) => HexError::Malformed {
-                package: name,
-                version,
-                why,
-            },
-            Refused::Archive(source) => HexError::Archive {
-                package: name,
-                version,
-                source,
-            },
+            Refused::Malformed(why) => HexError::Malformed { package: name, version, why },
+            Refused::Archive(source) => HexError::Archive { package: name, version, source },
         })?;
         let held = self.store.insert_tree(package.package, &root, promised)?;
         Ok((held, outer))
@@ -255,11 +235,8 @@ pub fn choose<'a>(
         package: package.to_owned(),
         requirement: text.to_owned(),
     })?;
-    let versions = || {
-        releases
-            .iter()
-            .filter_map(|release| Some((Version::parse(&release.version)?, release)))
-    };
+    let versions =
+        || releases.iter().filter_map(|release| Some((Version::parse(&release.version)?, release)));
     let newest = |fits: &dyn Fn(&Version) -> bool| {
         let fitting = versions().filter(|(version, _)| fits(version));
         fitting.max_by(|one, other| one.0.cmp(&other.0))
@@ -281,7 +258,5 @@ fn check_name(package: &str) -> Result<(), HexError> {
     if !package.is_empty() && package.len() <= 100 && package.bytes().all(plain) {
         return Ok(());
     }
-    Err(HexError::BadName {
-        package: package.chars().take(100).collect(),
-    })
+    Err(HexError::BadName { package: package.chars().take(100).collect() })
 }

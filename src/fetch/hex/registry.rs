@@ -184,11 +184,8 @@ fn dependency(wire: DependencyWire) -> Dependency {
 
 /// Reads an RSA public key in PEM, and returns it in PKCS#1, the form that ring takes.
 fn rsa_public_key(pem: &str) -> Option<Vec<u8>> {
-    let body: String = pem
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
+    let body: String =
+        pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
     let der = STANDARD.decode(body).ok()?;
     if pem.contains("BEGIN RSA PUBLIC KEY") {
         return Some(der);
@@ -218,9 +215,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     } else {
         let count = usize::from(*first & 0x7f);
         let digits = rest.get(..count).filter(|_| count <= 4)?;
-        let length = digits
-            .iter()
-            .fold(0, |length, digit| length << 8 | usize::from(*digit));
+        let length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
         (length, &rest[count..])
     };
     Some((*tag, rest.get(..length)?, rest.get(length..)?))

@@ -46,9 +46,7 @@ pub(super) fn unpack(path: &Path, into: &Path, inner: Option<Digest>) -> Result<
         hasher.update(&parts[part]);
     }
     let found = Digest::from_bytes(hasher.finalize().into());
-    let written = String::from_utf8_lossy(&parts["CHECKSUM"])
-        .trim()
-        .to_ascii_lowercase();
+    let written = String::from_utf8_lossy(&parts["CHECKSUM"]).trim().to_ascii_lowercase();
     if written != found.hex() || inner.is_some_and(|inner| inner != found) {
         return Err(Refused::Malformed("its inner checksum is wrong"));
     }
@@ -64,11 +62,7 @@ pub(super) fn unpack(path: &Path, into: &Path, inner: Option<Digest>) -> Result<
     let metadata = into.join("hex_metadata.config");
     disk::remove_file(&metadata)?;
     let mut file = disk::create_new(&metadata, false)?;
-    Ok(disk::write_all(
-        &mut file,
-        &metadata,
-        &parts["metadata.config"],
-    )?)
+    Ok(disk::write_all(&mut file, &metadata, &parts["metadata.config"])?)
 }
 
 fn parts(path: &Path) -> Result<BTreeMap<&'static str, Vec<u8>>, Refused> {

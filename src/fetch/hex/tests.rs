@@ -28,22 +28,11 @@ const PUBLIC_KEY: &str = include_str!("../../../fixtures/hex/public.pem");
 /// Signs a payload as a registry does.
 fn signed(payload: Vec<u8>) -> Vec<u8> {
     use base64::Engine as _;
-    let body: String = PRIVATE_KEY
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
-    let der = base64::engine::general_purpose::STANDARD
-        .decode(body)
-        .unwrap();
+    let body: String = PRIVATE_KEY.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
     let key = RsaKeyPair::from_pkcs8(&der).unwrap();
     let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(
-        &RSA_PKCS1_SHA512,
-        &SystemRandom::new(),
-        &payload,
-        &mut signature,
-    )
-    .unwrap();
+    key.sign(&RSA_PKCS1_SHA512, &SystemRandom::new(), &payload, &mut signature).unwrap();
     gzip(&SignedWire { payload, signature }.encode_to_vec())
 }
 
@@ -93,12 +82,7 @@ fn release(version: &str, inner: Digest, outer: &[u8]) -> ReleaseWire {
 }
 
 fn package(name: &str, repository: &str, releases: Vec<ReleaseWire>) -> Vec<u8> {
-    PackageWire {
-        releases,
-        name: name.into(),
-        repository: repository.into(),
-    }
-    .encode_to_vec()
+    PackageWire { releases, name: name.into(), repository: repository.into() }.encode_to_vec()
 }
 
 /// A repository that serves one package, `ranch` 1.8.0 with one file.
@@ -110,16 +94,9 @@ pub(crate) struct Registry {
 }
 
 pub(crate) fn registry() -> Registry {
-    let contents = tar_of(&[
-        ("src/ranch.erl", b"-module(ranch).\n"),
-        ("rebar.config", b""),
-    ]);
+    let contents = tar_of(&[("src/ranch.erl", b"-module(ranch).\n"), ("rebar.config", b"")]);
     let (file, inner) = tarball(&contents);
-    let document = signed(package(
-        "ranch",
-        "test",
-        vec![release("1.8.0", inner, &file)],
-    ));
+    let document = signed(package("ranch", "test", vec![release("1.8.0", inner, &file)]));
     serving(document, file, inner)
 }
 
@@ -136,12 +113,7 @@ fn serving(document: Vec<u8>, file: Vec<u8>, inner: Digest) -> Registry {
         public_key_pem: PUBLIC_KEY.into(),
         auth_key: Some("key".into()),
     };
-    Registry {
-        server,
-        repository,
-        outer,
-        inner,
-    }
+    Registry { server, repository, outer, inner }
 }
 
 struct World {
@@ -154,19 +126,11 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        Self {
-            _directory: directory,
-            store,
-            http: door(&[]),
-        }
+        Self { _directory: directory, store, http: door(&[]) }
     }
 
     fn hex(&self) -> Hex<'_> {
-        Hex {
-            store: &self.store,
-            http: &self.http,
-            observer: &Silent,
-        }
+        Hex { store: &self.store, http: &self.http, observer: &Silent }
     }
 
     /// Fetches `ranch` 1.8.0 out of a tarball, promised by its own checksum.
@@ -198,10 +162,7 @@ fn a_package_is_found_and_fetched() {
     let (held, outer) = world.hex().checkout(&package, None).unwrap();
     assert_eq!(outer, registry.outer);
     let names = disk::list(held.path()).unwrap();
-    assert_eq!(
-        names,
-        [&b"hex_metadata.config"[..], b"rebar.config", b"src"]
-    );
+    assert_eq!(names, [&b"hex_metadata.config"[..], b"rebar.config", b"src"]);
     assert_eq!(registry.server.asked()[0].headers["authorization"], "key");
 }
 
@@ -210,16 +171,10 @@ fn a_document_of_another_key_is_not_believed() {
     let world = World::new();
     let mut registry = registry();
     registry.repository.public_key_pem = HexRepository::hexpm().public_key_pem;
-    let error = world
-        .hex()
-        .releases(&registry.repository, "ranch")
-        .unwrap_err();
+    let error = world.hex().releases(&registry.repository, "ranch").unwrap_err();
     assert!(matches!(error, HexError::Signature { .. }), "{error:?}");
     registry.repository.public_key_pem = "nonsense".into();
-    let error = world
-        .hex()
-        .releases(&registry.repository, "ranch")
-        .unwrap_err();
+    let error = world.hex().releases(&registry.repository, "ranch").unwrap_err();
     assert!(matches!(error, HexError::BadKey { .. }), "{error:?}");
 }
 
@@ -228,11 +183,8 @@ fn a_document_that_was_changed_is_not_believed() {
     let payload = package("ranch", "test", Vec::new());
     let document = signed(payload);
     let mut plain = Vec::new();
-    std::io::Read::read_to_end(
-        &mut flate2::read::GzDecoder::new(document.as_slice()),
-        &mut plain,
-    )
-    .unwrap();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(document.as_slice()), &mut plain)
+        .unwrap();
     let repository = HexRepository {
         name: "test".into(),
         public_key_pem: PUBLIC_KEY.into(),
@@ -242,10 +194,7 @@ fn a_document_that_was_changed_is_not_believed() {
     for place in 0..plain.len() {
         let mut changed = plain.clone();
         changed[place] ^= 1;
-        assert!(
-            super::registry::releases(&changed, &repository, "ranch").is_err(),
-            "byte {place}"
-        );
+        assert!(super::registry::releases(&changed, &repository, "ranch").is_err(), "byte {place}");
     }
     for length in 0..document.len() {
         assert!(super::registry::releases(&document[..length], &repository, "ranch").is_err());
@@ -256,15 +205,9 @@ fn a_document_that_was_changed_is_not_believed() {
 fn a_document_about_something_else_is_not_believed() {
     for (name, repository) in [("cowboy", "test"), ("ranch", "other")] {
         let world = World::new();
-        let registry = serving(
-            signed(package(name, repository, Vec::new())),
-            Vec::new(),
-            Digest::of(b""),
-        );
-        let error = world
-            .hex()
-            .releases(&registry.repository, "ranch")
-            .unwrap_err();
+        let registry =
+            serving(signed(package(name, repository, Vec::new())), Vec::new(), Digest::of(b""));
+        let error = world.hex().releases(&registry.repository, "ranch").unwrap_err();
         assert!(matches!(error, HexError::WrongName { .. }), "{error:?}");
     }
 }
@@ -286,19 +229,10 @@ fn an_organisations_repository_calls_itself_by_its_own_name() {
 #[test]
 fn an_unknown_package_is_named_with_its_repository() {
     let (world, registry) = (World::new(), registry());
-    let error = world
-        .hex()
-        .releases(&registry.repository, "nothing")
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the repository `test` has no package `nothing`"
-    );
+    let error = world.hex().releases(&registry.repository, "nothing").unwrap_err();
+    assert_eq!(error.to_string(), "the repository `test` has no package `nothing`");
     for name in ["", "../x", "A", "a/b", "a?b"] {
-        let error = world
-            .hex()
-            .releases(&registry.repository, name)
-            .unwrap_err();
+        let error = world.hex().releases(&registry.repository, name).unwrap_err();
         assert!(matches!(error, HexError::BadName { .. }), "{name}");
     }
 }
@@ -315,11 +249,7 @@ fn a_tarball_that_was_replaced_is_refused_before_it_is_opened() {
     };
     let error = world.hex().checkout(&package, None).unwrap_err();
     assert!(matches!(error, HexError::Mismatch { .. }), "{error:?}");
-    let package = HexPackage {
-        outer: None,
-        inner: Some(Digest::of(b"another")),
-        ..package
-    };
+    let package = HexPackage { outer: None, inner: Some(Digest::of(b"another")), ..package };
     let error = world.hex().checkout(&package, None).unwrap_err();
     assert!(matches!(error, HexError::Malformed { .. }), "{error:?}");
 }
@@ -355,10 +285,7 @@ fn contents_that_would_leave_the_tree_are_refused() {
     for name in ["../out", "/etc/passwd", "a/../../b"] {
         let (file, _) = tarball(&tar_of(&[(name, b"x")]));
         let error = world.unpack(file).unwrap_err();
-        assert!(
-            matches!(error, HexError::Archive { .. }),
-            "{name}: {error:?}"
-        );
+        assert!(matches!(error, HexError::Archive { .. }), "{name}: {error:?}");
     }
 }
 
@@ -370,13 +297,8 @@ fn a_bomb_stops_at_the_limit() {
     let (file, _) = tarball(&tar_of(&[("zeros", &zeros)]));
     assert!(file.len() < 2 << 20);
     let error = world.unpack(file).unwrap_err();
-    let HexError::Archive { source, .. } = &error else {
-        panic!("{error:?}")
-    };
-    assert!(
-        source.to_string().contains("more than 134217728 bytes"),
-        "{source}"
-    );
+    let HexError::Archive { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().contains("more than 134217728 bytes"), "{source}");
 }
 
 fn named(versions: &[&str]) -> Vec<Release> {
@@ -400,22 +322,11 @@ fn the_newest_release_that_does_is_chosen() {
     assert_eq!(chosen(Some("1.9.0")).unwrap(), "1.9.0");
     assert_eq!(chosen(Some("~> 2.0-rc")).unwrap(), "2.0.0-rc.1");
     let error = chosen(Some("~> 2.0")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no release of `a` satisfies `~> 2.0`; the newest is 2.0.0-rc.1"
-    );
+    assert_eq!(error.to_string(), "no release of `a` satisfies `~> 2.0`; the newest is 2.0.0-rc.1");
     let error = chosen(Some("> 1.10.0")).unwrap_err();
     assert!(error.hint().unwrap().contains("2.0.0-rc.1"));
-    assert!(matches!(
-        chosen(Some("latest")),
-        Err(HexError::BadRequirement { .. })
-    ));
-    assert!(
-        choose("a", &[], None)
-            .unwrap_err()
-            .to_string()
-            .ends_with("the newest is none")
-    );
+    assert!(matches!(chosen(Some("latest")), Err(HexError::BadRequirement { .. })));
+    assert!(choose("a", &[], None).unwrap_err().to_string().ends_with("the newest is none"));
 }
 
 #[test]
@@ -430,29 +341,19 @@ fn what_a_release_says_is_read() {
             optional: Some(true),
             repository: None,
         }],
-        retired: Some(RetirementWire {
-            reason: 2,
-            message: Some("bad".into()),
-        }),
+        retired: Some(RetirementWire { reason: 2, message: Some("bad".into()) }),
         outer_checksum: None,
         published_at: Some(TimestampWire { seconds: 7 }),
     };
     let document = signed(package("ranch", "test", vec![wire]));
     let registry = serving(document, Vec::new(), Digest::of(b""));
     let world = World::new();
-    let release = world
-        .hex()
-        .releases(&registry.repository, "ranch")
-        .unwrap()
-        .remove(0);
+    let release = world.hex().releases(&registry.repository, "ranch").unwrap().remove(0);
     assert_eq!(release.outer, None);
     assert_eq!(release.published, Some(7));
     assert_eq!(release.retired.as_deref(), Some("security: bad"));
     let dependency = &release.dependencies[0];
-    assert_eq!(
-        (dependency.app.as_str(), dependency.optional),
-        ("chatterbox", true)
-    );
+    assert_eq!((dependency.app.as_str(), dependency.optional), ("chatterbox", true));
 }
 
 #[test]
@@ -467,18 +368,12 @@ fn a_retired_release_is_remarked_on() {
         }
     }
     let (world, heard) = (World::new(), Heard::default());
-    let hex = Hex {
-        observer: &heard,
-        ..world.hex()
-    };
+    let hex = Hex { observer: &heard, ..world.hex() };
     let mut release = named(&["1.0.0"]).remove(0);
     hex.remark("a", &release);
     release.retired = Some("renamed".into());
     hex.remark("a", &release);
-    assert_eq!(
-        heard.0.lock().unwrap().as_str(),
-        "`a` 1.0.0 was retired (renamed)"
-    );
+    assert_eq!(heard.0.lock().unwrap().as_str(), "`a` 1.0.0 was retired (renamed)");
 }
 
 #[test]
@@ -491,12 +386,7 @@ fn a_disk_that_fills_up_at_any_moment_leaves_no_half_package() {
         outer: Some(registry.outer),
         inner: None,
     };
-    let whole = World::new()
-        .hex()
-        .checkout(&package, None)
-        .unwrap()
-        .0
-        .digest();
+    let whole = World::new().hex().checkout(&package, None).unwrap().0.digest();
     for changes in 0.. {
         disk::faults::fail_after(changes);
         let result = world.hex().checkout(&package, None);

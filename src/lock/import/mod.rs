@@ -134,10 +134,7 @@ impl fmt::Display for Disagreement {
         let said = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".into());
         let (rebar, ours) = (said(&self.rebar), said(&self.ours));
         let Self { app, field, .. } = self;
-        write!(
-            f,
-            "{field} of `{app}`: rebar.lock has {rebar}, rebeam.lock has {ours}"
-        )
+        write!(f, "{field} of `{app}`: rebar.lock has {rebar}, rebeam.lock has {ours}")
     }
 }
 
@@ -154,16 +151,11 @@ impl RebarLock {
             Some([Term::String(_), entries]) => entries.as_list(),
             _ => first.as_list(),
         };
-        let entries = entries.ok_or_else(|| ImportError::NotALock {
-            found: shorten(first),
-        })?;
+        let entries = entries.ok_or_else(|| ImportError::NotALock { found: shorten(first) })?;
         if entries.len() > LOCK_SOURCES_MAX {
             return Err(ImportError::TooManySources);
         }
-        let attributes = attributes
-            .first()
-            .and_then(Term::as_list)
-            .unwrap_or_default();
+        let attributes = attributes.first().and_then(Term::as_list).unwrap_or_default();
         let mut lock = Self::default();
         for entry in entries {
             let (app, entry) = read_entry(entry, attributes)?;
@@ -180,18 +172,11 @@ impl RebarLock {
         let fits = match (pin, &wish.source) {
             (
                 RebarPin::Git { url, subdir, .. },
-                WishSource::Git {
-                    url: wished,
-                    subdir: wished_subdir,
-                    ..
-                },
+                WishSource::Git { url: wished, subdir: wished_subdir, .. },
             ) => git_url::same(url, wished) && subdir == wished_subdir,
-            (
-                RebarPin::Hex { package, .. },
-                WishSource::Hex {
-                    package: wished, ..
-                },
-            ) => package == wished,
+            (RebarPin::Hex { package, .. }, WishSource::Hex { package: wished, .. }) => {
+                package == wished
+            }
             _ => false,
         };
         fits.then_some(pin)
@@ -199,9 +184,8 @@ impl RebarLock {
 
     /// Compares with a lock of ours: what rebar3 locks must be locked the same in both.
     pub fn verify_against(&self, lock: &Lock) -> Vec<Disagreement> {
-        let ours: BTreeMap<&str, &Source> = rebar_sources(lock)
-            .map(|source| (source.app.as_str(), source))
-            .collect();
+        let ours: BTreeMap<&str, &Source> =
+            rebar_sources(lock).map(|source| (source.app.as_str(), source)).collect();
         let mut disagreements = Vec::new();
         let mut say = |app: &str, field, rebar: Option<&str>, ours: Option<&str>| {
             disagreements.push(Disagreement {
@@ -221,10 +205,7 @@ impl RebarLock {
                 say(app, field, Some(&rebar), Some(&ours));
             }
         }
-        for (app, source) in ours
-            .iter()
-            .filter(|(app, _)| !self.entries.contains_key(**app))
-        {
+        for (app, source) in ours.iter().filter(|(app, _)| !self.entries.contains_key(**app)) {
             say(app, "entry", None, Some(&pin_words(&source.pin)));
         }
         disagreements.sort_by(|a, b| (&a.app, a.field).cmp(&(&b.app, b.field)));
@@ -244,9 +225,7 @@ impl RebarPin {
     fn words(&self) -> String {
         match self {
             Self::Git { commit, .. } => commit.clone(),
-            Self::Hex {
-                package, version, ..
-            } => format!("{package} {version}"),
+            Self::Hex { package, version, .. } => format!("{package} {version}"),
         }
     }
 
@@ -260,41 +239,17 @@ impl RebarPin {
         };
         match (self, pin) {
             (
-                Self::Git {
-                    url,
-                    commit,
-                    subdir,
-                },
-                Pin::Git {
-                    url: our_url,
-                    commit: our_commit,
-                    subdir: our_subdir,
-                    ..
-                },
+                Self::Git { url, commit, subdir },
+                Pin::Git { url: our_url, commit: our_commit, subdir: our_subdir, .. },
             ) => {
                 compare("url", url, our_url, git_url::same(url, our_url));
                 compare("commit", commit, our_commit, our_commit.starts_with(commit));
                 let text = |subdir: &Option<String>| subdir.clone().unwrap_or_else(|| ".".into());
-                compare(
-                    "subdir",
-                    &text(subdir),
-                    &text(our_subdir),
-                    subdir == our_subdir,
-                );
+                compare("subdir", &text(subdir), &text(our_subdir), subdir == our_subdir);
             }
             (
-                Self::Hex {
-                    package,
-                    version,
-                    outer,
-                    ..
-                },
-                Pin::Hex {
-                    package: our_package,
-                    version: our_version,
-                    outer: our_outer,
-                    ..
-                },
+                Self::Hex { package, version, outer, .. },
+                Pin::Hex { package: our_package, version: our_version, outer: our_outer, .. },
             ) => {
                 compare("package", package, our_package, package == our_package);
                 compare("version", version, our_version, version == our_version);
@@ -312,29 +267,19 @@ impl RebarPin {
 fn pin_words(pin: &Pin) -> String {
     match pin {
         Pin::Git { commit, .. } => commit.clone(),
-        Pin::Hex {
-            package, version, ..
-        } => format!("{package} {version}"),
+        Pin::Hex { package, version, .. } => format!("{package} {version}"),
         Pin::Url { url, .. } => url.clone(),
         Pin::Path { path } => path.clone(),
     }
 }
 
 fn read_entry(term: &Term, attributes: &[Term]) -> Result<(String, RebarEntry), ImportError> {
-    let bad = || ImportError::BadEntry {
-        entry: shorten(term),
-    };
+    let bad = || ImportError::BadEntry { entry: shorten(term) };
     let Some([name, source, level]) = term.as_tuple() else {
         return Err(bad());
     };
-    let app = name
-        .as_text()
-        .filter(|app| !app.is_empty())
-        .ok_or_else(bad)?;
-    let level = level
-        .as_integer()
-        .and_then(|level| u32::try_from(level).ok())
-        .ok_or_else(bad)?;
+    let app = name.as_text().filter(|app| !app.is_empty()).ok_or_else(bad)?;
+    let level = level.as_integer().and_then(|level| u32::try_from(level).ok()).ok_or_else(bad)?;
     let Some([Term::Atom(kind), rest @ ..]) = source.as_tuple() else {
         return Err(bad());
     };
@@ -372,9 +317,7 @@ fn read_commit(reference: &Term) -> Option<String> {
 }
 
 fn checksum(attributes: &[Term], key: &str, app: &str) -> Result<Option<Digest>, ImportError> {
-    let sums = terms::get(attributes, key)
-        .and_then(Term::as_list)
-        .unwrap_or_default();
+    let sums = terms::get(attributes, key).and_then(Term::as_list).unwrap_or_default();
     let is_named = |name: &Term| name.as_text().as_deref() == Some(app);
     let sum = sums.iter().find_map(|pair| match pair.as_tuple()? {
         [name, sum] if is_named(name) => Some(sum),
@@ -386,10 +329,7 @@ fn checksum(attributes: &[Term], key: &str, app: &str) -> Result<Option<Digest>,
     let digest = sum.as_text().and_then(|text| Digest::from_hex(&text).ok());
     match digest {
         Some(digest) => Ok(Some(digest)),
-        None => Err(ImportError::BadChecksum {
-            app: app.to_owned(),
-            found: shorten(sum),
-        }),
+        None => Err(ImportError::BadChecksum { app: app.to_owned(), found: shorten(sum) }),
     }
 }
 

@@ -21,11 +21,7 @@ pub fn rebar_lock_text(lock: &Lock) -> String {
             let sum = Term::binary(outer.hex().to_uppercase());
             sums.push(format!(" {{{name}, {sum}}}"));
         }
-        entries.push((
-            name,
-            source_term(&source.pin),
-            Term::Integer(source.level.into()),
-        ));
+        entries.push((name, source_term(&source.pin), Term::Integer(source.level.into())));
     }
     entries.sort();
     sums.sort();
@@ -33,43 +29,24 @@ pub fn rebar_lock_text(lock: &Lock) -> String {
     if sums.is_empty() {
         return format!("{list}.\n");
     }
-    format!(
-        "{{\"1.2.0\",\n{list}}}.\n[\n{{pkg_hash_ext,[\n{}]}}\n].\n",
-        sums.join(",\n")
-    )
+    format!("{{\"1.2.0\",\n{list}}}.\n[\n{{pkg_hash_ext,[\n{}]}}\n].\n", sums.join(",\n"))
 }
 
 fn source_term(pin: &Pin) -> Term {
     let reference = |commit: &str| Term::Tuple(vec![Term::atom("ref"), Term::string(commit)]);
     Term::Tuple(match pin {
-        Pin::Git {
-            url,
-            commit,
-            subdir: None,
-            ..
-        } => vec![
-            Term::atom("git"),
-            Term::string(url.as_str()),
-            reference(commit),
-        ],
-        Pin::Git {
-            url,
-            commit,
-            subdir: Some(subdir),
-            ..
-        } => vec![
+        Pin::Git { url, commit, subdir: None, .. } => {
+            vec![Term::atom("git"), Term::string(url.as_str()), reference(commit)]
+        }
+        Pin::Git { url, commit, subdir: Some(subdir), .. } => vec![
             Term::atom("git_subdir"),
             Term::string(url.as_str()),
             reference(commit),
             Term::string(subdir.as_str()),
         ],
-        Pin::Hex {
-            package, version, ..
-        } => vec![
-            Term::atom("pkg"),
-            Term::binary(package.as_str()),
-            Term::binary(version.as_str()),
-        ],
+        Pin::Hex { package, version, .. } => {
+            vec![Term::atom("pkg"), Term::binary(package.as_str()), Term::binary(version.as_str())]
+        }
         Pin::Url { url, .. } => vec![Term::atom("url"), Term::string(url.as_str())],
         Pin::Path { path } => vec![Term::atom("path"), Term::string(path.as_str())],
     })
@@ -105,9 +82,6 @@ fn source_text(source: &Term) -> String {
         return line;
     }
     let indent = " ".repeat(tag.to_string().len() + 4);
-    let rest: String = rest
-        .iter()
-        .map(|part| format!(",\n{indent}{part}"))
-        .collect();
+    let rest: String = rest.iter().map(|part| format!(",\n{indent}{part}")).collect();
     format!("{{{tag},{address}{rest}}}")
 }

@@ -114,12 +114,7 @@ fn versioned_locks_bring_their_checksums() {
         let lock = RebarLock::parse(&versioned(version, &attributes)).unwrap();
         assert_eq!(
             lock.entries["hpack"].pin,
-            RebarPin::Hex {
-                package: "hpack_erl".into(),
-                version: "0.3.0".into(),
-                outer,
-                inner,
-            },
+            RebarPin::Hex { package: "hpack_erl".into(), version: "0.3.0".into(), outer, inner },
             "{version}"
         );
     }
@@ -134,14 +129,8 @@ fn an_empty_file_pins_nothing() {
 #[test]
 fn what_is_no_lock_is_refused_with_what_was_found() {
     for (text, message) in [
-        (
-            "ok.",
-            "`rebar.lock` is no lock of rebar3: it begins with `ok`",
-        ),
-        (
-            "[{a,b}].",
-            "`rebar.lock` holds `{a,b}`, which is no entry that rebar3 writes",
-        ),
+        ("ok.", "`rebar.lock` is no lock of rebar3: it begins with `ok`"),
+        ("[{a,b}].", "`rebar.lock` holds `{a,b}`, which is no entry that rebar3 writes"),
         (
             "[{<<\"a\">>,{git,\"u\",{tag,\"1\"}},0}].",
             "`rebar.lock` holds `{<<\"a\">>,{git,\"u\",{tag,\"1\"}},0}`, which is no entry that rebar3 writes",
@@ -210,19 +199,12 @@ fn each_difference_is_named_with_both_sides() {
         prod,
         plugin,
     ]);
-    let said: Vec<String> = theirs
-        .verify_against(&ours)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let said: Vec<String> = theirs.verify_against(&ours).iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         [
-            format!(
-                "commit of `a`: rebar.lock has {}, rebeam.lock has {COMMIT}",
-                "f".repeat(40)
-            )
-            .as_str(),
+            format!("commit of `a`: rebar.lock has {}, rebeam.lock has {COMMIT}", "f".repeat(40))
+                .as_str(),
             "url of `b`: rebar.lock has https://elsewhere.example/b, \
              rebeam.lock has https://git.example/b",
             "version of `h`: rebar.lock has 1.0.0, rebeam.lock has 1.0.1",

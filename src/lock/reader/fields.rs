@@ -47,12 +47,7 @@ impl<'a> Fields<'a> {
         entry: &str,
         table: &'a Spanned<DeTable<'a>>,
     ) -> Self {
-        Self {
-            reader,
-            entry: entry.to_owned(),
-            offset: table.span().start,
-            table: table.get_ref(),
-        }
+        Self { reader, entry: entry.to_owned(), offset: table.span().start, table: table.get_ref() }
     }
 
     pub(super) fn line(&self) -> usize {
@@ -72,21 +67,12 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn unfit(&self, key: &'static str, expected: &'static str) -> LockError {
-        let offset = self
-            .value(key)
-            .map_or(self.offset, |value| value.span().start);
-        LockError::Unfit {
-            place: self.place(offset),
-            key,
-            expected,
-        }
+        let offset = self.value(key).map_or(self.offset, |value| value.span().start);
+        LockError::Unfit { place: self.place(offset), key, expected }
     }
 
     pub(super) fn required(&self, key: &'static str) -> Result<&'a Spanned<DeValue<'a>>> {
-        self.value(key).ok_or_else(|| LockError::MissingKey {
-            place: self.place(self.offset),
-            key,
-        })
+        self.value(key).ok_or_else(|| LockError::MissingKey { place: self.place(self.offset), key })
     }
 
     pub(super) fn refuse_unknown(&self, known: &[&str]) -> Result<()> {
@@ -113,11 +99,7 @@ impl<'a> Fields<'a> {
         is_known: impl Fn(&str) -> bool,
     ) -> Result<()> {
         let value = self.required(key)?;
-        let items = value
-            .get_ref()
-            .as_array()
-            .into_iter()
-            .flat_map(|array| array.iter());
+        let items = value.get_ref().as_array().into_iter().flat_map(|array| array.iter());
         for item in items {
             let app = item.get_ref().as_str().unwrap_or_default();
             if !is_known(app) {
@@ -145,13 +127,8 @@ impl<'a> Fields<'a> {
         expected: &'static str,
         fits: impl Fn(&str) -> bool,
     ) -> Result<String> {
-        let text = self
-            .required(key)?
-            .get_ref()
-            .as_str()
-            .filter(|text| fits(text));
-        text.map(str::to_owned)
-            .ok_or_else(|| self.unfit(key, expected))
+        let text = self.required(key)?.get_ref().as_str().filter(|text| fits(text));
+        text.map(str::to_owned).ok_or_else(|| self.unfit(key, expected))
     }
 
     pub(super) fn text(&self, key: &'static str) -> Result<String> {
@@ -167,15 +144,13 @@ impl<'a> Fields<'a> {
 
     pub(super) fn hex_digest(&self, key: &'static str) -> Result<Digest> {
         let text = self.required(key)?.get_ref().as_str();
-        text.and_then(|text| Digest::from_hex(text).ok())
-            .ok_or_else(|| self.unfit(key, HEX_DIGEST))
+        text.and_then(|text| Digest::from_hex(text).ok()).ok_or_else(|| self.unfit(key, HEX_DIGEST))
     }
 
     pub(super) fn sri_digest(&self, key: &'static str) -> Result<Digest> {
         let text = self.required(key)?.get_ref().as_str();
         let text = text.filter(|text| text.starts_with("sha256-"));
-        text.and_then(|text| text.parse().ok())
-            .ok_or_else(|| self.unfit(key, SRI_DIGEST))
+        text.and_then(|text| text.parse().ok()).ok_or_else(|| self.unfit(key, SRI_DIGEST))
     }
 
     pub(super) fn texts(
@@ -212,9 +187,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn tables(&self, key: &'static str) -> Result<&'a [Spanned<DeValue<'a>>]> {
         let array = self.required(key)?.get_ref().as_array();
-        array
-            .map(|array| &array[..])
-            .ok_or_else(|| self.unfit(key, "a list of tables"))
+        array.map(|array| &array[..]).ok_or_else(|| self.unfit(key, "a list of tables"))
     }
 
     pub(super) fn entry_of(
@@ -229,11 +202,6 @@ impl<'a> Fields<'a> {
             key,
             expected: "a table",
         })?;
-        Ok(Self {
-            reader: self.reader,
-            entry,
-            offset,
-            table,
-        })
+        Ok(Self { reader: self.reader, entry, offset, table })
     }
 }

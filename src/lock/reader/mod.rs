@@ -22,10 +22,7 @@ const KIND: &str = "`git`, `hex`, `url` or `path`";
 
 const PIN_KEYS: [(&str, &[&str]); 4] = [
     ("git", &["url", "commit", "subdir", "hash"]),
-    (
-        "hex",
-        &["repository", "package", "version", "outer", "hash"],
-    ),
+    ("hex", &["repository", "package", "version", "outer", "hash"]),
     ("url", &["url", "sha256", "hash"]),
     ("path", &["path"]),
 ];
@@ -33,15 +30,8 @@ const SOURCE_KEYS: [&str; 11] = [
     "app", "role", "kind", "wanted", "describe", "tool", "level", "parents", "deps", "profiles",
     "lost",
 ];
-const DEB_KEYS: [&str; 7] = [
-    "package",
-    "version",
-    "architecture",
-    "sha256",
-    "size",
-    "path",
-    "suite",
-];
+const DEB_KEYS: [&str; 7] =
+    ["package", "version", "architecture", "sha256", "size", "path", "suite"];
 
 type Result<T> = std::result::Result<T, LockError>;
 
@@ -77,10 +67,7 @@ fn refuse_merge_markers(text: &str, file: &Path) -> Result<()> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\r']))
     };
     match text.lines().position(is_marker) {
-        Some(index) => Err(LockError::MergeMarkers {
-            file: file.to_owned(),
-            line: index + 1,
-        }),
+        Some(index) => Err(LockError::MergeMarkers { file: file.to_owned(), line: index + 1 }),
         None => Ok(()),
     }
 }
@@ -89,10 +76,7 @@ fn refuse_merge_markers(text: &str, file: &Path) -> Result<()> {
 fn refuse_newer(all: &Fields<'_>, file: &Path) -> Result<()> {
     let version = all.integer("version")?;
     if version > i64::from(VERSION) {
-        return Err(LockError::Newer {
-            file: file.to_owned(),
-            version,
-        });
+        return Err(LockError::Newer { file: file.to_owned(), version });
     }
     if version < 1 {
         return Err(all.unfit("version", "at least 1"));
@@ -133,17 +117,13 @@ fn read_deb(toolchain: &Fields<'_>, deb: &Spanned<DeValue<'_>>) -> Result<Deb> {
 }
 
 fn read_sources(all: &Fields<'_>) -> Result<Vec<Source>> {
-    let project = all
-        .table("project", "`[project]`", &["name", "epoch"])?
-        .text("name")?;
+    let project = all.table("project", "`[project]`", &["name", "epoch"])?.text("name")?;
     let tables = match all.value("source") {
         Some(_) => all.tables("source")?,
         None => &[],
     };
     if tables.len() > LOCK_SOURCES_MAX {
-        return Err(LockError::TooManySources {
-            file: all.reader.file.to_owned(),
-        });
+        return Err(LockError::TooManySources { file: all.reader.file.to_owned() });
     }
     let mut read = Vec::with_capacity(tables.len());
     let mut lines: BTreeMap<(Role, String), usize> = BTreeMap::new();
@@ -191,10 +171,7 @@ fn read_source(mut fields: Fields<'_>) -> Result<(Fields<'_>, Source)> {
         describe: fields.optional_text("describe")?,
         tool: Tool::from_name(&tool).ok_or_else(|| fields.unfit("tool", "a build tool's name"))?,
         level: u32::try_from(level).map_err(|_| fields.unfit("level", "a small number"))?,
-        parents: fields
-            .texts("parents", TEXT, is_text)?
-            .into_iter()
-            .collect(),
+        parents: fields.texts("parents", TEXT, is_text)?.into_iter().collect(),
         deps: fields.texts("deps", TEXT, is_text)?.into_iter().collect(),
         profiles: fields.optional_texts("profiles")?.into_iter().collect(),
         lost: fields.optional_texts("lost")?,
@@ -226,9 +203,8 @@ fn read_pin(fields: &Fields<'_>, kind: &str) -> Result<Pin> {
             tree: fields.sri_digest("hash")?,
         },
         _ => Pin::Path {
-            path: fields.fitting("path", RELATIVE, |path| {
-                is_text(path) && !path.starts_with('/')
-            })?,
+            path: fields
+                .fitting("path", RELATIVE, |path| is_text(path) && !path.starts_with('/'))?,
         },
     })
 }

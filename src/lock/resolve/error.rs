@@ -61,10 +61,7 @@ fn listed(candidates: &[String]) -> String {
     if candidates.is_empty() {
         return "\n  nobody asks for it".into();
     }
-    candidates
-        .iter()
-        .map(|candidate| format!("\n  asked for: {candidate}"))
-        .collect()
+    candidates.iter().map(|candidate| format!("\n  asked for: {candidate}")).collect()
 }
 
 impl Explain for ResolveError {
@@ -77,10 +74,7 @@ impl Explain for ResolveError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Cycle {
-                role: Role::Plugin,
-                chain,
-            } => Some(format!(
+            Self::Cycle { role: Role::Plugin, chain } => Some(format!(
                 "leave a plugin out: `ignore_plugins = [\"{}\"]` in `[deps.NAME]` of rebeam.toml",
                 chain.first()?
             )),
@@ -90,9 +84,7 @@ impl Explain for ResolveError {
                     .into(),
             ),
             Self::Facts { source, .. } => source.hint(),
-            Self::UnknownChoice {
-                candidates, app, ..
-            } if candidates.is_empty() => {
+            Self::UnknownChoice { candidates, app, .. } if candidates.is_empty() => {
                 Some(format!("remove `use` from `[deps.{app}]` in rebeam.toml"))
             }
             Self::UnknownChoice { .. } => Some(

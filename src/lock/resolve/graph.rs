@@ -23,9 +23,8 @@ pub(super) fn resolution(
     let mut conflicts = Vec::new();
     for (node, wish) in &walk.winners {
         let (role, app) = node;
-        let answer = settled
-            .get(&key(wish))
-            .ok_or_else(|| ResolveError::Unsettled { app: app.clone() })?;
+        let answer =
+            settled.get(&key(wish)).ok_or_else(|| ResolveError::Unsettled { app: app.clone() })?;
         let conflict = conflict(walk, node, wish, &answer.pin);
         let lost = conflict.iter().flat_map(|conflict| &conflict.losers);
         let lost = lost.map(ToString::to_string).collect();
@@ -51,10 +50,7 @@ pub(super) fn resolution(
 
 /// Parts what was asked for into the winner and those that it does not satisfy.
 fn conflict(walk: &Walk<'_>, node: &Node, winner: &Wish, pin: &Pin) -> Option<Conflict> {
-    let mut won = Asked {
-        source: winner.source.clone(),
-        parents: BTreeSet::new(),
-    };
+    let mut won = Asked { source: winner.source.clone(), parents: BTreeSet::new() };
     let mut losers: Vec<Asked> = Vec::new();
     for asked in walk.asked.get(node)? {
         if satisfies(pin, &winner.source, &asked.source) {

@@ -116,12 +116,7 @@ impl std::fmt::Display for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parents: Vec<&str> = self.parents.iter().map(String::as_str).collect();
         let address = address(&self.source);
-        write!(
-            f,
-            "{address} {} (by {})",
-            wanted(&self.source),
-            parents.join(", ")
-        )
+        write!(f, "{address} {} (by {})", wanted(&self.source), parents.join(", "))
     }
 }
 
@@ -164,11 +159,9 @@ pub(super) fn address(source: &WishSource) -> String {
             Some(subdir) => format!("{} in {subdir}", git_url::normalise(url)),
             None => git_url::normalise(url),
         },
-        WishSource::Hex {
-            package,
-            repository,
-            ..
-        } => format!("{}/{package}", repository.as_deref().unwrap_or("hexpm")),
+        WishSource::Hex { package, repository, .. } => {
+            format!("{}/{package}", repository.as_deref().unwrap_or("hexpm"))
+        }
     })
 }
 
@@ -179,23 +172,11 @@ pub(super) fn is_from(pin: &Pin, source: &WishSource) -> bool {
     match (pin, source) {
         (
             Pin::Git { url, subdir, .. },
-            WishSource::Git {
-                url: wished,
-                subdir: wished_subdir,
-                ..
-            },
+            WishSource::Git { url: wished, subdir: wished_subdir, .. },
         ) => git_url::same(url, wished) && subdir == wished_subdir,
         (
-            Pin::Hex {
-                repository,
-                package,
-                ..
-            },
-            WishSource::Hex {
-                package: wished,
-                repository: wished_repository,
-                ..
-            },
+            Pin::Hex { repository, package, .. },
+            WishSource::Hex { package: wished, repository: wished_repository, .. },
         ) => {
             let fits = |wished: &String| wished == repository;
             package == wished && wished_repository.as_ref().is_none_or(fits)
@@ -282,9 +263,7 @@ impl<'a> Resolver<'a> {
     pub fn finish(self) -> Result<Resolution, ResolveError> {
         let walk = self.walk()?;
         if let Some((_, wish)) = walk.missing.first() {
-            return Err(ResolveError::Unsettled {
-                app: wish.app.clone(),
-            });
+            return Err(ResolveError::Unsettled { app: wish.app.clone() });
         }
         let mut candidates = self.candidates.clone();
         walk::remember(&mut candidates, walk.asked.clone());

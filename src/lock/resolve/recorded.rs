@@ -48,13 +48,9 @@ fn config(line: &str) -> (String, Option<String>) {
 
 /// Resolves a world and returns each application of a namespace with its tag, and its level.
 fn resolved(lines: &BTreeMap<&str, &str>, profiles: &[&str], role: Role) -> Vec<(String, u32)> {
-    let configs: Vec<(&str, (String, Option<String>))> = lines
-        .iter()
-        .map(|(name, line)| (*name, config(line)))
-        .collect();
-    let plain = configs
-        .iter()
-        .map(|(name, (text, _))| (*name, text.as_str()));
+    let configs: Vec<(&str, (String, Option<String>))> =
+        lines.iter().map(|(name, line)| (*name, config(line))).collect();
+    let plain = configs.iter().map(|(name, (text, _))| (*name, text.as_str()));
     let plain: BTreeMap<&str, &str> = plain.collect();
     let repositories: Vec<(&str, &str)> = plain.clone().into_iter().collect();
     let mut world = world(plain["top"], &repositories);
@@ -66,9 +62,7 @@ fn resolved(lines: &BTreeMap<&str, &str>, profiles: &[&str], role: Role) -> Vec<
     }
     let sources = world.sources();
     let sources = sources.iter().filter(|source| source.role == role);
-    sources
-        .map(|source| (world.tag_of(source), source.level))
-        .collect()
+    sources.map(|source| (world.tag_of(source), source.level)).collect()
 }
 
 #[test]
@@ -79,29 +73,17 @@ fn what_rebar3_itself_locks_is_what_is_resolved() {
         let mut lines = BTreeMap::from([("top", "")]);
         let mut results = BTreeMap::new();
         for line in record.lines().filter(|line| !line.is_empty()) {
-            match line
-                .split_once("=> ")
-                .or_else(|| Some((line.strip_suffix("=>")?, "")))
-            {
+            match line.split_once("=> ").or_else(|| Some((line.strip_suffix("=>")?, ""))) {
                 Some((what, result)) => drop(results.insert(what, result)),
-                None => drop(
-                    line.split_once(": ")
-                        .map(|(name, line)| lines.insert(name, line)),
-                ),
+                None => drop(line.split_once(": ").map(|(name, line)| lines.insert(name, line))),
             }
         }
         let join = |names: Vec<String>| names.join(" ");
         let tags =
             |found: Vec<(String, u32)>| join(found.into_iter().map(|(tag, _)| tag).collect());
         let locked = resolved(&lines, &[], Role::Dep);
-        let locked = locked
-            .into_iter()
-            .map(|(tag, level)| format!("{tag}/{level}"));
-        assert_eq!(
-            join(locked.collect()),
-            results[""],
-            "rebar.lock of world {number}"
-        );
+        let locked = locked.into_iter().map(|(tag, level)| format!("{tag}/{level}"));
+        assert_eq!(join(locked.collect()), results[""], "rebar.lock of world {number}");
         let plugins = tags(resolved(&lines, &[], Role::Plugin));
         assert_eq!(plugins, results["plugins"], "plugins of world {number}");
         let prod = tags(resolved(&lines, &["prod"], Role::Dep));

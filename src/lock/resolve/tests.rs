@@ -85,11 +85,7 @@ fn name_of(wish: &Wish) -> String {
             ..
         } => format!("{}@{tag}", wish.app),
         WishSource::Hex { requirement, .. } => {
-            format!(
-                "{}@{}",
-                wish.app,
-                requirement.as_deref().unwrap_or("newest")
-            )
+            format!("{}@{}", wish.app, requirement.as_deref().unwrap_or("newest"))
         }
         WishSource::Git { .. } => format!("{}@head", wish.app),
     }
@@ -103,24 +99,21 @@ impl World {
 
     fn settle(&self, request: &Request) -> Settled {
         let name = self.name_at(&request.wish);
-        let pin = request
-            .pinned
-            .clone()
-            .unwrap_or_else(|| match &request.wish.source {
-                WishSource::Git { url, subdir, .. } => Pin::Git {
-                    url: git_url::normalise(url),
-                    commit: commit(&name),
-                    subdir: subdir.clone(),
-                    tree: Digest::of(name.as_bytes()),
-                },
-                WishSource::Hex { package, .. } => Pin::Hex {
-                    repository: "hexpm".into(),
-                    package: package.clone(),
-                    version: "1.0.0".into(),
-                    outer: Digest::of(b"outer"),
-                    tree: Digest::of(name.as_bytes()),
-                },
-            });
+        let pin = request.pinned.clone().unwrap_or_else(|| match &request.wish.source {
+            WishSource::Git { url, subdir, .. } => Pin::Git {
+                url: git_url::normalise(url),
+                commit: commit(&name),
+                subdir: subdir.clone(),
+                tree: Digest::of(name.as_bytes()),
+            },
+            WishSource::Hex { package, .. } => Pin::Hex {
+                repository: "hexpm".into(),
+                package: package.clone(),
+                version: "1.0.0".into(),
+                outer: Digest::of(b"outer"),
+                tree: Digest::of(name.as_bytes()),
+            },
+        });
         Settled {
             app: request.app.clone(),
             role: request.role,
@@ -133,11 +126,7 @@ impl World {
 
     /// The tag that a wish means; one by commit means the tag with that commit.
     fn name_at(&self, wish: &Wish) -> String {
-        if let WishSource::Git {
-            reference: GitRef::Commit(asked),
-            ..
-        } = &wish.source
-        {
+        if let WishSource::Git { reference: GitRef::Commit(asked), .. } = &wish.source {
             let tags = (1..=9).map(|tag| format!("{}@{tag}", wish.app));
             if let Some(name) = tags.into_iter().find(|name| commit(name) == *asked) {
                 return name;
@@ -175,11 +164,7 @@ impl World {
             requests.extend(level);
         }
         let result = resolver.finish();
-        Ran {
-            rounds,
-            requests,
-            result,
-        }
+        Ran { rounds, requests, result }
     }
 
     pub(super) fn sources(&self) -> Vec<Source> {
@@ -194,22 +179,14 @@ impl World {
         let is_own = |name: &&String| commit(name) == *own;
         let tags = (1..=9).map(|tag| format!("{}@{tag}", source.app));
         let tags: Vec<String> = tags.collect();
-        tags.iter()
-            .find(is_own)
-            .cloned()
-            .expect("every commit is that of a tag")
+        tags.iter().find(is_own).cloned().expect("every commit is that of a tag")
     }
 
     /// The end in short: `dep a@1 0`, `plugin p@2 1`; the commit tells which tag won.
     fn short(&self) -> Vec<String> {
         let show = |source: &Source| {
             let tag = source.wanted.strip_prefix("tag ").unwrap_or(&source.wanted);
-            format!(
-                "{} {}@{tag} {}",
-                source.role.name(),
-                source.app,
-                source.level
-            )
+            format!("{} {}@{tag} {}", source.role.name(), source.app, source.level)
         };
         self.sources().iter().map(show).collect()
     }
@@ -232,19 +209,13 @@ fn lock_of(sources: Vec<Source>) -> Lock {
 
 #[test]
 fn the_nearest_request_wins() {
-    let world = world(
-        &deps("a@1 c@1"),
-        &[("a@1", &deps("b@1 c@2")), ("b@1", &deps("c@3"))],
-    );
+    let world = world(&deps("a@1 c@1"), &[("a@1", &deps("b@1 c@2")), ("b@1", &deps("c@3"))]);
     assert_eq!(world.short(), ["dep a@1 0", "dep b@1 1", "dep c@1 0"]);
 }
 
 #[test]
 fn within_a_level_the_parent_whose_name_comes_first_wins() {
-    let world = world(
-        &deps("z@1 m@1"),
-        &[("z@1", &deps("c@9")), ("m@1", &deps("c@1"))],
-    );
+    let world = world(&deps("z@1 m@1"), &[("z@1", &deps("c@9")), ("m@1", &deps("c@1"))]);
     assert_eq!(world.short(), ["dep c@1 1", "dep m@1 0", "dep z@1 0"]);
 }
 
@@ -261,10 +232,7 @@ fn the_projects_profile_wins_over_its_default_as_in_rebar3() {
     let world = world(&config, &[("a@1", &deps("c@1")), ("a@2", "")]);
     assert_eq!(world.short(), ["dep a@2 0", "dep c@3 0"]);
     let sources = world.sources();
-    assert!(
-        sources[0].profiles.is_empty(),
-        "the default profile asks for `a` too"
-    );
+    assert!(sources[0].profiles.is_empty(), "the default profile asks for `a` too");
     assert_eq!(sources[1].profiles, BTreeSet::from(["prod".to_owned()]));
 }
 
@@ -278,11 +246,7 @@ fn a_profile_that_is_not_used_asks_for_nothing() {
 fn a_whole_level_is_asked_for_at_once_and_nothing_that_loses() {
     let world = world(
         &deps("a@1 b@1"),
-        &[
-            ("a@1", &deps("c@1 d@1")),
-            ("b@1", &deps("c@2 e@1 a@7")),
-            ("c@2", &deps("f@1")),
-        ],
+        &[("a@1", &deps("c@1 d@1")), ("b@1", &deps("c@2 e@1 a@7")), ("c@2", &deps("f@1"))],
     );
     let ran = world.run();
     assert_eq!(ran.rounds, ["a@1 b@1", "c@1 d@1 e@1"]);
@@ -294,19 +258,13 @@ fn the_projects_own_applications_are_not_fetched() {
     let apps = &mut world.project.apps;
     apps.insert("lib".into(), facts(&deps("c@5 d@1")));
     apps.insert("x".into(), facts(&deps("a@1")));
-    assert_eq!(
-        world.short(),
-        ["dep a@1 0", "dep b@1 0", "dep c@5 0", "dep d@1 0"]
-    );
+    assert_eq!(world.short(), ["dep a@1 0", "dep b@1 0", "dep c@5 0", "dep d@1 0"]);
 }
 
 #[test]
 fn the_roots_word_counts_before_that_of_an_application() {
     let mut world = world(&deps("a@1"), &[]);
-    world
-        .project
-        .apps
-        .insert("x".into(), facts(&deps("a@2 b@2")));
+    world.project.apps.insert("x".into(), facts(&deps("a@2 b@2")));
     world.project.apps.insert("y".into(), facts(&deps("b@3")));
     assert_eq!(world.short(), ["dep a@1 0", "dep b@2 0"]);
 }
@@ -322,14 +280,8 @@ fn overrides_change_what_a_dependency_asks_for() {
 #[test]
 fn overrides_of_a_dependency_hold_below_it_alone() {
     let a = deps("b@1 c@1") + "{overrides, [{override, c, [{deps, []}]}]}.\n";
-    let world = world(
-        &deps("a@1"),
-        &[("a@1", &a), ("b@1", &deps("e@1")), ("c@1", &deps("d@1"))],
-    );
-    assert_eq!(
-        world.short(),
-        ["dep a@1 0", "dep b@1 1", "dep c@1 1", "dep e@1 2"]
-    );
+    let world = world(&deps("a@1"), &[("a@1", &a), ("b@1", &deps("e@1")), ("c@1", &deps("d@1"))]);
+    assert_eq!(world.short(), ["dep a@1 0", "dep b@1 1", "dep c@1 1", "dep e@1 2"]);
 }
 
 #[test]
@@ -337,22 +289,11 @@ fn plugins_live_in_a_namespace_of_their_own_and_the_first_one_there_wins() {
     let config = deps("a@1 p@1") + &plugins("q@1 p@2");
     let world = world(
         &config,
-        &[
-            ("a@1", &plugins("q@9 r@1")),
-            ("q@1", &deps("p@7")),
-            ("r@1", &deps("s@1")),
-        ],
+        &[("a@1", &plugins("q@9 r@1")), ("q@1", &deps("p@7")), ("r@1", &deps("s@1"))],
     );
     assert_eq!(
         world.short(),
-        [
-            "dep a@1 0",
-            "dep p@1 0",
-            "plugin p@7 0",
-            "plugin q@1 0",
-            "plugin r@1 1",
-            "plugin s@1 2",
-        ]
+        ["dep a@1 0", "dep p@1 0", "plugin p@7 0", "plugin q@1 0", "plugin r@1 1", "plugin s@1 2",]
     );
 }
 
@@ -381,11 +322,7 @@ fn one_wish_in_both_namespaces_is_settled_once() {
 fn two_versions_are_reported_with_their_parents_and_the_winner() {
     let world = world(
         &deps("a@1 b@1 x@1"),
-        &[
-            ("a@1", &deps("c@1")),
-            ("b@1", &deps("c@2")),
-            ("x@1", &deps("c@2")),
-        ],
+        &[("a@1", &deps("c@1")), ("b@1", &deps("c@2")), ("x@1", &deps("c@2"))],
     );
     let resolution = world.run().result.unwrap();
     assert_eq!(resolution.conflicts.len(), 1);
@@ -397,10 +334,7 @@ fn two_versions_are_reported_with_their_parents_and_the_winner() {
     );
     let c = &resolution.sources[2];
     assert_eq!(c.lost, ["https://git.example/c tag 2 (by b, x)"]);
-    assert_eq!(
-        c.parents,
-        BTreeSet::from(["a".into(), "b".into(), "x".into()])
-    );
+    assert_eq!(c.parents, BTreeSet::from(["a".into(), "b".into(), "x".into()]));
 }
 
 #[test]
@@ -426,11 +360,7 @@ fn requirements_that_the_taken_version_meets_are_no_conflict() {
     let hex = |requirement: &str| format!("{{deps, [{{c, \"{requirement}\"}}]}}.");
     let world = world(
         &deps("a@1 b@1 x@1"),
-        &[
-            ("a@1", &hex("1.0.0")),
-            ("b@1", &hex("~> 1.0")),
-            ("x@1", &hex("~> 2.0")),
-        ],
+        &[("a@1", &hex("1.0.0")), ("b@1", &hex("~> 1.0")), ("x@1", &hex("~> 2.0"))],
     );
     let conflicts = world.run().result.unwrap().conflicts;
     assert_eq!(
@@ -446,27 +376,16 @@ fn use_decides_by_the_parents_name_and_the_loser_is_not_fetched() {
     let make = || {
         world(
             &deps("a@1 b@1"),
-            &[
-                ("a@1", &deps("c@1")),
-                ("b@1", &deps("d@1")),
-                ("d@1", &deps("c@2")),
-            ],
+            &[("a@1", &deps("c@1")), ("b@1", &deps("d@1")), ("d@1", &deps("c@2"))],
         )
     };
-    for choice in [
-        "d",
-        "https://git.example/c.git#2",
-        "https://git.example/c#tag 2",
-    ] {
+    for choice in ["d", "https://git.example/c.git#2", "https://git.example/c#tag 2"] {
         let world = make().using("c", choice);
         let ran = world.run();
         assert_eq!(ran.rounds, ["a@1 b@1", "d@1", "c@2"], "{choice}");
         let sources = ran.result.unwrap().sources;
         assert_eq!(sources[2].wanted, "tag 2");
-        assert_eq!(
-            sources[2].level, 1,
-            "it stands where it was asked for first"
-        );
+        assert_eq!(sources[2].level, 1, "it stands where it was asked for first");
     }
     let by_project = world(&deps("a@1 c@3"), &[("a@1", &deps("c@1"))]).using("c", "a");
     assert_eq!(by_project.short(), ["dep a@1 0", "dep c@1 0"]);
@@ -474,12 +393,7 @@ fn use_decides_by_the_parents_name_and_the_loser_is_not_fetched() {
 
 #[test]
 fn a_choice_that_nobody_asks_for_is_refused_with_the_candidates() {
-    let make = || {
-        world(
-            &deps("a@1 b@1"),
-            &[("a@1", &deps("c@1")), ("b@1", &deps("c@2"))],
-        )
-    };
+    let make = || world(&deps("a@1 b@1"), &[("a@1", &deps("c@1")), ("b@1", &deps("c@2"))]);
     let error = make().using("c", "d").run().result.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -488,22 +402,13 @@ fn a_choice_that_nobody_asks_for_is_refused_with_the_candidates() {
          \n  asked for: https://git.example/c tag 2 (by b)"
     );
     let error = make().using("nobody", "a").run().result.unwrap_err();
-    assert!(
-        error.to_string().ends_with("\n  nobody asks for it"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("\n  nobody asks for it"), "{error}");
 }
 
 #[test]
 fn a_cycle_is_refused_and_shown() {
-    let world = world(
-        &deps("a@1"),
-        &[
-            ("a@1", &deps("b@1")),
-            ("b@1", &deps("c@1")),
-            ("c@1", &deps("b@1")),
-        ],
-    );
+    let world =
+        world(&deps("a@1"), &[("a@1", &deps("b@1")), ("b@1", &deps("c@1")), ("c@1", &deps("b@1"))]);
     let error = world.run().result.unwrap_err();
     assert_eq!(error.to_string(), "dep sources need one another: b → c → b");
 }
@@ -512,10 +417,7 @@ fn a_cycle_is_refused_and_shown() {
 fn a_cycle_through_the_project_is_refused() {
     let world = world(&deps("a@1"), &[("a@1", &deps("top@1"))]);
     let error = world.run().result.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "dep sources need one another: a → top → a"
-    );
+    assert_eq!(error.to_string(), "dep sources need one another: a → top → a");
 }
 
 #[test]
@@ -544,18 +446,12 @@ fn what_the_previous_lock_holds_for_the_same_wish_stays() {
 fn an_imported_pin_is_offered_where_the_address_is_the_same() {
     let mut world = world(&deps("a@1 b@1"), &[]);
     let entry = |url: &str| RebarEntry {
-        pin: RebarPin::Git {
-            url: url.into(),
-            commit: "1".repeat(40),
-            subdir: None,
-        },
+        pin: RebarPin::Git { url: url.into(), commit: "1".repeat(40), subdir: None },
         level: 0,
     };
     let mut lock = RebarLock::default();
-    lock.entries
-        .insert("a".into(), entry("git://git.example/a.git"));
-    lock.entries
-        .insert("b".into(), entry("https://elsewhere.example/b"));
+    lock.entries.insert("a".into(), entry("git://git.example/a.git"));
+    lock.entries.insert("b".into(), entry("https://elsewhere.example/b"));
     world.imported = Some(lock);
     let ran = world.run();
     assert!(ran.requests[0].imported.is_some());
@@ -565,34 +461,20 @@ fn an_imported_pin_is_offered_where_the_address_is_the_same() {
 #[test]
 fn a_closure_without_end_is_refused_by_name() {
     let names: Vec<String> = (0..=LOCK_SOURCES_MAX).map(|n| format!("n{n}@1")).collect();
-    let error = world(&deps(&names.join(" ")), &[])
-        .run()
-        .result
-        .unwrap_err();
-    assert!(
-        error.to_string().ends_with("(`LOCK_SOURCES_MAX`)"),
-        "{error}"
-    );
+    let error = world(&deps(&names.join(" ")), &[]).run().result.unwrap_err();
+    assert!(error.to_string().ends_with("(`LOCK_SOURCES_MAX`)"), "{error}");
 
     let next = |n: usize| (format!("p{n}@1"), plugins(&format!("p{}@1", n + 1)));
     let chain: Vec<(String, String)> = (0..=PLUGIN_DEPTH_MAX).map(next).collect();
-    let chain: Vec<(&str, &str)> = chain
-        .iter()
-        .map(|(name, config)| (name.as_str(), config.as_str()))
-        .collect();
+    let chain: Vec<(&str, &str)> =
+        chain.iter().map(|(name, config)| (name.as_str(), config.as_str())).collect();
     let error = world(&plugins("p0@1"), &chain).run().result.unwrap_err();
-    assert!(
-        error.to_string().ends_with("(`PLUGIN_DEPTH_MAX`)"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("(`PLUGIN_DEPTH_MAX`)"), "{error}");
 }
 
 #[test]
 fn a_request_without_an_answer_is_our_bug() {
-    let project = ProjectFacts {
-        config: facts(&deps("a@1")),
-        ..ProjectFacts::default()
-    };
+    let project = ProjectFacts { config: facts(&deps("a@1")), ..ProjectFacts::default() };
     let choices = BTreeMap::new();
     let mut resolver = Resolver::new(&project, &choices);
     assert_eq!(resolver.next_level().len(), 1);

@@ -88,10 +88,7 @@ fn add(list: &mut Vec<Asked>, source: &WishSource, parent: &str) -> bool {
     if let Some(asked) = list.iter_mut().find(|asked| asked.source == *source) {
         return asked.parents.insert(parent.to_owned());
     }
-    list.push(Asked {
-        source: source.clone(),
-        parents: BTreeSet::from([parent.to_owned()]),
-    });
+    list.push(Asked { source: source.clone(), parents: BTreeSet::from([parent.to_owned()]) });
     true
 }
 
@@ -162,10 +159,7 @@ pub(super) fn walk(known: Known<'_>) -> Result<Walk<'_>, ResolveError> {
 
 /// Says whose configuration an error is in.
 fn of(app: &str) -> impl FnOnce(RebarError) -> ResolveError + '_ {
-    move |source| ResolveError::Facts {
-        app: app.to_owned(),
-        source,
-    }
+    move |source| ResolveError::Facts { app: app.to_owned(), source }
 }
 
 impl<'a> Walk<'a> {
@@ -179,10 +173,8 @@ impl<'a> Walk<'a> {
     fn project_plugins(&mut self, overrides: &Overrides) -> Result<(), ResolveError> {
         let project = self.known.project;
         let config = &project.config;
-        let mut lists: Vec<(&str, Vec<Wish>)> = vec![
-            (DEFAULT, config.project_plugins.clone()),
-            (DEFAULT, config.plugins.clone()),
-        ];
+        let mut lists: Vec<(&str, Vec<Wish>)> =
+            vec![(DEFAULT, config.project_plugins.clone()), (DEFAULT, config.plugins.clone())];
         for profile in &project.profiles {
             let facts = config.profile(profile).map_err(of(&project.name))?;
             lists.push((profile, facts.plugins));
@@ -197,10 +189,7 @@ impl<'a> Walk<'a> {
         }
         for (profile, wishes) in lists {
             let names = self.install(&project.name, &wishes, overrides)?;
-            self.roots
-                .entry(profile.to_owned())
-                .or_default()
-                .extend(names);
+            self.roots.entry(profile.to_owned()).or_default().extend(names);
         }
         Ok(())
     }
@@ -213,10 +202,7 @@ impl<'a> Walk<'a> {
             let asks = self.level_0(profile, overrides)?;
             let names = asks.iter().map(|ask| (Role::Dep, ask.wish.app.clone()));
             let names: BTreeSet<Node> = names.collect();
-            self.roots
-                .entry(profile.to_owned())
-                .or_default()
-                .extend(names);
+            self.roots.entry(profile.to_owned()).or_default().extend(names);
             queue.push_back(Level { depth: 0, asks });
         }
         self.traverse(Role::Dep, queue)
@@ -239,11 +225,7 @@ impl<'a> Walk<'a> {
         let deps = deps_in(&project.config, profile).map_err(of(&project.name))?;
         take(deps, inherited);
         // An application in the root has the root's configuration.
-        for (name, facts) in project
-            .apps
-            .iter()
-            .filter(|(_, facts)| **facts != project.config)
-        {
+        for (name, facts) in project.apps.iter().filter(|(_, facts)| **facts != project.config) {
             let overrides = inherited.below(facts).map_err(of(name))?;
             let facts = inherited.apply(name, facts).map_err(of(name))?;
             take(deps_in(&facts, profile).map_err(of(name))?, &overrides);
@@ -327,10 +309,7 @@ impl<'a> Walk<'a> {
         let former = self.known.candidates.get(node).into_iter().flatten();
         let now = self.asked.get(node).into_iter().flatten();
         match former.chain(now).find(|asked| is_chosen(choice, asked)) {
-            Some(asked) => Some(Wish {
-                app: wish.app.clone(),
-                source: asked.source.clone(),
-            }),
+            Some(asked) => Some(Wish { app: wish.app.clone(), source: asked.source.clone() }),
             None if node.0 == Role::Dep => None,
             None => Some(wish.clone()),
         }
@@ -356,16 +335,9 @@ impl<'a> Walk<'a> {
         let mut children = Vec::new();
         for wish in facts.deps.into_iter().chain(prod.deps) {
             named.insert((role, wish.app.clone()));
-            children.push(Ask {
-                wish,
-                parent: app.to_owned(),
-                overrides: overrides.clone(),
-            });
+            children.push(Ask { wish, parent: app.to_owned(), overrides: overrides.clone() });
         }
-        self.edges
-            .entry((role, app.to_owned()))
-            .or_default()
-            .extend(named);
+        self.edges.entry((role, app.to_owned())).or_default().extend(named);
         Ok(children)
     }
 
@@ -376,30 +348,20 @@ impl<'a> Walk<'a> {
         plugins: &[Wish],
         overrides: &Overrides,
     ) -> Result<Vec<Node>, ResolveError> {
-        let ignored = self
-            .known
-            .choices
-            .get(parent)
-            .map(|dep| &dep.ignore_plugins);
+        let ignored = self.known.choices.get(parent).map(|dep| &dep.ignore_plugins);
         let is_ignored = |wish: &Wish| ignored.is_some_and(|list| list.contains(&wish.app));
         let mut names = Vec::new();
         for wish in plugins.iter().filter(|wish| !is_ignored(wish)) {
             names.push((Role::Plugin, wish.app.clone()));
-            let ask = Ask {
-                wish: wish.clone(),
-                parent: parent.to_owned(),
-                overrides: overrides.clone(),
-            };
+            let ask =
+                Ask { wish: wish.clone(), parent: parent.to_owned(), overrides: overrides.clone() };
             if self.plugin_depth == PLUGIN_DEPTH_MAX {
                 let app = wish.app.clone();
                 return Err(ResolveError::PluginsTooDeep { app });
             }
             // Behind a missing plugin this only notes that the next one will be needed too: its
             // closure waits, since what the missing one brings would win.
-            let level = Level {
-                depth: 0,
-                asks: vec![ask],
-            };
+            let level = Level { depth: 0, asks: vec![ask] };
             self.plugin_depth += 1;
             self.traverse(Role::Plugin, VecDeque::from([level]))?;
             self.plugin_depth -= 1;

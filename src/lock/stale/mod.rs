@@ -33,17 +33,11 @@ impl fmt::Display for Staleness {
         let Self { entry, field, .. } = self;
         match (&self.locked, &self.wanted) {
             (Some(locked), Some(wanted)) => {
-                write!(
-                    f,
-                    "`{field}` of {entry} is `{locked}`, and `{wanted}` is asked for"
-                )
+                write!(f, "`{field}` of {entry} is `{locked}`, and `{wanted}` is asked for")
             }
             (None, Some(wanted)) => write!(f, "{entry} is not locked, and `{wanted}` is asked for"),
             (Some(locked), None) => {
-                write!(
-                    f,
-                    "{entry} is locked as `{locked}`, and the project no longer asks for it"
-                )
+                write!(f, "{entry} is locked as `{locked}`, and the project no longer asks for it")
             }
             (None, None) => write!(f, "`{field}` of {entry} is stale"),
         }
@@ -54,19 +48,9 @@ impl fmt::Display for Staleness {
 pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<Staleness> {
     let mut found = Findings::default();
     let format = |number: u32| number.to_string();
-    found.compare(
-        "the lock",
-        "image_format",
-        &format(lock.image_format),
-        &format(IMAGE_FORMAT),
-    );
+    found.compare("the lock", "image_format", &format(lock.image_format), &format(IMAGE_FORMAT));
     found.compare("[project]", "name", &lock.project, &manifest.project.name);
-    found.compare(
-        "[toolchain]",
-        "otp",
-        &lock.toolchain.otp,
-        &manifest.toolchain.otp,
-    );
+    found.compare("[toolchain]", "otp", &lock.toolchain.otp, &manifest.toolchain.otp);
     let list = |names: &[String]| {
         let mut names = names.to_vec();
         names.sort();
@@ -77,12 +61,7 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
         }
     };
     let packages = list(&manifest.toolchain.packages);
-    found.compare(
-        "[toolchain]",
-        "packages",
-        &list(&lock.toolchain.wished),
-        &packages,
-    );
+    found.compare("[toolchain]", "packages", &list(&lock.toolchain.wished), &packages);
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);
@@ -114,10 +93,7 @@ type NamedPlugins = BTreeMap<String, Vec<Wish>>;
 fn named_deps(project: &ProjectFacts) -> NamedDeps {
     let mut named = NamedDeps::new();
     let mut take = |profile: &str, wishes: &[Wish]| {
-        for wish in wishes
-            .iter()
-            .filter(|wish| !project.apps.contains_key(&wish.app))
-        {
+        for wish in wishes.iter().filter(|wish| !project.apps.contains_key(&wish.app)) {
             let entry = named.entry(wish.app.clone());
             let (_, profiles) = entry.or_insert_with(|| (wish.clone(), Vec::new()));
             profiles.push(profile.to_owned());
@@ -136,20 +112,14 @@ fn named_deps(project: &ProjectFacts) -> NamedDeps {
 }
 
 fn named_plugins(project: &ProjectFacts, manifest: &Manifest) -> NamedPlugins {
-    let ignored = manifest
-        .deps
-        .get(&project.name)
-        .map(|dep| &dep.ignore_plugins[..]);
+    let ignored = manifest.deps.get(&project.name).map(|dep| &dep.ignore_plugins[..]);
     let ignored = ignored.unwrap_or_default();
     let mut named = NamedPlugins::new();
     let mut take = |wishes: &[Wish]| {
         for wish in wishes {
             let is_own = project.apps.contains_key(&wish.app);
             if !is_own && !ignored.contains(&wish.app) {
-                named
-                    .entry(wish.app.clone())
-                    .or_default()
-                    .push(wish.clone());
+                named.entry(wish.app.clone()).or_default().push(wish.clone());
             }
         }
     };
@@ -207,10 +177,7 @@ impl Findings {
             self.add(&name, "entry", None, Some(&whole(&wish.source)));
             return;
         };
-        let choice = manifest
-            .deps
-            .get(&wish.app)
-            .and_then(|dep| dep.use_source.as_ref());
+        let choice = manifest.deps.get(&wish.app).and_then(|dep| dep.use_source.as_ref());
         match choice {
             Some(choice) if !is_choice_of(choice, wish, lock) => {
                 self.chosen_elsewhere(&name, source, choice);
@@ -223,12 +190,7 @@ impl Findings {
         if is_default && !locked.is_empty() {
             self.add(&name, "profiles", Some(&locked.join(", ")), Some("default"));
         } else if !is_default && locked.is_empty() && only_project {
-            self.add(
-                &name,
-                "profiles",
-                Some("default"),
-                Some(&profiles.join(", ")),
-            );
+            self.add(&name, "profiles", Some("default"), Some(&profiles.join(", ")));
         }
     }
 
@@ -252,12 +214,7 @@ impl Findings {
                 WishSource::Git { .. } => "url",
                 WishSource::Hex { .. } => "package",
             };
-            self.add(
-                name,
-                field,
-                Some(&source.pin.address()),
-                Some(&address(wished)),
-            );
+            self.add(name, field, Some(&source.pin.address()), Some(&address(wished)));
         }
         self.compare(name, "wanted", &source.wanted, &wanted(wished));
     }
@@ -290,12 +247,7 @@ impl Findings {
         let is_own = project.apps.contains_key(&source.app);
         if is_own || (source.parents.contains(&project.name) && !is_named) {
             let locked = format!("{} {}", source.pin.address(), source.wanted);
-            self.add(
-                &entry(source.role, &source.app),
-                "entry",
-                Some(&locked),
-                None,
-            );
+            self.add(&entry(source.role, &source.app), "entry", Some(&locked), None);
         }
     }
 }
@@ -304,21 +256,13 @@ impl Findings {
 fn has_lost(source: &Source, parent: &str) -> bool {
     let names = |text: &str| -> Option<bool> {
         let (_, names) = text.rsplit_once(" (by ")?;
-        Some(
-            names
-                .strip_suffix(')')?
-                .split(", ")
-                .any(|name| name == parent),
-        )
+        Some(names.strip_suffix(')')?.split(", ").any(|name| name == parent))
     };
     source.lost.iter().any(|text| names(text) == Some(true))
 }
 
 /// Tells whether a choice means what the project itself asks for.
 fn is_choice_of(choice: &str, wish: &Wish, lock: &Lock) -> bool {
-    let asked = Asked {
-        source: wish.source.clone(),
-        parents: [lock.project.clone()].into(),
-    };
+    let asked = Asked { source: wish.source.clone(), parents: [lock.project.clone()].into() };
     is_chosen(choice, &asked)
 }

@@ -10,19 +10,12 @@ use crate::manifest::{
 
 fn manifest() -> Manifest {
     Manifest {
-        project: Project {
-            name: "top".into(),
-            version: "1".into(),
-        },
+        project: Project { name: "top".into(), version: "1".into() },
         toolchain: ToolchainWish {
             otp: "25".into(),
             packages: vec!["libz-dev".into(), "libexpat1-dev".into()],
         },
-        build: Build {
-            tool: Tool::Rebar3,
-            profile: "prod".into(),
-            env: BTreeMap::new(),
-        },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
         deps: BTreeMap::new(),
         release: ReleaseWish::default(),
         image: ImageWish {
@@ -113,10 +106,7 @@ fn lock() -> Lock {
 }
 
 fn said(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<String> {
-    stale(lock, project, manifest)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    stale(lock, project, manifest).iter().map(ToString::to_string).collect()
 }
 
 fn fitting() -> ProjectFacts {
@@ -153,9 +143,7 @@ fn each_stale_field_is_named_with_what_is_asked_for() {
 #[test]
 fn another_address_is_stale_and_another_spelling_of_it_is_not() {
     let mut lock = lock();
-    let Pin::Git { url, .. } = &mut lock.sources[0].pin else {
-        unreachable!("it is git")
-    };
+    let Pin::Git { url, .. } = &mut lock.sources[0].pin else { unreachable!("it is git") };
     *url = "https://elsewhere.example/a".into();
     assert_eq!(
         said(&lock, &fitting(), &manifest()),
@@ -189,17 +177,12 @@ fn a_plugin_that_lost_to_one_installed_before_it_is_not_stale() {
 #[test]
 fn a_choice_is_stale_until_it_is_what_is_locked() {
     let mut manifest = manifest();
-    let choose = |choice: &str| DepOverride {
-        use_source: Some(choice.into()),
-        ..DepOverride::default()
-    };
+    let choose =
+        |choice: &str| DepOverride { use_source: Some(choice.into()), ..DepOverride::default() };
     for (choice, expected) in [
         ("top", None),
         ("https://git.example/a#1", None),
-        (
-            "c",
-            Some("`wanted` of dep `a` is `tag 1`, and `c` is asked for"),
-        ),
+        ("c", Some("`wanted` of dep `a` is `tag 1`, and `c` is asked for")),
         (
             "https://git.example/a#2",
             Some("`wanted` of dep `a` is `tag 1`, and `https://git.example/a#2` is asked for"),

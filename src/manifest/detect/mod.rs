@@ -162,9 +162,7 @@ fn names(dir: &Path) -> Result<Vec<String>, DiskError> {
         return Ok(Vec::new());
     }
     let names = disk::list(dir)?.into_iter().take(APPS_MAX);
-    Ok(names
-        .filter_map(|name| String::from_utf8(name).ok())
-        .collect())
+    Ok(names.filter_map(|name| String::from_utf8(name).ok()).collect())
 }
 
 /// Finds the project's applications and the directories of their C code.
@@ -183,10 +181,7 @@ fn applications(dir: &Path) -> Result<(Vec<NamedVersion>, Vec<String>), DiskErro
         for file in names(&sources)? {
             if let Some(name) = file.strip_suffix(".app.src") {
                 let text = disk::read_text(&sources.join(&file), TEXT_FILE_BYTES_MAX)?;
-                apps.push(NamedVersion {
-                    name: name.to_owned(),
-                    version: app_version(&text),
-                });
+                apps.push(NamedVersion { name: name.to_owned(), version: app_version(&text) });
             }
         }
     }
@@ -215,11 +210,7 @@ fn releases(dir: &Path, own: &[Term]) -> Result<Vec<NamedVersion>, DetectError> 
         Some(text) => rebar::read_terms(&text, "relx.config")?,
         None => Vec::new(),
     };
-    let list = |terms, key| {
-        terms::get(terms, key)
-            .and_then(Term::as_list)
-            .unwrap_or_default()
-    };
+    let list = |terms, key| terms::get(terms, key).and_then(Term::as_list).unwrap_or_default();
     let in_profile = list(list(list(own, "profiles"), "prod"), "relx");
     let places = [list(own, "relx"), in_profile, &relx_file];
     let releases = places.into_iter().flatten().filter_map(release);
@@ -231,18 +222,16 @@ fn release(term: &Term) -> Option<NamedVersion> {
         return None;
     };
     match named.as_slice() {
-        [Term::Atom(name), version] => Some(NamedVersion {
-            name: name.clone(),
-            version: written_version(version),
-        }),
+        [Term::Atom(name), version] => {
+            Some(NamedVersion { name: name.clone(), version: written_version(version) })
+        }
         _ => None,
     }
 }
 
 fn otp_minimum(own: &[Term]) -> Option<String> {
     let keys = ["minimum_otp_vsn", "require_min_otp_vsn"];
-    keys.into_iter()
-        .find_map(|key| terms::get(own, key)?.as_text())
+    keys.into_iter().find_map(|key| terms::get(own, key)?.as_text())
 }
 
 /// Chooses the preset: what `.tool-versions` names, else the default, but no older than asked for.
@@ -262,9 +251,7 @@ fn preset(dir: &Path, minimum: Option<&str>) -> Result<String, DiskError> {
 /// Reads the major version at the start of `25.1`, `OTP-25` or `R16`.
 fn major(version: &str) -> Option<u32> {
     let start = version.find(|c: char| c.is_ascii_digit())?;
-    let digits = version[start..]
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?;
+    let digits = version[start..].split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }
 
@@ -274,11 +261,7 @@ fn image_name(name: &str) -> Option<String> {
     let parts = lower.split(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit());
     let plain: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
     // Underscores are the rule in Erlang, so a name that is fine stays as it is.
-    let name = if Form::Name.fits(&lower) {
-        lower
-    } else {
-        plain.join("-")
-    };
+    let name = if Form::Name.fits(&lower) { lower } else { plain.join("-") };
     Form::Name.fits(&name).then_some(name)
 }
 
@@ -290,9 +273,7 @@ impl Detected {
         let directory = directory.map(|name| name.to_string_lossy().into_owned());
         let candidates = [named.map(|named| named.name.clone()), directory];
         let mut names = candidates.into_iter().flatten();
-        names
-            .find_map(|name| image_name(&name))
-            .unwrap_or_else(|| "app".to_owned())
+        names.find_map(|name| image_name(&name)).unwrap_or_else(|| "app".to_owned())
     }
 
     fn guess_version(&self) -> String {
@@ -328,10 +309,7 @@ impl Detected {
         }
         for (kind, found) in [("release", &self.releases), ("application", &self.apps)] {
             for named in found {
-                let version = named
-                    .version
-                    .as_deref()
-                    .unwrap_or("with a computed version");
+                let version = named.version.as_deref().unwrap_or("with a computed version");
                 lines.push(format!("{kind} `{}` {version}", named.name));
             }
         }
@@ -369,11 +347,7 @@ impl Detected {
         line(&format!("name = \"{}\"", self.name));
         line(&format!("version = \"{}\"", self.version));
         line("\n[toolchain]");
-        line(&format!(
-            "otp = \"{}\" # one of {}",
-            self.otp,
-            OTP_PRESETS.join(", ")
-        ));
+        line(&format!("otp = \"{}\" # one of {}", self.otp, OTP_PRESETS.join(", ")));
         if !self.native.is_empty() {
             line("# Debian packages that the C code needs beside a compiler:");
         }

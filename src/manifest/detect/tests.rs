@@ -30,14 +30,8 @@ fn a_release_with_a_nif_is_found() {
         ),
         ("rebar.config.script", "CONFIG."),
         ("rebar.lock", "[]."),
-        (
-            "apps/hello/src/hello.app.src",
-            "{application, hello, [{vsn, \"1.2.0\"}]}.",
-        ),
-        (
-            "apps/web/src/web.app.src",
-            "{application, web, [{vsn, git}]}.",
-        ),
+        ("apps/hello/src/hello.app.src", "{application, hello, [{vsn, \"1.2.0\"}]}."),
+        ("apps/web/src/web.app.src", "{application, web, [{vsn, git}]}."),
         ("apps/hello/c_src/nif.c", ""),
         ("mix.exs", ""),
     ]);
@@ -66,10 +60,7 @@ fn a_release_with_a_nif_is_found() {
 
 #[test]
 fn a_plain_application_is_found() {
-    let dir = project(&[(
-        "src/my_app.app.src",
-        "{application, my_app, [{vsn, \"0.3\"}]}.",
-    )]);
+    let dir = project(&[("src/my_app.app.src", "{application, my_app, [{vsn, \"0.3\"}]}.")]);
     let detected = detect(dir.path()).unwrap();
     assert_eq!(detected.lines(), ["application `my_app` 0.3"]);
     assert_eq!(
@@ -124,10 +115,7 @@ fn the_preset_follows_tool_versions_and_the_minimum() {
 fn a_directory_without_a_project_is_refused() {
     let dir = project(&[("mix.exs", "")]);
     let error = detect(dir.path()).unwrap_err();
-    let message = format!(
-        "`{}` holds no rebar3 project, only `mix.exs`",
-        dir.path().display()
-    );
+    let message = format!("`{}` holds no rebar3 project, only `mix.exs`", dir.path().display());
     assert_eq!(error.to_string(), message);
     assert!(error.hint().unwrap().contains("rebar.config"));
 }
@@ -143,17 +131,9 @@ fn a_malformed_configuration_is_refused() {
 fn releases_in_a_profile_or_a_file_of_relx_are_found() {
     let config = "{profiles, [{prod, [{relx, [{release, {a, \"1\"}, [b]}]}]}]}.";
     let relx = "{release, {c, \"2\"}, [d], [{include_erts, true}]}.";
-    let dir = project(&[
-        ("rebar.config", config),
-        ("relx.config", relx),
-        (FILE_NAME, ""),
-    ]);
+    let dir = project(&[("rebar.config", config), ("relx.config", relx), (FILE_NAME, "")]);
     let detected = detect(dir.path()).unwrap();
-    let names: Vec<_> = detected
-        .releases
-        .iter()
-        .map(|it| it.name.as_str())
-        .collect();
+    let names: Vec<_> = detected.releases.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["a", "c"]);
     assert!(detected.has_manifest);
 }

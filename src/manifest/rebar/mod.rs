@@ -242,10 +242,7 @@ impl RebarFacts {
 
 /// Reads the terms of a file of rebar3's.
 pub fn read_terms(text: &str, file: &str) -> Result<Vec<Term>, RebarError> {
-    let malformed = |source| RebarError::Malformed {
-        file: file.to_owned(),
-        source,
-    };
+    let malformed = |source| RebarError::Malformed { file: file.to_owned(), source };
     terms::parse_all(text).map_err(malformed)
 }
 

@@ -49,9 +49,7 @@ impl Overrides {
     fn of_terms(terms: &[Term]) -> Result<Self, RebarError> {
         // rebar3 passes over what is no override, and so do we.
         let rules = list(terms, "overrides")?.iter().filter_map(Rule::read);
-        Ok(Self {
-            rules: rules.collect(),
-        })
+        Ok(Self { rules: rules.collect() })
     }
 
     /// Returns the overrides that hold for a dependency with the facts `own` and for all below it.
@@ -103,11 +101,7 @@ impl Rule {
             [key, value] => Some((key.as_atom()?.to_owned(), value.clone())),
             _ => None,
         };
-        Some(Self {
-            kind,
-            app,
-            changes: changes.as_list()?.iter().filter_map(pair).collect(),
-        })
+        Some(Self { kind, app, changes: changes.as_list()?.iter().filter_map(pair).collect() })
     }
 }
 
@@ -127,9 +121,7 @@ fn change(kind: Kind, key: &str, value: &Term, terms: &mut Vec<Term>) -> Result<
 }
 
 fn changed(kind: Kind, key: &str, value: &Term, old: &[Term]) -> Result<Vec<Term>, RebarError> {
-    let not_a_list = || RebarError::NotAList {
-        key: format!("overrides: {key}"),
-    };
+    let not_a_list = || RebarError::NotAList { key: format!("overrides: {key}") };
     let values = value.as_list().ok_or_else(not_a_list)?;
     Ok(match kind {
         Kind::Override => values.to_vec(),

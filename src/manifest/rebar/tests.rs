@@ -12,21 +12,11 @@ fn refused(text: &str) -> RebarError {
 /// One line a wish, to compare at a glance.
 fn show(wishes: &[Wish]) -> Vec<String> {
     let show = |wish: &Wish| match &wish.source {
-        WishSource::Git {
-            url,
-            reference,
-            subdir,
-        } => {
-            let subdir = subdir
-                .as_deref()
-                .map_or(String::new(), |dir| format!(" in {dir}"));
+        WishSource::Git { url, reference, subdir } => {
+            let subdir = subdir.as_deref().map_or(String::new(), |dir| format!(" in {dir}"));
             format!("{}: {url} {reference}{subdir}", wish.app)
         }
-        WishSource::Hex {
-            package,
-            requirement,
-            ..
-        } => {
+        WishSource::Hex { package, requirement, .. } => {
             let version = requirement.as_deref().unwrap_or("any");
             format!("{}: {package} {version}", wish.app)
         }
@@ -43,52 +33,28 @@ fn every_form_of_a_dependency_is_read() {
         (r#"{jsx, "~> 3.1"}"#, "jsx: jsx ~> 3.1"),
         (r#"{jsx, <<"3.1.0">>}"#, "jsx: jsx 3.1.0"),
         ("{uuid, {pkg, uuid_erl}}", "uuid: uuid_erl any"),
-        (
-            r#"{uuid, "2.0.6", {pkg, uuid_erl}}"#,
-            "uuid: uuid_erl 2.0.6",
-        ),
-        (
-            r#"{uuid, {pkg, uuid_erl, "2.0.6"}}"#,
-            "uuid: uuid_erl 2.0.6",
-        ),
-        (
-            r#"{<<"uuid">>, {pkg, <<"uuid_erl">>, <<"2.0.6">>}, 0}"#,
-            "uuid: uuid_erl 2.0.6",
-        ),
+        (r#"{uuid, "2.0.6", {pkg, uuid_erl}}"#, "uuid: uuid_erl 2.0.6"),
+        (r#"{uuid, {pkg, uuid_erl, "2.0.6"}}"#, "uuid: uuid_erl 2.0.6"),
+        (r#"{<<"uuid">>, {pkg, <<"uuid_erl">>, <<"2.0.6">>}, 0}"#, "uuid: uuid_erl 2.0.6"),
         (r#"{a, {git, "u"}}"#, "a: u default branch"),
         (r#"{a, {git, "u", ""}}"#, "a: u default branch"),
         (r#"{a, {git, "u", []}}"#, "a: u default branch"),
         (r#"{a, {git, "u", "HEAD"}}"#, "a: u default branch"),
-        (
-            r#"{a, {git, "u", {ref, "origin/HEAD"}}}"#,
-            "a: u default branch",
-        ),
+        (r#"{a, {git, "u", {ref, "origin/HEAD"}}}"#, "a: u default branch"),
         (r#"{a, {git, "u", {tag, "1.0"}}}"#, "a: u tag 1.0"),
         (r#"{a, {git, "u", {branch, "main"}}}"#, "a: u branch main"),
         (r#"{a, {git, "u", {branch, main}}}"#, "a: u branch main"),
-        (
-            r#"{a, {git, "u", {ref, "576FB5D"}}}"#,
-            "a: u commit 576fb5d",
-        ),
+        (r#"{a, {git, "u", {ref, "576FB5D"}}}"#, "a: u commit 576fb5d"),
         (r#"{a, {git, "u", {ref, "v1.2"}}}"#, "a: u tag v1.2"),
         (r#"{a, {git, "u", "master"}}"#, "a: u branch master"),
         (r#"{a, {git, "u", "1.2.3"}}"#, "a: u tag 1.2.3"),
         (r#"{a, ".*", {git, "u", {tag, "1.0"}}}"#, "a: u tag 1.0"),
         (r#"{a, "", {git, "u", "master"}}"#, "a: u branch master"),
-        (
-            r#"{a, ".*", {git, "u", "master"}, [raw]}"#,
-            "a: u branch master",
-        ),
+        (r#"{a, ".*", {git, "u", "master"}, [raw]}"#, "a: u branch master"),
         (r#"{a, {git, "u", {tag, "1.0"}}, [raw]}"#, "a: u tag 1.0"),
         (r#"{a, {git, "u", {tag, "1.0"}}, []}"#, "a: u tag 1.0"),
-        (
-            r#"{a, {git_subdir, "u", {branch, "main"}, "apps/a"}}"#,
-            "a: u branch main in apps/a",
-        ),
-        (
-            r#"{a, {git_subdir, "u", {tag, "1"}, "./apps/"}}"#,
-            "a: u tag 1 in apps/a",
-        ),
+        (r#"{a, {git_subdir, "u", {branch, "main"}, "apps/a"}}"#, "a: u branch main in apps/a"),
+        (r#"{a, {git_subdir, "u", {tag, "1"}, "./apps/"}}"#, "a: u tag 1 in apps/a"),
     ] {
         let facts = facts(&format!("{{deps, [{dep}]}}."));
         assert_eq!(show(&facts.deps), [wish], "{dep}");
@@ -123,10 +89,7 @@ fn a_dependency_that_fits_no_form_is_named() {
             "{deps, [{'../../etc', \"1.0\"}]}.",
             "`../../etc` is no name for an application or package",
         ),
-        (
-            "{deps, [{a, {pkg, 'b/c'}}]}.",
-            "`b/c` is no name for an application or package",
-        ),
+        ("{deps, [{a, {pkg, 'b/c'}}]}.", "`b/c` is no name for an application or package"),
         (
             "{deps, [{a, {hg, \"u\", \"tip\"}}]}.",
             "`a` comes from `hg`, and rebeam fetches from git and hex only",
@@ -145,10 +108,7 @@ fn a_malformed_configuration_names_file_line_and_column() {
     let failure = crate::explain::Failure::from(refused("{deps, [\n  jsx\n  cowboy\n]}.\n"));
     assert_eq!(
         failure.messages(),
-        [
-            "`rebar.config` cannot be read",
-            "line 3, column 3: expected `,` or `]`, found `cowboy`"
-        ]
+        ["`rebar.config` cannot be read", "line 3, column 3: expected `,` or `]`, found `cowboy`"]
     );
     let conflict = refused("<<<<<<< HEAD\n{deps, []}.\n");
     assert!(conflict.hint().unwrap().contains("settle the merge"));
@@ -165,25 +125,13 @@ fn profiles_and_plugins_are_read() {
     {test, [{deps, [meck]}]}
 ]}."#,
     );
-    assert_eq!(
-        show(&facts.plugins),
-        ["pc: pc any", "rebar3_hex: rebar3_hex 7.0.0"]
-    );
+    assert_eq!(show(&facts.plugins), ["pc: pc any", "rebar3_hex: rebar3_hex 7.0.0"]);
     assert_eq!(show(&facts.project_plugins), ["erlfmt: erlfmt any"]);
     let names: Vec<_> = facts.profiles.keys().map(String::as_str).collect();
     assert_eq!(names, ["prod", "test"], "what cannot be read is left out");
-    assert_eq!(
-        show(&facts.profile("prod").unwrap().deps),
-        ["recon: recon any"]
-    );
-    assert!(
-        facts.profile("dev").is_err(),
-        "and says so when it is asked for"
-    );
-    assert_eq!(
-        facts.profile("none").unwrap(),
-        super::ProfileFacts::default()
-    );
+    assert_eq!(show(&facts.profile("prod").unwrap().deps), ["recon: recon any"]);
+    assert!(facts.profile("dev").is_err(), "and says so when it is asked for");
+    assert_eq!(facts.profile("none").unwrap(), super::ProfileFacts::default());
 }
 
 #[test]
@@ -197,15 +145,9 @@ fn a_lock_beside_the_configuration_stands_in_place_of_deps() {
     let lock = read_terms(lock, "rebar.lock").unwrap();
     let locked = config().with_lock(&lock).unwrap();
     let commit = "0123456789012345678901234567890123456789";
-    assert_eq!(
-        show(&locked.deps),
-        [format!("a: u commit {commit}"), "b: b_erl 1.0.0".to_owned()]
-    );
+    assert_eq!(show(&locked.deps), [format!("a: u commit {commit}"), "b: b_erl 1.0.0".to_owned()]);
     let bare = read_terms("[{<<\"a\">>,{git,\"v\",{tag,\"1\"}},0}].", "rebar.lock").unwrap();
-    assert_eq!(
-        show(&config().with_lock(&bare).unwrap().deps),
-        ["a: v tag 1"]
-    );
+    assert_eq!(show(&config().with_lock(&bare).unwrap().deps), ["a: v tag 1"]);
     let empty = read_terms("[].", "rebar.lock").unwrap();
     assert_eq!(config().with_lock(&empty).unwrap(), config());
 }
@@ -277,10 +219,7 @@ fn deletion_finds_package_dependencies_by_name_and_others_by_equality() {
         wish("y", None),
         wish("w", Some(">= 2.0.0")),
     ]);
-    assert_eq!(
-        show(&top.deps_of("a", &package).unwrap()),
-        ["w: w >= 2.0.0"]
-    );
+    assert_eq!(show(&top.deps_of("a", &package).unwrap()), ["w: w >= 2.0.0"]);
     let git = facts(r#"{deps, [{x, {git, "u", "main"}}, z]}."#);
     assert_eq!(show(&top.deps_of("a", &git).unwrap()), ["x: u branch main"]);
 }
@@ -289,10 +228,7 @@ fn deletion_finds_package_dependencies_by_name_and_others_by_equality() {
 fn an_override_that_is_no_list_is_refused() {
     let top = facts("{overrides, [{add, a, [{deps, x}]}]}.");
     let error = top.deps_of("a", &facts("")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`overrides: deps` of `rebar.config` is not a list"
-    );
+    assert_eq!(error.to_string(), "`overrides: deps` of `rebar.config` is not a list");
 }
 
 #[test]
@@ -306,10 +242,6 @@ fn git_wishes_survive_the_way_through_terms() {
     assert_eq!(applied.deps, wishes);
     assert_eq!(
         wishes[1].source,
-        WishSource::Git {
-            url: "u".to_owned(),
-            reference: GitRef::Default,
-            subdir: None
-        }
+        WishSource::Git { url: "u".to_owned(), reference: GitRef::Default, subdir: None }
     );
 }

@@ -11,10 +11,7 @@ pub(super) fn read_all(deps: &[Term], key: &str) -> Result<Vec<Wish>, RebarError
 }
 
 fn read(dep: &Term, key: &str) -> Result<Wish, RebarError> {
-    let bad = || RebarError::BadDep {
-        key: key.to_owned(),
-        dep: shorten(&dep.to_string()),
-    };
+    let bad = || RebarError::BadDep { key: key.to_owned(), dep: shorten(&dep.to_string()) };
     let items = match dep {
         Term::Tuple(items) => items.as_slice(),
         name => std::slice::from_ref(name),
@@ -31,11 +28,9 @@ fn read(dep: &Term, key: &str) -> Result<Wish, RebarError> {
         }
         // The version in the middle is a requirement for packages and a leftover of rebar2 for others.
         [version, source @ Term::Tuple(_)]
-        | [
-            version,
-            source @ Term::Tuple(_),
-            Term::List(_) | Term::String(_),
-        ] => read_source(&app, source, text(version))?.ok_or_else(bad)?,
+        | [version, source @ Term::Tuple(_), Term::List(_) | Term::String(_)] => {
+            read_source(&app, source, text(version))?.ok_or_else(bad)?
+        }
         _ => return Err(bad()),
     };
     check_name(&app)?;
@@ -73,9 +68,9 @@ fn read_source(
     let read = match (kind.as_str(), rest) {
         ("pkg", [package]) => package.as_text().map(|package| hex(&package, version)),
         // A lock's entry brings its own version, and perhaps checksums.
-        ("pkg", [package, version, ..]) => package
-            .as_text()
-            .map(|package| hex(&package, text(version))),
+        ("pkg", [package, version, ..]) => {
+            package.as_text().map(|package| hex(&package, text(version)))
+        }
         ("git", [url]) => git(url, None, None),
         ("git", [url, reference]) => git(url, Some(reference), None),
         ("git_subdir", [url, reference, directory]) => {
@@ -84,10 +79,7 @@ fn read_source(
         }
         ("pkg" | "git" | "git_subdir", _) => None,
         (kind, _) => {
-            return Err(RebarError::Unsupported {
-                app: app.to_owned(),
-                kind: kind.to_owned(),
-            });
+            return Err(RebarError::Unsupported { app: app.to_owned(), kind: kind.to_owned() });
         }
     };
     Ok(read)
@@ -99,11 +91,7 @@ fn git(url: &Term, reference: Option<&Term>, subdir: Option<String>) -> Option<W
         None => GitRef::Default,
         Some(reference) => git_ref(reference)?,
     };
-    Some(WishSource::Git {
-        url,
-        reference,
-        subdir,
-    })
+    Some(WishSource::Git { url, reference, subdir })
 }
 
 fn git_ref(term: &Term) -> Option<GitRef> {
@@ -155,10 +143,8 @@ fn is_plain(text: &str) -> bool {
 /// Returns the directory of the application inside the repository: rebar3 appends its name where
 /// the path does not end in it. `None` if the path leaves the repository.
 fn subdir(app: &str, directory: &str) -> Option<String> {
-    let mut parts: Vec<_> = directory
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let mut parts: Vec<_> =
+        directory.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     if parts.last() != Some(&app) {
         parts.push(app);
     }
@@ -172,9 +158,7 @@ fn check_name(name: &str) -> Result<(), RebarError> {
     if fits && !name.starts_with(['.', '-']) {
         return Ok(());
     }
-    Err(RebarError::BadName {
-        name: shorten(name),
-    })
+    Err(RebarError::BadName { name: shorten(name) })
 }
 
 fn shorten(text: &str) -> String {
@@ -185,22 +169,16 @@ fn shorten(text: &str) -> String {
 pub(super) fn package_term(wish: &Wish) -> Term {
     let name = Term::binary(wish.app.as_str());
     match &wish.source {
-        WishSource::Hex {
-            package,
-            requirement,
-            ..
-        } => {
+        WishSource::Hex { package, requirement, .. } => {
             let package = Term::Tuple(vec![Term::atom("pkg"), Term::binary(package.as_str())]);
             match requirement {
                 Some(version) => Term::Tuple(vec![name, Term::binary(version.as_str()), package]),
                 None => Term::Tuple(vec![name, package]),
             }
         }
-        WishSource::Git {
-            url,
-            reference,
-            subdir,
-        } => Term::Tuple(vec![name, git_term(url, reference, subdir.as_deref())]),
+        WishSource::Git { url, reference, subdir } => {
+            Term::Tuple(vec![name, git_term(url, reference, subdir.as_deref())])
+        }
     }
 }
 

@@ -42,17 +42,12 @@ impl Strings {
 }
 
 fn words(out: &mut Vec<u8>, words: &[u64]) {
-    words
-        .iter()
-        .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    words.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
 }
 
 fn halves(out: &mut Vec<u8>, short: &[u16], long: &[u32]) {
-    short
-        .iter()
-        .for_each(|half| out.extend_from_slice(&half.to_le_bytes()));
-    long.iter()
-        .for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+    short.iter().for_each(|half| out.extend_from_slice(&half.to_le_bytes()));
+    long.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
 }
 
 /// Makes an ELF file of nothing but what the loader reads.
@@ -78,13 +73,7 @@ pub(crate) fn craft(craft: &Craft<'_>) -> Vec<u8> {
         halves(&mut defines, &[], &[strings.add(version), 0]);
     }
     let interpreter = format!("{}\0", craft.interpreter.unwrap_or_default());
-    let pieces = [
-        interpreter.as_bytes(),
-        &strings.0,
-        &dynamic,
-        &needs,
-        &defines,
-    ];
+    let pieces = [interpreter.as_bytes(), &strings.0, &dynamic, &needs, &defines];
     let mut places = Vec::new();
     let mut body = Vec::new();
     for piece in pieces {
@@ -103,12 +92,7 @@ pub(crate) fn craft(craft: &Craft<'_>) -> Vec<u8> {
     words(&mut file, &[places[0].0, 0, 0, places[0].1, places[0].1, 1]);
     file.extend_from_slice(&body);
     file.resize(file.len() + 64, 0);
-    let kinds = [
-        (3, 0, 1),
-        (6, 16, 1),
-        (0x6fff_fffe, 0, 1),
-        (0x6fff_fffd, 0, 1),
-    ];
+    let kinds = [(3, 0, 1), (6, 16, 1), (0x6fff_fffe, 0, 1), (0x6fff_fffd, 0, 1)];
     for ((kind, size, link), (at, length)) in kinds.into_iter().zip(&places[1..]) {
         halves(&mut file, &[], &[0, if *length == 0 { 0 } else { kind }]);
         words(&mut file, &[0, 0, *at, *length]);

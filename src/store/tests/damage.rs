@@ -15,16 +15,10 @@ use crate::store::{BuildKey, Store, StoreError, schema};
 fn a_flipped_bit_is_found_by_file_and_healed() {
     let (_root, store) = world();
     let good = tree(&store, &[("ebin/good.beam", "good")]).unwrap();
-    let bad = tree(
-        &store,
-        &[("ebin/bad.beam", "bad"), ("ebin/other.beam", "x")],
-    )
-    .unwrap();
+    let bad = tree(&store, &[("ebin/bad.beam", "bad"), ("ebin/other.beam", "x")]).unwrap();
     let text = blob(&store, b"text").unwrap();
     let key = BuildKey::of("step");
-    store
-        .remember(key, &record(&[("out", bad.digest())]))
-        .unwrap();
+    store.remember(key, &record(&[("out", bad.digest())])).unwrap();
     store.settle().unwrap();
     verifies_clean(&store);
     flip_a_bit(&bad.path().join("ebin/bad.beam"));
@@ -32,11 +26,7 @@ fn a_flipped_bit_is_found_by_file_and_healed() {
     let warnings = Warnings::default();
     let report = store.verify(false, &warnings).unwrap();
     assert_eq!(report.checked, 3);
-    let whats: Vec<_> = report
-        .damaged
-        .iter()
-        .map(|damage| damage.what.clone())
-        .collect();
+    let whats: Vec<_> = report.damaged.iter().map(|damage| damage.what.clone()).collect();
     let blob_what = "its bytes have another SHA-256".to_owned();
     let tree_what = "`ebin/bad.beam` has other bytes".to_owned();
     assert_eq!(whats, [vec![blob_what], vec![tree_what]]);
@@ -52,19 +42,11 @@ fn a_flipped_bit_is_found_by_file_and_healed() {
 #[test]
 fn every_kind_of_change_in_a_tree_is_named() {
     let (_root, store) = world();
-    let files = [
-        ("a/gone", "1"),
-        ("a/size", "1"),
-        ("a/kind", "1"),
-        ("run", "1"),
-    ];
+    let files = [("a/gone", "1"), ("a/size", "1"), ("a/kind", "1"), ("run", "1")];
     let held = tree(&store, &files).unwrap();
     let at = |path: &str| held.path().join(path);
     disk::remove_file(&at("a/gone")).unwrap();
-    disk::append(&at("a/size"))
-        .unwrap()
-        .write_all(b"2")
-        .unwrap();
+    disk::append(&at("a/size")).unwrap().write_all(b"2").unwrap();
     disk::remove_file(&at("a/kind")).unwrap();
     disk::create_dir(&at("a/kind")).unwrap();
     disk::set_mode(&at("run"), 0o644).unwrap();
@@ -90,10 +72,7 @@ fn a_damaged_index_is_set_aside_and_no_object_or_root_is_lost() {
     store.add_root(&lock, &[made.digest()]).unwrap();
     let at = store.root().to_owned();
     drop(store);
-    let mut file = File::options()
-        .write(true)
-        .open(at.join(schema::FILE_NAME))
-        .unwrap();
+    let mut file = File::options().write(true).open(at.join(schema::FILE_NAME)).unwrap();
     file.write_all(b"garbage, garbage, garbage").unwrap();
     let warnings = Warnings::default();
     let store = Store::open_observed(&at, &warnings).unwrap();
@@ -111,16 +90,12 @@ fn a_page_of_garbage_inside_the_index_is_found_and_healed_by_verify() {
     let (root, store) = world();
     let lock = root.path().join("rebeam.lock");
     write(&lock, b"").unwrap();
-    let uses: Vec<_> = (0..500)
-        .map(|n: u32| Digest::of(&n.to_le_bytes()))
-        .collect();
+    let uses: Vec<_> = (0..500).map(|n: u32| Digest::of(&n.to_le_bytes())).collect();
     store.add_root(&lock, &uses).unwrap();
     let made = tree(&store, &[("a", "1")]).unwrap();
     for n in 0..300 {
         let key = BuildKey::of(&n.to_string());
-        store
-            .remember(key, &record(&[("out", made.digest())]))
-            .unwrap();
+        store.remember(key, &record(&[("out", made.digest())])).unwrap();
     }
     let at = store.root().to_owned();
     drop(store);
@@ -133,10 +108,7 @@ fn a_page_of_garbage_inside_the_index_is_found_and_healed_by_verify() {
     }
     let store = Store::open(&at).unwrap();
     let error = store.verify(false, &Silent).unwrap_err();
-    assert!(
-        error.hint().unwrap().contains("rebeam store verify"),
-        "{error:?}"
-    );
+    assert!(error.hint().unwrap().contains("rebeam store verify"), "{error:?}");
     assert!(store.verify(true, &Silent).unwrap().index_damaged);
     verifies_clean(&store);
     assert!(store.tree(made.digest()).unwrap().is_some());
@@ -181,10 +153,7 @@ fn a_store_that_cannot_be_written_says_where_and_what_to_look_at() {
         own.join("store")
     };
     let error = Store::open(&path).unwrap_err();
-    assert!(
-        error.to_string().contains("cannot create the directory"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("cannot create the directory"), "{error}");
     if error.blame() == Blame::World {
         assert!(error.hint().unwrap().contains("ls -ld"));
     }

@@ -32,10 +32,7 @@ fn survives_faults(
         let Err(error) = failed else {
             return changes;
         };
-        assert!(
-            error.hint().unwrap().contains("rebeam store gc"),
-            "{error:?}"
-        );
+        assert!(error.hint().unwrap().contains("rebeam store gc"), "{error:?}");
         operation(&store).unwrap();
         verifies_clean(&store);
     }
@@ -151,10 +148,7 @@ fn a_store_whose_users_are_killed_at_any_instant_stays_whole() {
         let mut children: Vec<_> = (0..2)
             .map(|_| {
                 Command::new(std::env::current_exe().unwrap())
-                    .args([
-                        "--exact",
-                        "store::tests::faults::a_child_inserts_until_it_is_killed",
-                    ])
+                    .args(["--exact", "store::tests::faults::a_child_inserts_until_it_is_killed"])
                     .env(CHILD, root.path())
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
@@ -167,10 +161,7 @@ fn a_store_whose_users_are_killed_at_any_instant_stays_whole() {
             seed ^= seed >> 7;
             seed ^= seed << 17;
             std::thread::sleep(Duration::from_micros(20_000 + seed % 100_000));
-            assert!(
-                child.try_wait().unwrap().is_none(),
-                "it failed before it was killed"
-            );
+            assert!(child.try_wait().unwrap().is_none(), "it failed before it was killed");
             child.kill().unwrap();
             child.wait().unwrap();
         }
@@ -180,10 +171,7 @@ fn a_store_whose_users_are_killed_at_any_instant_stays_whole() {
         seen += report.checked;
         assert_eq!(disk::list(&at.join("scratch")).unwrap().len(), 0);
     }
-    assert!(
-        seen > 50,
-        "the children were killed before they could insert: {seen}"
-    );
+    assert!(seen > 50, "the children were killed before they could insert: {seen}");
 }
 
 const FULL: &str = "REBEAM_TEST_STORE_FULL";

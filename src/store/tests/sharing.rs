@@ -59,16 +59,7 @@ fn one_step_is_run_by_one_rebeam_at_a_time() {
     assert_eq!(*runs.lock().unwrap(), 1);
     let held = store.lock_step(key).unwrap();
     assert!(store.try_lock_step(key).unwrap().is_none());
-    assert!(
-        store
-            .try_lock_step(BuildKey::of("another"))
-            .unwrap()
-            .is_some()
-    );
+    assert!(store.try_lock_step(BuildKey::of("another")).unwrap().is_some());
     drop(held);
-    assert_eq!(
-        disk::list(&at.join("steps")).unwrap().len(),
-        0,
-        "locks leave no files"
-    );
+    assert_eq!(disk::list(&at.join("steps")).unwrap().len(), 0, "locks leave no files");
 }

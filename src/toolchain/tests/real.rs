@@ -24,11 +24,7 @@ fn write_the_presets() {
             let path = Path::new("lockfiles").join(name);
             disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
-            println!(
-                "{}: {} packages, {bytes} bytes",
-                path.display(),
-                lock.debs.len()
-            );
+            println!("{}: {} packages, {bytes} bytes", path.display(), lock.debs.len());
         }
     }
 }
@@ -41,10 +37,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        Self {
-            start: std::time::Instant::now(),
-            last: std::sync::Mutex::default(),
-        }
+        Self { start: std::time::Instant::now(), last: std::sync::Mutex::default() }
     }
 }
 
