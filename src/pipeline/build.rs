@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
+use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
 use crate::project::Survey;
 use crate::release::{self, Release};
 use crate::store::HeldTree;
@@ -161,13 +161,14 @@ fn compile(
     let project = &desk.manifest.project;
     let config = Configs::new(desk, &lock.toolchain).terms(&project.name, tree)?;
     let patches = patches(desk)?;
+    let unpinned = unpinned(desk, lock)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
         tree: tree.digest(),
         config: &config,
         patches: &patches,
-        unpinned: &BTreeMap::new(),
+        unpinned: &unpinned,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
@@ -180,6 +181,18 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
+}
+
+/// Takes the directories that the manifest names as dependencies, as they are now.
+fn unpinned(desk: &Desk<'_>, lock: &Lock) -> Result<BTreeMap<String, Digest>, Failure> {
+    let mut trees = BTreeMap::new();
+    for source in &lock.sources {
+        if let Pin::Path { path } = &source.pin {
+            let tree = Survey::new(&desk.root.join(path))?.take(desk.store)?;
+            trees.insert(source.app.clone(), tree.digest());
+        }
+    }
+    Ok(trees)
 }
 
 /// Reads the patch files that the manifest names.
