@@ -14,10 +14,14 @@ use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
-use crate::project::Survey;
+use crate::manifest::Manifest;
+use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
+
+/// The label of a source's commit (OCI image specification, "Annotations").
+const REVISION: &str = "org.opencontainers.image.revision";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,13 +132,14 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let compiled = compile(desk, lock, &toolchain, &project)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;
+    let labelled = with_revision(desk)?;
     // The check wants the files, not the layers: both go on at once.
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(|| match boot_check {
             true => rooms::boot_check(desk, &release, (&toolchain, &compiled)),
             false => Ok(()),
         });
-        let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer);
+        let image = image::assemble(&release, lock, &labelled, desk.store, desk.observer);
         (image, boot.join().expect("a panic has ended the process"))
     });
     let image = image?;
@@ -149,6 +154,15 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     uses.extend([image.image_id(), image.manifest_digest(), project.digest()]);
     desk.store.add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
     Ok(Made { image, project: project.digest() })
+}
+
+/// The manifest with a label for the commit that the project is, if it is one, unless it has such a label.
+fn with_revision(desk: &Desk<'_>) -> Result<Manifest, Failure> {
+    let mut manifest = desk.manifest.clone();
+    if let Some(commit) = project::revision(desk.root)? {
+        manifest.image.labels.entry(REVISION.into()).or_insert(commit);
+    }
+    Ok(manifest)
 }
 
 fn compile(
