@@ -11,4 +11,5 @@ mod closure;
 mod harness;
 mod hex;
 mod lock;
+mod rebar3;
 mod texts;
