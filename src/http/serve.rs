@@ -193,7 +193,7 @@ fn write(mut stream: impl Write, asked: &Asked, reply: &Reply) -> std::io::Resul
     }
     let sent = &reply.body[..reply.cut_after.unwrap_or(reply.body.len()).min(reply.body.len())];
     if asked.method == "HEAD" {
-        return write!(stream, "\r\n");
+        return write!(stream, "Content-Length: {}\r\n\r\n", reply.body.len());
     }
     if reply.chunked {
         write!(stream, "Transfer-Encoding: chunked\r\n\r\n")?;
