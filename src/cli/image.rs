@@ -10,6 +10,7 @@ use crate::explain::Failure;
 use crate::image::{self, Inspected};
 use crate::lock::{Lock, Pin, Source};
 use crate::pipeline;
+use crate::push::Sockets;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
@@ -25,11 +26,11 @@ enum Verb {
         /// The file [default: NAME-VERSION.tar of the project]
         file: Option<PathBuf>,
     },
-    /// Load an image file into docker or podman
+    /// Load an image file into docker or podman, unless it has the image already
     Load {
         /// The file [default: NAME-VERSION.tar of the project]
         file: Option<PathBuf>,
-        /// The engine's command [default: docker, else podman]
+        /// Use this engine's command, instead of the socket of docker or podman
         #[arg(long, value_name = "COMMAND")]
         engine: Option<String>,
     },
@@ -40,7 +41,10 @@ impl Image {
         match self.verb {
             Verb::Inspect { file } => inspect(common, &archive(common, file)?),
             Verb::Load { file, engine } => {
-                pipeline::load(&archive(common, file)?, engine.as_deref())
+                let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
+                let (file, screen) = (archive(common, file)?, common.screen(Reasons::Summed));
+                pipeline::load(&file, engine.as_deref(), &sockets, &screen)?;
+                Ok(0)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Push: an image file into a registry, whole or not at all.
+//! Push: an image file into a registry or an engine, whole or not at all.
 //!
 //! A registry takes an image as blobs and a manifest that names them; only the manifest makes them an image, so it is
 //! sent last. A blob that is there is not sent again, which is all that it takes to go on after a failure. Nothing is
@@ -8,13 +8,16 @@
 
 mod challenge;
 mod credentials;
+mod engine;
 mod error;
 mod reference;
 mod session;
 mod upload;
 mod url;
+mod watched;
 
 pub use credentials::Credentials;
+pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
 pub use reference::Reference;
 pub use session::Door;

@@ -8,14 +8,12 @@ use super::PushError;
 use super::error::said;
 use super::session::{Ask, Reach, Session, Trouble, body};
 use super::url::with_parameter;
+use super::watched::Watched;
 use crate::digest::Digest;
-use crate::event::{Arrival, Event, Observer};
+use crate::event::{Arrival, Event};
 use crate::http::{Answer, HttpError, Method, Passing, Sent, Source};
 use crate::image::{Blob, Contents};
 use crate::limits::UPLOADS_MAX;
-
-/// Bytes between two facts about progress.
-const NEWS_BYTES: u64 = 128 << 10;
 
 /// What went over the wire.
 #[derive(Debug, Clone, Copy, Default)]
@@ -203,7 +201,7 @@ impl Source for Outgoing<'_> {
         let (name, bytes, observer) = (&self.blob.name, self.blob.bytes, session.door.observer);
         observer.observe(&Event::PushStarted { name, bytes });
         let inner = contents.open(self.blob)?;
-        Ok(Box::new(Watched { inner, name, observer, stopped, read: 0, told: 0 }))
+        Ok(Box::new(Watched::new(inner, name, observer).stopped_by(stopped)))
     }
 }
 
@@ -213,32 +211,6 @@ enum Mounted {
     /// The registry wants it sent, here.
     Session(String),
     Refused,
-}
-
-/// A reader that tells how far it is, and ends where another upload has failed.
-struct Watched<'a, R> {
-    inner: R,
-    name: &'a str,
-    observer: &'a dyn Observer,
-    stopped: &'a AtomicBool,
-    read: u64,
-    told: u64,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(io::Error::other("another part could not be sent"));
-        }
-        let count = self.inner.read(buffer)?;
-        self.read += count as u64;
-        if self.read >= self.told + NEWS_BYTES {
-            self.told = self.read;
-            let event = Event::PushProgress { name: self.name, bytes: self.read };
-            self.observer.observe(&event);
-        }
-        Ok(count)
-    }
 }
 
 /// Tells whether the repository has the image under the tag already.

@@ -45,6 +45,7 @@ impl Bars {
             | Event::StepReused { name, .. } => {
                 self.stop(name);
             }
+            Event::Loaded { .. } => self.stop("image"),
             Event::ToolchainStarted { suite, packages } => {
                 self.start(suite, Some(*packages as u64), &count_style());
             }
