@@ -39,21 +39,14 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, &archive(common, file)?),
+            Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
             Verb::Load { file, engine } => {
                 let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
-                let (file, screen) = (archive(common, file)?, common.screen(Reasons::Summed));
+                let (file, screen) = (common.image_file(file)?, common.screen(Reasons::Summed));
                 pipeline::load(&file, engine.as_deref(), &sockets, &screen)?;
                 Ok(0)
             }
         }
-    }
-}
-
-fn archive(common: &Common, file: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    match file {
-        Some(file) => Ok(file),
-        None => common.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk))),
     }
 }
 

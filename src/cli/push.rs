@@ -47,10 +47,7 @@ impl Push {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let Self { references, file, how } = self;
         let wish = how.wish(references);
-        let file = match file {
-            Some(file) => file,
-            None => common.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?,
-        };
+        let file = common.image_file(file)?;
         let screen = common.screen(Reasons::Summed);
         let pushed =
             how.with_door(common, &screen, |door| pipeline::push_file(&file, &wish, door))?;

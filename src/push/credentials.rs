@@ -103,18 +103,13 @@ impl Credentials {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(bad(path, &error)),
         };
-        let config: Config = serde_json::from_str(&text).map_err(|error| bad(path, &error))?;
-        let same = |key: &str| host_of(key) == host_of(key_of(registry));
-        let special = config.programs.unwrap_or_default().into_iter();
-        let special = special.filter(|(key, _)| same(key)).map(|(_, name)| name).next();
-        for name in special.into_iter().chain(config.program).filter(|name| !name.is_empty()) {
-            if let Some(found) = self.ask(path, &name, key_of(registry))? {
+        let logins = logins_in(&text, registry).map_err(|error| bad(path, &error))?;
+        for name in &logins.programs {
+            if let Some(found) = self.ask(path, name, key_of(registry))? {
                 return Ok(Some(found));
             }
         }
-        let auths = config.auths.unwrap_or_default();
-        let entry = auths.into_iter().find(|(key, _)| same(key));
-        entry.map_or(Ok(None), |(_, auth)| read_auth(path, auth))
+        logins.auth.map_or(Ok(None), |auth| read_auth(path, auth))
     }
 
     /// Asks the program that keeps credentials.
@@ -161,6 +156,27 @@ impl Credentials {
             .map_err(|_| failed("its answer is not the JSON of a login".into()))?;
         Ok(Some(login(given.username, given.secret, format!("`{program}`"))))
     }
+}
+
+/// What a configuration says about one registry.
+pub(super) struct Logins {
+    /// Programs to ask, in their order.
+    programs: Vec<String>,
+    auth: Option<Auth>,
+}
+
+/// Reads a configuration's text.
+pub(super) fn logins_in(text: &str, registry: &str) -> Result<Logins, serde_json::Error> {
+    let config: Config = serde_json::from_str(text)?;
+    let same = |key: &str| host_of(key) == host_of(key_of(registry));
+    let mut special = config.programs.unwrap_or_default().into_iter().filter(|(key, _)| same(key));
+    let special = special.next().map(|(_, name)| name);
+    let programs = special.into_iter().chain(config.program);
+    let auth = config.auths.unwrap_or_default().into_iter().find(|(key, _)| same(key));
+    Ok(Logins {
+        programs: programs.filter(|name| !name.is_empty()).collect(),
+        auth: auth.map(|(_, auth)| auth),
+    })
 }
 
 fn bad(path: &Path, error: &dyn std::fmt::Display) -> PushError {

@@ -279,7 +279,7 @@ impl Source for Engine<'_> {
 }
 
 /// Returns what an answer says against the image: one JSON object, or one a line.
-fn refusal(body: &[u8]) -> Option<String> {
+pub(super) fn refusal(body: &[u8]) -> Option<String> {
     let lines = serde_json::Deserializer::from_slice(body).into_iter::<Line>();
     let words = lines.map_while(Result::ok).find_map(|line| line.error.or(line.message));
     words.map(|words| said(&words))

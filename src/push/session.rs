@@ -406,7 +406,7 @@ pub(super) fn body(answer: &mut Answer) -> Vec<u8> {
 }
 
 /// Returns the code and the words of a registry's refusal.
-fn said_in(body: &[u8]) -> (String, String) {
+pub(super) fn said_in(body: &[u8]) -> (String, String) {
     let errors: Option<Errors> = serde_json::from_slice(body).ok();
     match errors.and_then(|errors| errors.errors.into_iter().next()) {
         Some(first) if first.message.is_empty() => (first.code.clone(), said(&first.code)),

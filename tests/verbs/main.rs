@@ -11,5 +11,6 @@ mod closure;
 mod harness;
 mod hex;
 mod lock;
+mod push;
 mod rebar3;
 mod texts;
