@@ -99,7 +99,7 @@ fn named_sources(lock: &Lock) -> BTreeMap<(Role, &str), &Source> {
 }
 
 /// Says what a source is in a word: its tag, version or description, else its short commit.
-fn version(source: &Source) -> String {
+pub(super) fn version(source: &Source) -> String {
     match &source.pin {
         Pin::Git { commit, .. } => {
             let tag = source.wanted.strip_prefix("tag ").map(str::to_owned);

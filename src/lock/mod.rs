@@ -1,6 +1,7 @@
 //! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
 
 mod change;
+mod difference;
 mod error;
 mod format;
 pub mod git_url;
@@ -18,6 +19,7 @@ use crate::digest::Digest;
 use crate::manifest::Tool;
 
 pub use change::{Change, Subject, changes, summary};
+pub use difference::{Difference, differences};
 pub use error::{LockError, Place};
 pub use import::{
     Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,

@@ -42,6 +42,16 @@ pub enum ProjectError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A revision that the repository does not have, or that lacks the file.
+    #[error("`{}` has no revision `{revision}` with a `{file}`", path.display())]
+    NoRevision {
+        /// The project's root.
+        path: PathBuf,
+        /// What was named.
+        revision: String,
+        /// The file, relative to the project.
+        file: String,
+    },
     /// A path cannot be in a tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -56,7 +66,7 @@ impl Explain for ProjectError {
             Self::Store(error) => error.blame(),
             Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
-            Self::TooMany { .. } | Self::Git { .. } => Blame::User,
+            Self::TooMany { .. } | Self::Git { .. } | Self::NoRevision { .. } => Blame::User,
         }
     }
 
@@ -66,6 +76,9 @@ impl Explain for ProjectError {
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::TooMany { .. } => Some("name what is no source in `.gitignore`".into()),
+            Self::NoRevision { path, file, .. } => {
+                Some(format!("`git -C {} log --oneline -- {file}` lists those that have it", path.display()))
+            }
             Self::Git { path, .. } => {
                 Some(format!("`git -C {} fsck` looks for damage", path.display()))
             }
@@ -231,6 +244,31 @@ pub fn newest_commit(root: &Path) -> Result<Option<i64>, ProjectError> {
         Err(error) if error.code() == git2::ErrorCode::UnbornBranch => Ok(None),
         Err(error) => Err(git(error)),
     }
+}
+
+/// Returns the text that the project's `file` had at a git revision: `HEAD`, `main`, a tag, a commit.
+pub fn text_at(root: &Path, revision: &str, file: &str) -> Result<String, ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    let missing = || ProjectError::NoRevision {
+        path: root.to_owned(),
+        revision: revision.to_owned(),
+        file: file.to_owned(),
+    };
+    let repository = match Repository::discover(root) {
+        Ok(repository) => repository,
+        Err(error) if error.code() == git2::ErrorCode::NotFound => return Err(missing()),
+        Err(error) => return Err(git(error)),
+    };
+    let top = repository.workdir().ok_or_else(missing)?;
+    let top = disk::canonical(top)?;
+    let place = disk::canonical(root)?.join(file);
+    let place = place.strip_prefix(&top).map_err(|_| missing())?;
+    let object = repository.revparse_single(revision).map_err(|_| missing())?;
+    let tree = object.peel_to_tree().map_err(|_| missing())?;
+    let entry = tree.get_path(place).map_err(|_| missing())?;
+    let object = entry.to_object(&repository).map_err(git)?;
+    let blob = object.as_blob().ok_or_else(missing)?;
+    String::from_utf8(blob.content().to_vec()).map_err(|_| missing())
 }
 
 #[cfg(test)]
