@@ -81,12 +81,7 @@ fn diff(common: &Common, old: &str) -> Result<u8, Failure> {
         let head = ["entry", "field", "from", "to"].map(str::to_owned).to_vec();
         let word = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         let row = |found: &Difference| {
-            vec![
-                found.entry.clone(),
-                found.field.to_owned(),
-                word(&found.from),
-                word(&found.to),
-            ]
+            vec![found.entry.clone(), found.field.to_owned(), word(&found.from), word(&found.to)]
         };
         let rows: Vec<_> = std::iter::once(head).chain(found.iter().map(row)).collect();
         terminal::data(&terminal::table(&rows));

@@ -1,5 +1,6 @@
 //! CLI: arguments become options, verbs become calls; the only room that knows clap, the environment and the clock.
 
+mod audit;
 mod build;
 mod desk;
 mod doctor;
@@ -7,6 +8,7 @@ mod hash;
 mod image;
 mod init;
 mod lock;
+mod outdated;
 mod run;
 mod shell;
 mod store;
@@ -122,6 +124,10 @@ enum Verb {
     Lock(lock::Lock),
     /// Pin sources or the toolchain anew
     Update(update::Update),
+    /// Compare what is locked with what its origins have today
+    Outdated(outdated::Outdated),
+    /// Look for retired releases and security advisories in what is locked
+    Audit(audit::Audit),
     /// Draw the locked closure as a tree
     Tree(tree::Tree),
     /// Say by which ways an application came into the lock
@@ -170,6 +176,8 @@ impl Verb {
             Self::Init(verb) => verb.run(common),
             Self::Lock(verb) => verb.run(common),
             Self::Update(verb) => verb.run(common),
+            Self::Outdated(verb) => verb.run(common),
+            Self::Audit(verb) => verb.run(common),
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),

@@ -9,6 +9,7 @@ mod find;
 pub(crate) mod fuzz;
 pub mod git;
 pub mod hex;
+mod news;
 #[cfg(test)]
 mod tests;
 pub mod url;
@@ -31,6 +32,7 @@ use crate::store::{HeldTree, Store, StoreError};
 pub use answer::Answer;
 use git::{Git, GitCommit, GitError};
 use hex::{Hex, HexError, HexPackage, HexRepository};
+pub use news::{News, Standing};
 use url::{Tarball, UrlError};
 
 /// What sources are fetched with.

@@ -211,7 +211,8 @@ mod tests {
     }
 
     fn said(old: &Lock, new: &Lock) -> Vec<String> {
-        let word = |text: &Option<String>| text.as_deref().unwrap_or("-").chars().take(12).collect();
+        let word =
+            |text: &Option<String>| text.as_deref().unwrap_or("-").chars().take(12).collect();
         let line = |found: &Difference| {
             let (from, to): (String, String) = (word(&found.from), word(&found.to));
             format!("{} {} {from} {to}", found.entry, found.field)

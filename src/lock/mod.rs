@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use crate::digest::Digest;
 use crate::manifest::Tool;
 
-pub use change::{Change, Subject, changes, summary};
+pub use change::{Change, Subject, changes, summary, version};
 pub use difference::{Difference, differences};
 pub use error::{LockError, Place};
 pub use import::{

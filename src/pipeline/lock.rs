@@ -307,7 +307,7 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
 }
 
 /// Does `work` for every item, `width` at once, and returns the results in the items' order.
-fn at_once<I: Sync, O: Send>(
+pub(super) fn at_once<I: Sync, O: Send>(
     width: usize,
     items: &[I],
     work: impl Fn(&I) -> Result<O, Failure> + Sync,

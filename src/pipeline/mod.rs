@@ -5,6 +5,7 @@ mod doctor;
 mod hex;
 mod load;
 mod lock;
+mod news;
 mod quick;
 mod rooms;
 
@@ -15,6 +16,7 @@ pub use doctor::examine;
 pub use hex::{RepositoryFailure, repositories};
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
+pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;

@@ -76,9 +76,10 @@ impl Explain for ProjectError {
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::TooMany { .. } => Some("name what is no source in `.gitignore`".into()),
-            Self::NoRevision { path, file, .. } => {
-                Some(format!("`git -C {} log --oneline -- {file}` lists those that have it", path.display()))
-            }
+            Self::NoRevision { path, file, .. } => Some(format!(
+                "`git -C {} log --oneline -- {file}` lists those that have it",
+                path.display()
+            )),
             Self::Git { path, .. } => {
                 Some(format!("`git -C {} fsck` looks for damage", path.display()))
             }

@@ -10,5 +10,6 @@ mod build;
 mod closure;
 mod harness;
 mod hex;
+mod life;
 mod lock;
 mod texts;

@@ -14,6 +14,7 @@ pub(crate) mod fixture;
 pub(crate) mod fuzz;
 mod listing;
 mod mirror;
+mod news;
 mod origin;
 mod packet;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use address::Address;
 pub use error::GitError;
 use error::Named;
 use listing::Listing;
+pub use news::GitNews;
 use origin::Origin;
 use wire::Depth;
 

@@ -1,0 +1,132 @@
+//! The lock's life: `lock --diff`, `outdated`, `audit`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::harness::{Ran, World};
+use super::hex::{declare, field, number, project};
+
+/// The objects of a kind that a run printed.
+fn events(ran: &Ran, kind: &str) -> Vec<Value> {
+    let parsed = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap());
+    parsed.filter(|value: &Value| value["event"] == kind).collect()
+}
+
+#[test]
+fn diff_names_the_fields_that_moved_since_a_file_and_since_a_revision() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(world.project()).args(arguments);
+        for name in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{name}_NAME"), "a")
+                .env(format!("GIT_{name}_EMAIL"), "a@b.test");
+        }
+        assert!(command.output().unwrap().status.success(), "{arguments:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "lock"]);
+    std::fs::copy(world.project().join("rebeam.lock"), world.path("old.lock")).unwrap();
+    assert_eq!(world.rebeam(&["lock", "--diff", "HEAD"]).succeeds().stdout, "");
+    let old = world.git("adler", &["rev-parse", "main"]);
+    let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
+    world.rebeam(&["update", "adler"]).succeeds();
+    for from in ["HEAD", "../old.lock"] {
+        let said = world.rebeam(&["lock", "--diff", from]).succeeds();
+        let row = said.stdout.lines().find(|line| line.contains(" commit ")).unwrap().to_owned();
+        assert!(row.starts_with("dep adler") && row.contains(&old) && row.contains(&new), "{row}");
+        assert!(said.stderr.contains("1 moved: adler"), "{}", said.stderr);
+    }
+    let said = world.rebeam(&["lock", "--diff", "HEAD", "--json"]).succeeds();
+    let found = events(&said, "lock_difference");
+    let commit = found.iter().find(|found| found["field"] == "commit").unwrap();
+    assert_eq!((&commit["from"], &commit["to"]), (&Value::from(old), &Value::from(new)));
+    world.rebeam(&["lock", "--diff", "nothing"]).fails(1, &["`nothing`", "git -C"]);
+}
+
+#[test]
+fn outdated_shows_what_moved_upstream_and_the_newest_version() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let row = |app: &str| {
+        let said = world.rebeam(&["outdated", "--json"]).succeeds();
+        events(&said, "outlook").into_iter().find(|row| row["app"] == app).unwrap()
+    };
+    let before = row("adler");
+    assert_eq!((&before["behind"], &before["wanted"]), (&false.into(), &"branch main".into()));
+    let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
+    let after = row("adler");
+    assert_eq!((&after["behind"], &after["current"]), (&true.into(), &new[..8].into()));
+    world.git("tinyhttp", &["tag", "v9.1.0", "main"]);
+    let tagged = row("tinyhttp");
+    assert_eq!(
+        (&tagged["locked"], &tagged["newest"], &tagged["behind"]),
+        (&"1.0.0".into(), &"v9.1.0".into(), &false.into())
+    );
+    world.git(
+        "words",
+        &["tag", "-f", "v0.2.0", &world.commit("words", "src/words.erl", "Unknown", "Odd")],
+    );
+    assert!(row("words")["current"].as_str().unwrap().starts_with("v0.2.0 (moved to "));
+    let table = world.rebeam(&["outdated", "--behind", "--offline"]).succeeds().stdout;
+    assert!(table.lines().next().unwrap().starts_with("app"), "{table}");
+    assert!(table.contains("adler") && !table.contains("tinyhttp"), "{table}");
+    std::fs::remove_dir_all(world.path("git/adler.git")).unwrap();
+    let said = world.rebeam(&["outdated"]).succeeds();
+    assert!(said.stderr.contains("adler") && said.stdout.contains('?'), "{}", said.stdout);
+}
+
+#[test]
+fn audit_finds_what_the_signed_registry_warns_of_and_answers_without_it_later() {
+    let world = project();
+    world.edit("rebeam.toml", "url = \"../hex\"", "url = \"https://hex.rebeam.test\"");
+    world.edit("rebeam.toml", "[mirrors]", "[mirrors]\n\"https://hex.rebeam.test\" = \"../hex\"");
+    world.rebeam(&["lock"]).succeeds();
+    let clean = world.rebeam(&["audit"]).succeeds();
+    assert_eq!(clean.stdout, "");
+    assert!(clean.stderr.contains("not covered: 3 sources"), "{}", clean.stderr);
+    let advisory = [
+        field(1, "GHSA-aaaa"),
+        field(2, "reads what it should not"),
+        field(3, "https://advisories.test/GHSA-aaaa"),
+        number(4, 4),
+        field(7, "CVE-2026-1"),
+    ];
+    declare(&world.path("hex"), "acme_tongue", &[&[number(6, 0)]], &[advisory.concat()]);
+    let retired = field(4, [number(1, 2), field(2, "use another")].concat());
+    let newer = [field(1, "1.1.0")];
+    declare(&world.path("hex"), "acme_greeting", &[&[retired], &newer], &[]);
+    let found = world.rebeam(&["audit"]).fails(1, &["2 of 2 releases"]);
+    for words in ["acme/acme_tongue", "GHSA-aaaa", "critical", "retired", "security: use another"] {
+        assert!(found.stdout.contains(words), "{words}: {}", found.stdout);
+    }
+    // Without the mirror the registry is out of reach; what the last audit heard is in the store.
+    world.edit("rebeam.toml", "\"https://hex.rebeam.test\" = \"../hex\"\n", "");
+    let again = world.rebeam(&["audit", "--offline", "--json"]).fails(1, &[]);
+    let findings = events(&again, "finding");
+    let matters: Vec<&Value> = findings.iter().map(|found| &found["matter"]).collect();
+    assert_eq!(matters, ["retired", "advisory"], "{}", again.stdout);
+    std::fs::remove_dir_all(world.path("store/hex")).unwrap();
+    world.rebeam(&["audit", "--offline"]).fails(3, &["the network is closed"]);
+    assert_eq!(events(&again, "audited")[0]["not_covered"]["sources"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn outdated_says_what_is_retired_and_what_is_newer_in_the_registry() {
+    let world = project();
+    world.rebeam(&["lock"]).succeeds();
+    let retired = field(4, number(1, 3));
+    let [newer, newest] = [[field(1, "1.1.0")], [field(1, "2.0.0")]];
+    declare(&world.path("hex"), "acme_greeting", &[&[retired], &newer, &newest], &[]);
+    let said = world.rebeam(&["outdated", "--json"]).succeeds();
+    let rows = events(&said, "outlook");
+    let row = rows.iter().find(|row| row["app"] == "greeting").unwrap();
+    assert_eq!(
+        (&row["wanted"], &row["current"], &row["locked"], &row["newest"], &row["retired"]),
+        (&"~> 1.0".into(), &"1.1.0".into(), &"1.0.0".into(), &"2.0.0".into(), &"deprecated".into())
+    );
+}
