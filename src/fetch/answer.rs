@@ -139,7 +139,7 @@ fn write(deps: &[Wish]) -> String {
                 [requirement, repository].map(|text| text.as_deref().unwrap_or_default());
             format!("{}\t{package}\t{requirement}\t{repository}\n", wish.app)
         }
-        WishSource::Git { .. } => unreachable!("a hex package asks for hex packages only"),
+        _ => unreachable!("a hex package asks for hex packages only"),
     };
     deps.iter().map(line).collect()
 }

@@ -6,6 +6,7 @@ use crate::manifest::rebar::{GitRef, Wish, WishSource};
 
 use super::git::{GitCommit, GitRequest};
 use super::hex::{self, HexError, HexPackage, HexRepository};
+use super::url::{self, Tarball};
 use super::{Doors, FetchError, Found};
 
 impl Doors<'_> {
@@ -23,6 +24,10 @@ impl Doors<'_> {
                     None => self.repositories.iter().collect(),
                 };
                 self.find_hex(package, requirement.as_deref(), &repositories, outer)
+            }
+            WishSource::Url { url, sha256 } => self.find_url(&wish.app, url, *sha256),
+            WishSource::Path { .. } => {
+                unreachable!("a directory of the project is looked at where it stands")
             }
         }
     }
@@ -57,6 +62,19 @@ impl Doors<'_> {
             tree: tree.digest(),
         };
         Ok(Found { pin, describe: found.describe, wanted, tree, time: found.time, deps: None })
+    }
+
+    fn find_url(&self, app: &str, url: &str, sha256: Digest) -> Result<Found, FetchError> {
+        let tarball = Tarball { app, url, sha256 };
+        let tree = url::checkout(&tarball, self.store, self.http, self.observer, None)?;
+        Ok(Found {
+            pin: Pin::Url { url: url.to_owned(), sha256, tree: tree.digest() },
+            describe: None,
+            wanted: format!("sha256 {}", sha256.hex()),
+            tree,
+            time: 0,
+            deps: None,
+        })
     }
 
     fn find_hex(

@@ -1,6 +1,6 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::{OTP_PRESETS, Shell, Tool};
+use super::{OTP_PRESETS, Shell, Tool, source};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -43,6 +43,8 @@ pub(super) enum Form {
     Sha256,
     /// An address, the beginning of one, or a name: no white space.
     Address,
+    /// Where something comes from.
+    Source,
     /// A key of a label.
     Label,
 }
@@ -66,6 +68,7 @@ impl Form {
             Self::Inside => is_path(text),
             Self::Sha256 => sha256(text).is_some(),
             Self::Address => !text.is_empty() && !text.contains(blank),
+            Self::Source => source::read(text).is_some(),
             Self::Label => !text.is_empty() && !text.contains(char::is_control),
         }
     }
@@ -94,6 +97,9 @@ impl Form {
             Self::Inside => "a path inside the project, without `.` and `..`",
             Self::Sha256 => "a SHA-256: 64 hex digits, or `sha256-` and base64",
             Self::Address => "an address without blanks",
+            Self::Source => {
+                "a source like `git+https://host/x.git#tag=1.0`, `https://host/x.tar.gz#sha256=…`, `./libs/x` or `hex:x@~> 1.0`"
+            }
             Self::Label => "the name of a label",
         };
         plain.to_owned()

@@ -8,6 +8,8 @@ use toml_edit::{Item, TableLike};
 use super::check;
 use super::error::ManifestError;
 use super::form::{self, Form};
+use super::rebar::WishSource;
+use super::source;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, Manifest,
     Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
@@ -52,6 +54,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
         toolchain: toolchain(&top.section("toolchain")),
         build: tools(&top.section("build")),
         deps: top.sections("deps", dep),
+        tools: top.texts_by_name("tools").into_iter().map(tool_source).collect(),
         hex: top.sections("hex", |section| HexWish {
             url: section.text("url").map(|url| mirror(url, root)),
             public_key: section.text("public-key"),
@@ -166,11 +169,16 @@ fn tools(section: &Section<'_>) -> Build {
 fn dep(section: &Section<'_>) -> DepOverride {
     DepOverride {
         use_source: section.text("use"),
+        source: section.text("source").map(|text| source::read(&text).expect(CHECKED)),
         env: section.texts_by_name("env"),
         patches: section.list("patches", patch),
         ignore_plugins: section.sorted_texts("ignore-plugins"),
         tool: tool(section),
     }
+}
+
+fn tool_source((name, text): (String, String)) -> (String, WishSource) {
+    (name, source::read(&text).expect(CHECKED))
 }
 
 fn patch(section: &Section<'_>) -> Patch {

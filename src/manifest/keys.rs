@@ -72,6 +72,11 @@ pub(super) const TOP: &[Key] = &[
         Kind::TableMap(Form::App, DEP),
         "What is done otherwise for one dependency, by application name.",
     ),
+    key(
+        "tools",
+        Kind::TextMap(Form::App, Form::Source),
+        "Build tools that are locked and built from source, by name, each as `source` of a dependency.",
+    ),
     key("release", Kind::Table(RELEASE), "What of the release matters."),
     key("image", Kind::Table(IMAGE), "What the image says of itself."),
     key(
@@ -130,6 +135,11 @@ const DEP: &[Key] = &[
         "use",
         Kind::Text(Form::Address),
         "Which source decides where the closure asks for several: the name of the application that asks, or an address with `#` and a reference.",
+    ),
+    key(
+        "source",
+        Kind::Text(Form::Source),
+        "Where it comes from, whatever the closure says: `git+URL#tag=…` (or `branch=`, or a commit; `?dir=…`), `URL#sha256=…`, `./path`, `hex:NAME@REQUIREMENT`. What nothing asks for is added to the project's own dependencies.",
     ),
     key("env", ENV, "Variables that this dependency's step sees."),
     key("patches", Kind::Tables(PATCH), "Patch files, applied in order."),

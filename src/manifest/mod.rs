@@ -8,9 +8,11 @@ mod format;
 mod keys;
 pub mod rebar;
 mod schema;
+mod source;
 
 use std::collections::BTreeMap;
 
+use self::rebar::WishSource;
 use crate::digest::Digest;
 
 pub use error::{ManifestError, Place};
@@ -36,6 +38,8 @@ pub struct Manifest {
     pub build: Build,
     /// Per dependency, by application name: what is done otherwise.
     pub deps: BTreeMap<String, DepOverride>,
+    /// Tools that are built from source, by name.
+    pub tools: BTreeMap<String, WishSource>,
     /// What of the release matters.
     pub release: ReleaseWish,
     /// What the image says of itself.
@@ -117,6 +121,8 @@ pub struct Build {
 pub struct DepOverride {
     /// Which source decides where the closure asks for several: a parent's name, or a url with `#ref`.
     pub use_source: Option<String>,
+    /// Where it comes from, whatever the closure says, and even where nothing asks for it.
+    pub source: Option<WishSource>,
     /// Variables that this step sees.
     pub env: BTreeMap<String, String>,
     /// Patches, applied in order.

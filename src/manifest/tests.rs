@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::keys::{Key, Kind, TOP};
+use super::rebar::WishSource;
 use super::{HealthCheck, HexWish, Manifest, ManifestError, Shell, Tool, json_schema};
 use crate::digest::Digest;
 use crate::disk;
@@ -58,6 +59,8 @@ fn every_key_is_read() {
     assert_eq!(dep.patches.len(), 2);
     assert_eq!(dep.patches[1].file, "patches/b.patch");
     assert_eq!(dep.patches[1].sha256, digest);
+    assert_eq!(dep.source, Some(WishSource::Path { path: "libs/snappyer".into() }));
+    assert_eq!(manifest.tools.keys().collect::<Vec<_>>(), ["rebar"]);
     assert_eq!(dep.ignore_plugins, ["coveralls", "rebar3_lint"]);
     assert_eq!(dep.tool, Some(Tool::Rebar3));
     assert_eq!(manifest.deps["ranch"].patches[0].file, "c.patch");
@@ -106,8 +109,11 @@ packages = ["zlib1g-dev", "libsnappy-dev"]
 tool = "rebar3"
 profile = "docker"
 env = { A = "1" }
+[tools]
+rebar = "git+https://x.test/rebar#791db716"
 [deps.snappyer]
 use = "brod"
+source = "./libs/snappyer"
 env.B = "2"
 patches = [
   { file = "patches/a.patch", sha256 = "SHA256" },
@@ -167,12 +173,12 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[imagee]",
             "rebeam.toml:9:2: the file has no key `imagee`; the nearest is `image`",
-            "the keys of the file are project, toolchain, build, deps, release, image, hex, mirrors",
+            "the keys of the file are project, toolchain, build, deps, tools, release, image, hex, mirrors",
         ),
         (
             "[deps.cowboy]\nqqqq = 1",
             "rebeam.toml:10:1: `[deps.cowboy]` has no key `qqqq`",
-            "the keys of `[deps.cowboy]` are use, env, patches, ignore-plugins, tool",
+            "the keys of `[deps.cowboy]` are use, source, env, patches, ignore-plugins, tool",
         ),
         (
             "[deps.a]\npatches = [{ file = \"x\", sha265 = \"\" }]",

@@ -13,11 +13,15 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
-use crate::project::Survey;
+use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
+use crate::manifest::Manifest;
+use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
+
+/// The label of a source's commit (OCI image specification, "Annotations").
+const REVISION: &str = "org.opencontainers.image.revision";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,13 +132,14 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let compiled = compile(desk, lock, &toolchain, &project)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;
+    let labelled = with_revision(desk)?;
     // The check wants the files, not the layers: both go on at once.
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(|| match boot_check {
             true => rooms::boot_check(desk, &release, (&toolchain, &compiled)),
             false => Ok(()),
         });
-        let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer);
+        let image = image::assemble(&release, lock, &labelled, desk.store, desk.observer);
         (image, boot.join().expect("a panic has ended the process"))
     });
     let image = image?;
@@ -151,6 +156,15 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     Ok(Made { image, project: project.digest() })
 }
 
+/// The manifest with a label for the commit that the project is, if it is one, unless it has such a label.
+fn with_revision(desk: &Desk<'_>) -> Result<Manifest, Failure> {
+    let mut manifest = desk.manifest.clone();
+    if let Some(commit) = project::revision(desk.root)? {
+        manifest.image.labels.entry(REVISION.into()).or_insert(commit);
+    }
+    Ok(manifest)
+}
+
 fn compile(
     desk: &Desk<'_>,
     lock: &Lock,
@@ -161,13 +175,14 @@ fn compile(
     let project = &desk.manifest.project;
     let config = Configs::new(desk, &lock.toolchain).terms(&project.name, tree)?;
     let patches = patches(desk)?;
+    let unpinned = unpinned(desk, lock)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
         tree: tree.digest(),
         config: &config,
         patches: &patches,
-        unpinned: &BTreeMap::new(),
+        unpinned: &unpinned,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
@@ -180,6 +195,18 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
+}
+
+/// Takes the directories that the manifest names as dependencies, as they are now.
+fn unpinned(desk: &Desk<'_>, lock: &Lock) -> Result<BTreeMap<String, Digest>, Failure> {
+    let mut trees = BTreeMap::new();
+    for source in &lock.sources {
+        if let Pin::Path { path } = &source.pin {
+            let tree = Survey::new(&desk.root.join(path))?.take(desk.store)?;
+            trees.insert(source.app.clone(), tree.digest());
+        }
+    }
+    Ok(trees)
 }
 
 /// Reads the patch files that the manifest names.

@@ -11,13 +11,14 @@ use crate::compile::{self, Workshop};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
+use crate::fetch::Answer;
 use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
-    self, IMAGE_FORMAT, Lock, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
+    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
     ToolchainLock,
 };
-use crate::manifest::rebar::{self, RebarFacts};
+use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -277,7 +278,10 @@ fn answer(
     configs: &Configs<'_>,
     request: &Request,
 ) -> Result<(Settled, Option<i64>), Failure> {
-    let found = desk.doors().answer(request)?;
+    let found = match &request.wish.source {
+        WishSource::Path { path } => directory(desk, path)?,
+        _ => desk.doors().answer(request)?,
+    };
     let mut facts = configs.facts(&request.app, &found.tree)?;
     facts = match found.deps {
         Some(deps) => facts.with_package_deps(deps),
@@ -294,6 +298,13 @@ fn answer(
         facts,
     };
     Ok((settled, found.time))
+}
+
+/// Looks at a directory that the manifest names: nothing of it is pinned.
+fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+    let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
+    let pin = Pin::Path { path: path.to_owned() };
+    Ok(Answer { pin, describe: None, tree, time: None, deps: None })
 }
 
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
@@ -394,5 +405,7 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
-    Ok(ProjectFacts { name, profiles, config, apps })
+    let tools = desk.manifest.tools.iter();
+    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
+    Ok(ProjectFacts { name, profiles, config, apps, tools: tools.collect() })
 }

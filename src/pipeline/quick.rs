@@ -14,7 +14,8 @@ use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock;
 use crate::manifest;
-use crate::project::Survey;
+use crate::manifest::rebar::WishSource;
+use crate::project::{self, Survey};
 use crate::store::{BuildKey, Record};
 
 /// Changes when what a build makes of the same inputs changes.
@@ -35,6 +36,13 @@ pub(super) fn key(
     let mut text = format!("build {BUILD_VERSION}\nlock {}\n", read(lock)?);
     text += &format!("manifest {}\n", read(desk.root.join(manifest::FILE_NAME))?);
     text += &format!("project {}\n", Survey::new(desk.root)?.fingerprint());
+    text += &format!("commit {:?}\n", project::checked_out(desk.root)?);
+    for wish in desk.manifest.deps.values() {
+        if let Some(WishSource::Path { path }) = &wish.source {
+            let place = desk.root.join(path);
+            text += &format!("path {path} {}\n", Survey::new(&place)?.fingerprint());
+        }
+    }
     for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
         let path = desk.root.join(&patch.file);
         if !disk::exists(&path) {

@@ -27,6 +27,7 @@ pub(crate) fn manifest() -> Manifest {
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
         deps: BTreeMap::new(),
+        tools: BTreeMap::new(),
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "shop".into(),

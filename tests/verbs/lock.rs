@@ -1,23 +1,26 @@
 //! `rebeam lock`, `update` and `lock --check`.
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
 use super::harness::World;
 
 #[test]
 fn lock_pins_the_closure_and_writes_nothing_when_equal() {
     let world = World::with("hello");
-    std::fs::remove_file(world.project().join("rebeam.lock")).ok();
+    fs::remove_file(world.project().join("rebeam.lock")).ok();
     world.rebeam(&["lock"]).succeeds();
     let lock = world.read("rebeam.lock");
     for app in ["tinyhttp", "adler", "words"] {
         let commit = world.git(app, &["rev-parse", "main"]);
         assert!(lock.contains(&format!("commit = \"{commit}\"")), "{app}:\n{lock}");
     }
-    let written =
-        std::fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap();
+    let written = fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap();
     let again = world.rebeam(&["lock"]).succeeds();
     assert!(again.stderr.contains("nothing changed"), "{}", again.stderr);
     assert_eq!(
-        std::fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap(),
+        fs::metadata(world.project().join("rebeam.lock")).unwrap().modified().unwrap(),
         written
     );
 }
@@ -114,7 +117,7 @@ fn the_hash_of_a_commit_is_the_one_in_the_lock_and_that_of_its_files() {
 #[test]
 fn a_rebar_lock_decides_where_there_is_no_other_lock() {
     let world = World::with("hello");
-    std::fs::remove_file(world.project().join("rebeam.lock")).unwrap();
+    fs::remove_file(world.project().join("rebeam.lock")).unwrap();
     let old = world.git("adler", &["rev-parse", "main"]);
     let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
     let entry = |app: &str, commit: &str, level: u8| {
@@ -130,7 +133,7 @@ fn a_rebar_lock_decides_where_there_is_no_other_lock() {
     let lock = world.read("rebeam.lock");
     assert!(lock.contains(&old) && !lock.contains(&new), "{lock}");
     world.rebeam(&["update", "adler"]).succeeds();
-    std::fs::remove_file(world.project().join("rebar.lock")).unwrap();
+    fs::remove_file(world.project().join("rebar.lock")).unwrap();
     world.rebeam(&["update", "adler"]).succeeds();
     assert!(world.read("rebeam.lock").contains(&new));
 }
@@ -141,4 +144,55 @@ fn tree_and_why_tell_how_an_application_came_in() {
     assert!(world.rebeam(&["tree"]).succeeds().stdout.contains("tinyhttp"));
     assert_eq!(world.rebeam(&["why", "words"]).succeeds().stdout, "hello → tinyhttp → words\n");
     world.rebeam(&["why", "cowboy"]).fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
+}
+
+#[test]
+fn a_directory_and_a_tarball_serve_as_dependencies() {
+    let world = World::with("hello").with_own_store();
+    let words = world.path("words");
+    fs::create_dir_all(words.join("src")).unwrap();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["words.app.src", "words.erl"] {
+        fs::copy(top.join("fixtures/git/words/src").join(file), words.join("src").join(file))
+            .unwrap();
+    }
+    let tarball = world.path("tinyhttp.tar.gz");
+    let tree = top.join("fixtures/git/tinyhttp");
+    let made = Command::new("tar")
+        .args(["--sort=name", "--mtime=@0", "-czf"])
+        .args([&tarball, Path::new("-C"), &tree, Path::new(".")])
+        .status();
+    assert!(made.unwrap().success());
+    let sha256 = rebeam::digest::Digest::of(&fs::read(&tarball).unwrap()).hex();
+    let mut manifest = world.read("rebeam.toml");
+    manifest += &format!(
+        "\n[deps.words]\nsource = \"../words\"\n\n[deps.tinyhttp]\nsource = \"file://{}#sha256={sha256}\"\n",
+        tarball.display()
+    );
+    world.write("rebeam.toml", &manifest);
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("kind = \"path\"\npath = \"../words\""), "{lock}");
+    assert!(lock.contains(&format!("kind = \"url\"\nurl = \"file://{}\"", tarball.display())));
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.rebeam(&["build", "--locked"]).succeeds();
+    // What is not pinned is looked at again: a changed directory is a changed image.
+    let file = words.join("src/words.erl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        format!("{text}\nmore() -> more.\n").replace("-export([", "-export([more/0, "),
+    )
+    .unwrap();
+    let ran = world.rebeam(&["build", "--locked"]);
+    assert!(ran.stderr.contains("words"), "{}", ran.stderr);
+    ran.succeeds();
+    fs::write(&tarball, b"another file").unwrap();
+    let other = world.read("rebeam.toml").replace(&sha256, &"0".repeat(64));
+    world.write("rebeam.toml", &other);
+    let ran = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    assert!(ran.stdout.contains("dep `tinyhttp`"), "{}", ran.stdout);
+    world
+        .rebeam(&["lock"])
+        .fails(3, &["is not the promised file", "rebeam lock --update tinyhttp"]);
 }

@@ -87,6 +87,7 @@ fn satisfies(pin: &Pin, winner: &WishSource, asked: &WishSource) -> bool {
             let fits = |requirement: &String| allows(requirement, version);
             requirement.as_ref().is_none_or(fits) || wanted(winner) == wanted(asked)
         }
+        (Pin::Url { .. } | Pin::Path { .. }, _) => true,
         _ => false,
     }
 }

@@ -39,6 +39,8 @@ pub struct ProjectFacts {
     /// The project's own applications, each with its own configuration (empty where it has none).
     /// Nothing else is fetched for these names.
     pub apps: BTreeMap<String, RebarFacts>,
+    /// The tools that the manifest wants built from source.
+    pub tools: Vec<Wish>,
 }
 
 /// One application that must be settled before the walk can go on.
@@ -144,6 +146,8 @@ pub fn wanted(source: &WishSource) -> String {
         WishSource::Hex { requirement, .. } => {
             requirement.clone().unwrap_or_else(|| "newest".into())
         }
+        WishSource::Url { sha256, .. } => format!("sha256 {}", sha256.hex()),
+        WishSource::Path { .. } => "path".into(),
     })
 }
 
@@ -162,6 +166,8 @@ pub(super) fn address(source: &WishSource) -> String {
         WishSource::Hex { package, repository, .. } => {
             format!("{}/{package}", repository.as_deref().unwrap_or("hexpm"))
         }
+        WishSource::Url { url, .. } => url.clone(),
+        WishSource::Path { path } => path.clone(),
     })
 }
 
@@ -181,6 +187,10 @@ pub(super) fn is_from(pin: &Pin, source: &WishSource) -> bool {
             let fits = |wished: &String| wished == repository;
             package == wished && wished_repository.as_ref().is_none_or(fits)
         }
+        (Pin::Url { url, sha256, .. }, WishSource::Url { url: wished, sha256: wished_sha256 }) => {
+            url == wished && sha256 == wished_sha256
+        }
+        (Pin::Path { path }, WishSource::Path { path: wished }) => path == wished,
         _ => false,
     }
 }
@@ -197,6 +207,8 @@ pub struct Resolver<'a> {
     outstanding: Vec<Request>,
     /// Everything that was asked for in any round, so that a choice made deep down holds above.
     candidates: walk::Candidates,
+    /// Applications that the manifest gives a source and nothing asks for.
+    unasked: BTreeSet<String>,
 }
 
 impl<'a> Resolver<'a> {
@@ -210,6 +222,7 @@ impl<'a> Resolver<'a> {
             settled: BTreeMap::new(),
             outstanding: Vec::new(),
             candidates: BTreeMap::new(),
+            unasked: BTreeSet::new(),
         }
     }
 
@@ -239,7 +252,7 @@ impl<'a> Resolver<'a> {
             let asked = walk.asked.clone();
             let is_news = walk::remember(&mut self.candidates, asked);
             // What was just heard of may be what the manifest chose, so it is walked once more.
-            if requests.is_empty() && is_news {
+            if requests.is_empty() && (is_news || self.ask_for_the_stated()) {
                 continue;
             }
             self.outstanding = requests;
@@ -271,12 +284,28 @@ impl<'a> Resolver<'a> {
         graph::resolution(self.project, &walk, &self.settled)
     }
 
+    /// Adds the applications that the manifest gives a source and the whole closure does not name;
+    /// tells whether there are any that were not added before.
+    fn ask_for_the_stated(&mut self) -> bool {
+        let is_asked = |app: &String| {
+            let roles = [Role::Dep, Role::Plugin].into_iter();
+            roles.map(|role| (role, app.clone())).any(|node| self.candidates.contains_key(&node))
+        };
+        let stated = self.choices.iter().filter(|(_, choice)| choice.source.is_some());
+        let unasked: Vec<String> =
+            stated.map(|(app, _)| app).filter(|app| !is_asked(app)).cloned().collect();
+        let is_news = !unasked.is_empty();
+        self.unasked.extend(unasked);
+        is_news
+    }
+
     fn walk(&self) -> Result<walk::Walk<'_>, ResolveError> {
         walk::walk(walk::Known {
             project: self.project,
             choices: self.choices,
             settled: &self.settled,
             candidates: &self.candidates,
+            unasked: &self.unasked,
         })
     }
 

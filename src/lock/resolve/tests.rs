@@ -4,6 +4,7 @@ use super::{ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled};
 use crate::digest::Digest;
 use crate::explain::{Blame, Explain as _};
 use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
+use crate::lock::Role;
 use crate::lock::{
     IMAGE_FORMAT, Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, ToolchainLock, git_url,
 };
@@ -65,6 +66,7 @@ pub(super) fn world(config: &str, repositories: &[(&str, &str)]) -> World {
             profiles: vec!["prod".into()],
             config: facts(config),
             apps: BTreeMap::from([("top".into(), facts(config))]),
+            tools: vec![],
         },
         choices: BTreeMap::new(),
         configs: repositories.iter().map(config_of).collect(),
@@ -87,7 +89,7 @@ fn name_of(wish: &Wish) -> String {
         WishSource::Hex { requirement, .. } => {
             format!("{}@{}", wish.app, requirement.as_deref().unwrap_or("newest"))
         }
-        WishSource::Git { .. } => format!("{}@head", wish.app),
+        _ => format!("{}@head", wish.app),
     }
 }
 
@@ -113,6 +115,10 @@ impl World {
                 outer: Digest::of(b"outer"),
                 tree: Digest::of(name.as_bytes()),
             },
+            WishSource::Url { url, sha256 } => {
+                Pin::Url { url: url.clone(), sha256: *sha256, tree: Digest::of(name.as_bytes()) }
+            }
+            WishSource::Path { path } => Pin::Path { path: path.clone() },
         });
         Settled {
             app: request.app.clone(),
@@ -403,6 +409,40 @@ fn a_choice_that_nobody_asks_for_is_refused_with_the_candidates() {
     );
     let error = make().using("nobody", "a").run().result.unwrap_err();
     assert!(error.to_string().ends_with("\n  nobody asks for it"), "{error}");
+}
+
+#[test]
+fn what_the_manifest_gives_a_source_comes_from_there_whoever_asks() {
+    let mut world = world(&deps("a@1"), &[("a@1", &deps("c@1"))]);
+    let path = WishSource::Path { path: "libs/c".into() };
+    world.choices.entry("c".into()).or_default().source = Some(path);
+    let resolution = world.run().result.unwrap();
+    let c = resolution.sources.iter().find(|source| source.app == "c").unwrap();
+    assert_eq!(c.pin, Pin::Path { path: "libs/c".into() });
+    assert_eq!((c.level, c.role), (1, Role::Dep));
+    assert_eq!(c.lost, ["https://git.example/c tag 1 (by a)"]);
+}
+
+#[test]
+fn what_the_manifest_gives_a_source_and_nothing_asks_for_is_the_projects() {
+    let mut world = world(&deps("a@1"), &[]);
+    let url = "https://host.example/c.tar.gz".to_owned();
+    let sha256 = Digest::of(b"c");
+    world.choices.entry("c".into()).or_default().source = Some(WishSource::Url { url, sha256 });
+    let sources = world.run().result.unwrap().sources;
+    let c = sources.iter().find(|source| source.app == "c").unwrap();
+    assert_eq!((c.level, &c.parents), (0, &BTreeSet::from(["top".to_owned()])));
+    assert_eq!(c.wanted, format!("sha256 {}", sha256.hex()));
+}
+
+#[test]
+fn a_tool_is_a_source_of_its_own_kind() {
+    let mut world = world(&deps("a@1"), &[]);
+    let source = WishSource::Path { path: "tools/a".into() };
+    world.project.tools = vec![Wish { app: "a".into(), source }];
+    let sources = world.run().result.unwrap().sources;
+    let kinds: Vec<_> = sources.iter().map(|source| (source.role, source.app.as_str())).collect();
+    assert_eq!(kinds, [(Role::Dep, "a"), (Role::Tool, "a")]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(super) struct Known<'a> {
     pub(super) choices: &'a BTreeMap<String, DepOverride>,
     pub(super) settled: &'a BTreeMap<Wish, Settled>,
     pub(super) candidates: &'a Candidates,
+    /// Applications that the manifest gives a source and nothing asks for.
+    pub(super) unasked: &'a BTreeSet<String>,
 }
 
 /// What a walk found.
@@ -132,6 +134,7 @@ pub(in crate::lock) fn is_chosen(choice: &str, asked: &Asked) -> bool {
     let same_address = match &asked.source {
         WishSource::Git { url: asked, .. } => git_url::same(asked, url),
         WishSource::Hex { package, .. } => package == url || address(&asked.source) == url,
+        other => address(other) == url,
     };
     same_address && reference.is_none_or(fits)
 }
@@ -154,6 +157,7 @@ pub(super) fn walk(known: Known<'_>) -> Result<Walk<'_>, ResolveError> {
     let overrides = Overrides::of_project(&project.config, &profiles).map_err(of(&project.name))?;
     walk.project_plugins(&overrides)?;
     walk.project_deps(&overrides)?;
+    walk.tools()?;
     Ok(walk)
 }
 
@@ -208,6 +212,23 @@ impl<'a> Walk<'a> {
         self.traverse(Role::Dep, queue)
     }
 
+    /// The tools that the manifest names; they ask for nothing.
+    fn tools(&mut self) -> Result<(), ResolveError> {
+        let project = self.known.project;
+        for wish in &project.tools {
+            let (wish, parent) = (wish.clone(), project.name.clone());
+            self.take(Role::Tool, &Ask { wish, parent, overrides: Overrides::default() })?;
+        }
+        Ok(())
+    }
+
+    /// What the manifest gives a source and nothing asks for, as if the project had asked.
+    fn unasked(&self) -> Vec<Wish> {
+        let source = |app: &String| self.known.choices.get(app)?.source.clone();
+        let wish = |app: &String| Some(Wish { app: app.clone(), source: source(app)? });
+        self.known.unasked.iter().filter_map(wish).collect()
+    }
+
     /// What the root and the project's applications name in one profile; the root's word counts,
     /// then that of the application whose name comes first.
     fn level_0(&self, profile: &str, inherited: &Overrides) -> Result<Vec<Ask>, ResolveError> {
@@ -224,6 +245,9 @@ impl<'a> Walk<'a> {
         };
         let deps = deps_in(&project.config, profile).map_err(of(&project.name))?;
         take(deps, inherited);
+        if profile == DEFAULT {
+            take(self.unasked(), inherited);
+        }
         // An application in the root has the root's configuration.
         for (name, facts) in project.apps.iter().filter(|(_, facts)| **facts != project.config) {
             let overrides = inherited.below(facts).map_err(of(name))?;
@@ -303,6 +327,9 @@ impl<'a> Walk<'a> {
     /// Returns the wish that the manifest chooses, or this one where it chooses nothing.
     fn chosen(&self, node: &Node, wish: &Wish) -> Option<Wish> {
         let choice = self.known.choices.get(&wish.app);
+        if let Some(source) = choice.and_then(|dep| dep.source.as_ref()) {
+            return Some(Wish { app: wish.app.clone(), source: source.clone() });
+        }
         let Some(choice) = choice.and_then(|dep| dep.use_source.as_ref()) else {
             return Some(wish.clone());
         };

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::lock::resolve::{Asked, ProjectFacts, address, is_chosen, is_from, wanted};
@@ -66,12 +66,18 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);
     }
+    found.stated(lock, manifest);
+    for wish in &project.tools {
+        found.asked(lock, Role::Tool, &wish.app, &wish.source);
+    }
     let plugins = named_plugins(project, manifest);
+    let stated = manifest.deps.iter().filter(|(_, dep)| dep.source.is_some());
+    let stated: BTreeSet<String> = stated.map(|(app, _)| app.clone()).collect();
     for wish in plugins.values().flatten() {
         found.plugin(lock, wish);
     }
     for source in &lock.sources {
-        found.no_longer_asked(source, project, &deps, &plugins);
+        found.no_longer_asked(source, project, (&deps, &stated), &plugins);
         let tool = manifest.deps.get(&source.app).and_then(|dep| dep.tool);
         if let Some(tool) = tool {
             found.compare(
@@ -177,7 +183,11 @@ impl Findings {
             self.add(&name, "entry", None, Some(&whole(&wish.source)));
             return;
         };
-        let choice = manifest.deps.get(&wish.app).and_then(|dep| dep.use_source.as_ref());
+        let wished = manifest.deps.get(&wish.app);
+        if wished.is_some_and(|dep| dep.source.is_some()) {
+            return;
+        }
+        let choice = wished.and_then(|dep| dep.use_source.as_ref());
         match choice {
             Some(choice) if !is_choice_of(choice, wish, lock) => {
                 self.chosen_elsewhere(&name, source, choice);
@@ -191,6 +201,25 @@ impl Findings {
             self.add(&name, "profiles", Some(&locked.join(", ")), Some("default"));
         } else if !is_default && locked.is_empty() && only_project {
             self.add(&name, "profiles", Some("default"), Some(&profiles.join(", ")));
+        }
+    }
+
+    /// What the manifest gives a source comes from there in both namespaces.
+    fn stated(&mut self, lock: &Lock, manifest: &Manifest) {
+        for (app, dep) in &manifest.deps {
+            let Some(source) = &dep.source else { continue };
+            match lock.find(Role::Plugin, app) {
+                Some(plugin) => self.source(&entry(Role::Plugin, app), plugin, source),
+                None => self.asked(lock, Role::Dep, app, source),
+            }
+        }
+    }
+
+    fn asked(&mut self, lock: &Lock, role: Role, app: &str, wished: &WishSource) {
+        let name = entry(role, app);
+        match lock.find(role, app) {
+            Some(source) => self.source(&name, source, wished),
+            None => self.add(&name, "entry", None, Some(&whole(wished))),
         }
     }
 
@@ -213,6 +242,8 @@ impl Findings {
             let field = match wished {
                 WishSource::Git { .. } => "url",
                 WishSource::Hex { .. } => "package",
+                WishSource::Url { .. } => "url",
+                WishSource::Path { .. } => "path",
             };
             self.add(name, field, Some(&source.pin.address()), Some(&address(wished)));
         }
@@ -236,13 +267,13 @@ impl Findings {
         &mut self,
         source: &Source,
         project: &ProjectFacts,
-        deps: &NamedDeps,
+        (deps, stated): (&NamedDeps, &BTreeSet<String>),
         plugins: &NamedPlugins,
     ) {
         let is_named = match source.role {
-            Role::Dep => deps.contains_key(&source.app),
+            Role::Dep => deps.contains_key(&source.app) || stated.contains(&source.app),
             Role::Plugin => plugins.contains_key(&source.app),
-            Role::Tool => return,
+            Role::Tool => project.tools.iter().any(|wish| wish.app == source.app),
         };
         let is_own = project.apps.contains_key(&source.app);
         if is_own || (source.parents.contains(&project.name) && !is_named) {

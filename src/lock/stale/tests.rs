@@ -17,6 +17,7 @@ fn manifest() -> Manifest {
         },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
         deps: BTreeMap::new(),
+        tools: BTreeMap::new(),
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "top".into(),
@@ -58,6 +59,7 @@ fn project(deps: &str, prod: &str, plugins: &str) -> ProjectFacts {
         profiles: vec!["prod".into()],
         config: RebarFacts::read(&text, "rebar.config").unwrap(),
         apps: BTreeMap::from([("top".into(), RebarFacts::default())]),
+        tools: vec![],
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::digest::Digest;
 use crate::explain::Explain;
 use crate::terms::{self, Term, TermError};
 
@@ -41,6 +42,18 @@ pub enum WishSource {
         requirement: Option<String>,
         /// Repository; `None` means `hexpm`.
         repository: Option<String>,
+    },
+    /// A tarball. Only a manifest names one.
+    Url {
+        /// Its address.
+        url: String,
+        /// SHA-256 of the file.
+        sha256: Digest,
+    },
+    /// A directory, relative to the manifest. Only a manifest names one.
+    Path {
+        /// The path.
+        path: String,
     },
 }
 

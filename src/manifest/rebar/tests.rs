@@ -20,6 +20,7 @@ fn show(wishes: &[Wish]) -> Vec<String> {
             let version = requirement.as_deref().unwrap_or("any");
             format!("{}: {package} {version}", wish.app)
         }
+        other => format!("{}: {other:?}", wish.app),
     };
     wishes.iter().map(show).collect()
 }

@@ -179,6 +179,10 @@ pub(super) fn package_term(wish: &Wish) -> Term {
         WishSource::Git { url, reference, subdir } => {
             Term::Tuple(vec![name, git_term(url, reference, subdir.as_deref())])
         }
+        // What rebar3 has no form for stands as an address, for overrides to compare.
+        WishSource::Url { url: address, .. } | WishSource::Path { path: address } => {
+            Term::Tuple(vec![name, git_term(address, &GitRef::Default, None)])
+        }
     }
 }
 
