@@ -26,8 +26,11 @@ pub(super) struct Lock {
     /// Pin these anew: application names, or `toolchain`
     #[arg(long, value_name = "NAME", conflicts_with = "check")]
     update: Vec<String>,
+    /// Pin what is younger than `minimum-age` in rebeam.toml allows, this once
+    #[arg(long, conflicts_with = "check")]
+    any_age: bool,
     /// Only say what moved since another lock: a file, or a git revision of this project
-    #[arg(long, value_name = "OLD", conflicts_with_all = ["check", "update"])]
+    #[arg(long, value_name = "OLD", conflicts_with_all = ["check", "update", "any_age"])]
     diff: Option<String>,
 }
 
@@ -40,7 +43,9 @@ impl Lock {
             return diff(common, &old);
         }
         common.with_desk(Reasons::Summed, |desk| {
-            pipeline::lock(desk, &Update::named(&self.update)).map(drop)
+            let mut update = Update::named(&self.update);
+            update.any_age = self.any_age;
+            pipeline::lock(desk, &update).map(drop)
         })?;
         Ok(0)
     }

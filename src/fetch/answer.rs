@@ -36,7 +36,9 @@ impl Doors<'_> {
             }
             None => (request.wish.clone(), None),
         };
-        let found = self.find(&wish, outer)?;
+        // What a rebar.lock pins has been decided on; only what is looked up must be old enough.
+        let cooldown = self.cooldown.filter(|_| request.imported.is_none());
+        let found = Doors { cooldown, ..self.clone() }.find(&wish, outer)?;
         self.note_deps(&found)?;
         let time = (found.time != 0).then_some(found.time);
         Ok(Answer {

@@ -3,6 +3,7 @@
 //! What the store holds is not asked for again. A source that is not what the lock says never
 //! becomes held: the store hashes what was fetched and refuses it.
 
+mod age;
 mod answer;
 pub mod debian;
 mod find;
@@ -29,6 +30,7 @@ use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::rebar::{GitRef, Wish};
 use crate::store::{HeldTree, Store, StoreError};
 
+pub use age::Cooldown;
 pub use answer::Answer;
 use git::{Git, GitCommit, GitError};
 use hex::{Hex, HexError, HexPackage, HexRepository};
@@ -46,6 +48,8 @@ pub struct Doors<'a> {
     pub observer: &'a dyn Observer,
     /// Repositories of hex packages, in the order in which they are asked.
     pub repositories: Vec<HexRepository>,
+    /// How old must be what is pinned for the first time; `None` where nobody asked.
+    pub cooldown: Option<Cooldown>,
 }
 
 /// The sources of a lock, all held. Path sources are the project's and not among them.
@@ -93,6 +97,20 @@ pub enum FetchError {
         /// The repository.
         repository: String,
     },
+    /// It was made public too short a time ago.
+    #[error("`{name}`: {what} is {age} old, and `minimum-age` is {minimum}")]
+    TooYoung {
+        /// The application or package.
+        name: String,
+        /// The commit or release.
+        what: String,
+        /// Its age.
+        age: String,
+        /// The age that is asked for.
+        minimum: String,
+        /// The time until then.
+        wait: String,
+    },
     /// A git source.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -111,7 +129,7 @@ impl Explain for FetchError {
     fn blame(&self) -> Blame {
         match self {
             Self::Mismatch { .. } => Blame::World,
-            Self::UnknownRepository { .. } => Blame::User,
+            Self::UnknownRepository { .. } | Self::TooYoung { .. } => Blame::User,
             Self::Git(error) => error.blame(),
             Self::Hex(error) => error.blame(),
             Self::Url(error) => error.blame(),
@@ -127,6 +145,9 @@ impl Explain for FetchError {
             Self::UnknownRepository { .. } => {
                 Some("name its address and public key in rebeam.toml".into())
             }
+            Self::TooYoung { wait, .. } => Some(format!(
+                "wait {wait}, ask for an older one, or pin it all the same: `rebeam lock --any-age`"
+            )),
             Self::Git(error) => error.hint(),
             Self::Hex(error) => error.hint(),
             Self::Url(error) => error.hint(),
@@ -160,7 +181,7 @@ pub fn find(wish: &Wish, doors: &Doors<'_>) -> Result<Found, FetchError> {
 impl<'a> Doors<'a> {
     /// Takes the doors, with the public hex repository.
     pub fn new(store: &'a Store, http: &'a Http, observer: &'a dyn Observer) -> Self {
-        Self { store, http, observer, repositories: vec![HexRepository::hexpm()] }
+        Self { store, http, observer, repositories: vec![HexRepository::hexpm()], cooldown: None }
     }
 
     /// Makes every source of a lock present, several at once. Does nothing for those that are held.

@@ -41,7 +41,8 @@ impl Doors<'_> {
             Pin::Git { .. } => self.git_news(source).map(Some),
             Pin::Hex { version, .. } => {
                 let releases = self.releases_of(source)?.unwrap_or_default();
-                Ok(Some(hex_news(&releases, version, &source.wanted)?))
+                let old_enough = self.old_enough(&releases);
+                Ok(Some(hex_news(&releases, &old_enough, version, &source.wanted)?))
             }
             Pin::Url { .. } | Pin::Path { .. } => Ok(None),
         }
@@ -90,9 +91,14 @@ impl Doors<'_> {
     }
 }
 
-fn hex_news(releases: &[Release], locked: &str, wanted: &str) -> Result<News, FetchError> {
+fn hex_news(
+    releases: &[Release],
+    old_enough: &[Release],
+    locked: &str,
+    wanted: &str,
+) -> Result<News, FetchError> {
     let requirement = (wanted != "newest").then_some(wanted);
-    let current = match choose("", releases, requirement) {
+    let current = match choose("", old_enough, requirement) {
         Ok(release) => Some(release.version.clone()),
         Err(HexError::NoSuchVersion { .. }) => None,
         Err(error) => return Err(error.into()),
@@ -153,7 +159,7 @@ mod tests {
             release("2.1.0", Some("invalid")),
             release("3.0.0-rc.1", None),
         ];
-        let news = hex_news(&releases, "1.1.0", "~> 1.0").unwrap();
+        let news = hex_news(&releases, &releases, "1.1.0", "~> 1.0").unwrap();
         assert_eq!(news.current.as_deref(), Some("1.1.0"));
         assert_eq!((news.newest.as_deref(), news.newest_published), (Some("2.0.0"), Some(7)));
         assert_eq!(news.standing.unwrap().retired.as_deref(), Some("security"));
@@ -161,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_release_that_the_registry_no_longer_has_is_not_there() {
-        let news = hex_news(&[release("2.0.0", None)], "1.0.0", "~> 1.0").unwrap();
+        let news = hex_news(&[release("2.0.0", None)], &[], "1.0.0", "~> 1.0").unwrap();
         assert_eq!(news.current, None);
         assert!(!news.standing.unwrap().is_there);
     }

@@ -67,6 +67,7 @@ pub(super) const TOP: &[Key] = &[
         "[toolchain]` with `otp = \"27\"",
     ),
     key("build", Kind::Table(BUILD), "How it is built."),
+    key("lock", Kind::Table(LOCK), "What is pinned, and when."),
     key(
         "deps",
         Kind::TableMap(Form::App, DEP),
@@ -129,6 +130,12 @@ const BUILD: &[Key] = &[
     ),
     key("env", ENV, "Variables that every build step sees."),
 ];
+
+const LOCK: &[Key] = &[key(
+    "minimum-age",
+    Kind::Text(Form::Age),
+    "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+)];
 
 const DEP: &[Key] = &[
     key(

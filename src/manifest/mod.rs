@@ -36,6 +36,8 @@ pub struct Manifest {
     pub toolchain: ToolchainWish,
     /// How the project is built.
     pub build: Build,
+    /// What is pinned, and when.
+    pub lock: LockWish,
     /// Per dependency, by application name: what is done otherwise.
     pub deps: BTreeMap<String, DepOverride>,
     /// Tools that are built from source, by name.
@@ -114,6 +116,13 @@ pub struct Build {
     pub profile: String,
     /// Variables that every step sees.
     pub env: BTreeMap<String, String>,
+}
+
+/// `[lock]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockWish {
+    /// Seconds that a commit or release must have been public before it is pinned; 0 by default.
+    pub minimum_age_s: u64,
 }
 
 /// `[deps.NAME]`.

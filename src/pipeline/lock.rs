@@ -19,6 +19,7 @@ use crate::lock::{
     ToolchainLock,
 };
 use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
+use crate::manifest::{LockWish, Manifest};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -35,6 +36,8 @@ pub struct Update {
     all: bool,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
+    /// What is too young is pinned all the same.
+    pub any_age: bool,
 }
 
 impl Update {
@@ -114,6 +117,10 @@ impl Explain for LockFailure {
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
+    if update.any_age && desk.manifest.lock.minimum_age_s > 0 {
+        let manifest = Manifest { lock: LockWish::default(), ..desk.manifest.clone() };
+        return lock(&Desk { manifest: &manifest, ..*desk }, update);
+    }
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
     let configs = Configs::new(desk, &toolchain);

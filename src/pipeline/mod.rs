@@ -23,7 +23,7 @@ use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
 use crate::fetch::hex::HexRepository;
-use crate::fetch::{self, Doors};
+use crate::fetch::{self, Cooldown, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
 use crate::sandbox::Level;
@@ -55,6 +55,12 @@ pub struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
+    /// Returns how old must be what is pinned for the first time.
+    fn cooldown(&self) -> Option<Cooldown> {
+        let minimum_age_s = i64::try_from(self.manifest.lock.minimum_age_s).unwrap_or(i64::MAX);
+        (minimum_age_s > 0).then_some(Cooldown { now: self.now, minimum_age_s })
+    }
+
     /// Returns the way to sources.
     fn doors(&self) -> Doors<'a> {
         Doors {
@@ -62,6 +68,7 @@ impl<'a> Desk<'a> {
             http: self.http,
             observer: self.observer,
             repositories: self.repositories.to_vec(),
+            cooldown: self.cooldown(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The lock's life: `lock --diff`, `outdated`, `audit`.
+//! The lock's life: `lock --diff`, `outdated`, `audit`, and how old must be what is pinned.
 
 use std::process::Command;
 
@@ -129,4 +129,86 @@ fn outdated_says_what_is_retired_and_what_is_newer_in_the_registry() {
         (&row["wanted"], &row["current"], &row["locked"], &row["newest"], &row["retired"]),
         (&"~> 1.0".into(), &"1.1.0".into(), &"1.0.0".into(), &"2.0.0".into(), &"deprecated".into())
     );
+}
+
+fn with_minimum_age(world: &World, age: &str) {
+    world.edit(
+        "rebeam.toml",
+        "[mirrors]",
+        &format!("[lock]\nminimum-age = \"{age}\"\n\n[mirrors]"),
+    );
+}
+
+#[test]
+fn a_branch_gives_way_to_what_it_was_when_it_was_old_enough() {
+    let world = World::with("hello");
+    let old = world.git("adler", &["rev-parse", "main"]);
+    let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
+    with_minimum_age(&world, "7d");
+    let locked = world.rebeam(&["update", "adler"]).succeeds();
+    assert!(
+        locked.stderr.contains("minutes old") && locked.stderr.contains("7 days"),
+        "{}",
+        locked.stderr
+    );
+    assert!(world.read("rebeam.lock").contains(&old) && !world.read("rebeam.lock").contains(&new));
+    world.rebeam(&["update", "adler", "--any-age"]).succeeds();
+    assert!(world.read("rebeam.lock").contains(&new));
+    // What is pinned already stays.
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains(&new));
+}
+
+#[test]
+fn a_commit_or_a_tag_that_is_too_young_is_an_error_with_its_age() {
+    let world = World::with("hello");
+    let new = world.commit("adler", "src/adler.app.src", "Adler-32 in C", "Adler-32 in plain C");
+    with_minimum_age(&world, "2w");
+    let lock = world.read("rebeam.lock");
+    world.edit("rebar.config", "{branch, \"main\"}", &format!("{{ref, \"{new}\"}}"));
+    let says = ["`adler`", &new, "0 minutes old", "14 days", "--any-age"];
+    world.rebeam(&["lock"]).fails(1, &says);
+    // An old commit with a young tag is as young as the tag.
+    world.edit("rebar.config", &format!("{{ref, \"{new}\"}}"), "{tag, \"9.0\"}");
+    let tagged = Command::new("git")
+        .arg("-C")
+        .arg(world.path("git/adler.git"))
+        .args([
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b.test",
+            "tag",
+            "-am",
+            "9.0",
+            "9.0",
+            "main~1",
+        ])
+        .output()
+        .unwrap();
+    assert!(tagged.status.success(), "{tagged:?}");
+    world.rebeam(&["lock"]).fails(1, &["`adler`", "(tag 9.0)", "14 days"]);
+    assert_eq!(world.read("rebeam.lock"), lock);
+    world.rebeam(&["lock", "--any-age"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("wanted = \"tag 9.0\""));
+}
+
+#[test]
+fn a_release_must_have_been_published_long_enough_ago() {
+    let world = project();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let published = |days: u64| field(7, number(1, now - days * 24 * 60 * 60));
+    let old = [published(30)];
+    let young = [field(1, "1.1.0"), published(2)];
+    declare(&world.path("hex"), "acme_greeting", &[&old, &young], &[]);
+    with_minimum_age(&world, "7d");
+    let locked = world.rebeam(&["lock"]).succeeds();
+    let words = "`acme_greeting` 1.1.0 is 2 days old and `minimum-age` is 7 days: 1.0.0 is taken";
+    assert!(locked.stderr.contains(words), "{}", locked.stderr);
+    let silent = "says nothing of `acme_tongue` 1.0.0";
+    assert!(locked.stderr.contains(silent), "{}", locked.stderr);
+    world.edit("rebar.config", "{greeting, \"~> 1.0\"", "{greeting, \"~> 1.1\"");
+    world.rebeam(&["lock"]).fails(1, &["release 1.1.0 is 2 days old", "wait 5 days"]);
+    world.edit("rebeam.toml", "minimum-age = \"7d\"", "minimum-age = \"a week\"");
+    world.rebeam(&["lock"]).fails(1, &["minimum-age", "`7d`"]);
 }

@@ -6,6 +6,7 @@
 //! commit only and fetches no history; a lock needs the history for [`describe`], and fetches it.
 
 mod address;
+mod age;
 mod describe;
 mod error;
 mod export;
