@@ -34,6 +34,7 @@ use address::Address;
 pub use error::GitError;
 use error::Named;
 use listing::Listing;
+pub use mirror::verify_mirrors;
 pub use news::GitNews;
 use origin::Origin;
 use wire::Depth;
