@@ -30,6 +30,8 @@ pub const INDEX_BYTES_MAX: u64 = 256 << 20;
 pub const DEB_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of one downloaded source tarball.
 pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of everything in a bundle, after unpacking.
+pub const BUNDLE_BYTES_MAX: u64 = 64 << 30;
 /// Bytes of a git fetch.
 pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
 /// Times a request is made before its error counts.

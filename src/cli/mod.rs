@@ -2,6 +2,7 @@
 
 mod audit;
 mod build;
+mod bundle;
 mod desk;
 mod doctor;
 mod hash;
@@ -15,6 +16,7 @@ mod store;
 mod texts;
 mod tree;
 mod update;
+mod vendor;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -128,6 +130,10 @@ enum Verb {
     Outdated(outdated::Outdated),
     /// Look for retired releases and security advisories in what is locked
     Audit(audit::Audit),
+    /// Lay every locked source out as a directory
+    Vendor(vendor::Vendor),
+    /// Take everything that a build needs to a machine without a network
+    Bundle(bundle::Bundle),
     /// Draw the locked closure as a tree
     Tree(tree::Tree),
     /// Say by which ways an application came into the lock
@@ -178,6 +184,8 @@ impl Verb {
             Self::Update(verb) => verb.run(common),
             Self::Outdated(verb) => verb.run(common),
             Self::Audit(verb) => verb.run(common),
+            Self::Vendor(verb) => verb.run(common),
+            Self::Bundle(verb) => verb.run(common),
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),

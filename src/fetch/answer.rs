@@ -3,7 +3,7 @@
 
 use super::hex::{HEXPM, Release};
 use super::{Doors, FetchError, Found};
-use crate::lock::{Pin, RebarPin, Request, Role, Source};
+use crate::lock::{Pin, RebarPin, Request, Source};
 use crate::manifest::Tool;
 use crate::manifest::rebar::{GitRef, Wish, WishSource};
 use crate::store::{BuildKey, HeldTree, Record};
@@ -54,7 +54,7 @@ impl Doors<'_> {
     fn keep(&self, request: &Request, pin: &Pin) -> Result<Answer, FetchError> {
         let source = Source {
             app: request.app.clone(),
-            role: Role::Dep,
+            role: request.role,
             pin: pin.clone(),
             wanted: request.wanted.clone(),
             describe: None,

@@ -14,8 +14,10 @@ mod news;
 #[cfg(test)]
 mod tests;
 pub mod url;
+mod vendored;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -29,6 +31,7 @@ use crate::limits::DOWNLOADS_MAX;
 use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::rebar::{GitRef, Wish};
 use crate::store::{HeldTree, Store, StoreError};
+use crate::tree::TreeError;
 
 pub use age::Cooldown;
 pub use answer::Answer;
@@ -36,6 +39,7 @@ use git::{Git, GitCommit, GitError};
 use hex::{Hex, HexError, HexPackage, HexRepository};
 pub use news::{News, Standing};
 use url::{Tarball, UrlError};
+pub use vendored::vendored_place;
 
 /// What sources are fetched with.
 #[derive(Clone)]
@@ -50,6 +54,8 @@ pub struct Doors<'a> {
     pub repositories: Vec<HexRepository>,
     /// How old must be what is pinned for the first time; `None` where nobody asked.
     pub cooldown: Option<Cooldown>,
+    /// A directory that `rebeam vendor` made, asked before any origin.
+    pub vendor: Option<PathBuf>,
 }
 
 /// The sources of a lock, all held. Path sources are the project's and not among them.
@@ -120,6 +126,19 @@ pub enum FetchError {
     /// A tarball.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// A directory of sources was changed.
+    #[error("`{place}` is not what the lock says\n  locked: {locked}\n  found:  {found}")]
+    Altered {
+        /// The directory.
+        place: String,
+        /// The digest in the lock.
+        locked: Digest,
+        /// The digest of what stands there.
+        found: Digest,
+    },
+    /// A directory of sources cannot be read.
+    #[error(transparent)]
+    Vendored(TreeError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -129,10 +148,13 @@ impl Explain for FetchError {
     fn blame(&self) -> Blame {
         match self {
             Self::Mismatch { .. } => Blame::World,
-            Self::UnknownRepository { .. } | Self::TooYoung { .. } => Blame::User,
+            Self::UnknownRepository { .. } | Self::TooYoung { .. } | Self::Altered { .. } => {
+                Blame::User
+            }
             Self::Git(error) => error.blame(),
             Self::Hex(error) => error.blame(),
             Self::Url(error) => error.blame(),
+            Self::Vendored(error) => error.blame(),
             Self::Store(error) => error.blame(),
         }
     }
@@ -148,9 +170,13 @@ impl Explain for FetchError {
             Self::TooYoung { wait, .. } => Some(format!(
                 "wait {wait}, ask for an older one, or pin it all the same: `rebeam lock --any-age`"
             )),
+            Self::Altered { .. } => Some(
+                "`rebeam vendor DIR` writes it anew; changes of your own belong into a patch under `[deps.NAME]`".into(),
+            ),
             Self::Git(error) => error.hint(),
             Self::Hex(error) => error.hint(),
             Self::Url(error) => error.hint(),
+            Self::Vendored(error) => error.hint(),
             Self::Store(error) => error.hint(),
         }
     }
@@ -181,7 +207,8 @@ pub fn find(wish: &Wish, doors: &Doors<'_>) -> Result<Found, FetchError> {
 impl<'a> Doors<'a> {
     /// Takes the doors, with the public hex repository.
     pub fn new(store: &'a Store, http: &'a Http, observer: &'a dyn Observer) -> Self {
-        Self { store, http, observer, repositories: vec![HexRepository::hexpm()], cooldown: None }
+        let repositories = vec![HexRepository::hexpm()];
+        Self { store, http, observer, repositories, cooldown: None, vendor: None }
     }
 
     /// Makes every source of a lock present, several at once. Does nothing for those that are held.
@@ -232,6 +259,11 @@ impl<'a> Doors<'a> {
 
     fn fetch_one(&self, source: &Source) -> Result<HeldTree, FetchError> {
         let app = source.app.as_str();
+        if let Some(locked) = source.pin.tree()
+            && let Some(held) = self.take_vendored(source, locked)?
+        {
+            return Ok(held);
+        }
         let fetched: Result<HeldTree, FetchError> = match &source.pin {
             Pin::Git { url, commit, subdir, tree } => {
                 let wanted = source.wanted.as_str();

@@ -169,7 +169,10 @@ fn tools(section: &Section<'_>) -> Build {
 
 fn lock(section: &Section<'_>) -> LockWish {
     let age = section.text("minimum-age");
-    LockWish { minimum_age_s: age.map_or(0, |age| form::age(&age).expect(CHECKED)) }
+    LockWish {
+        minimum_age_s: age.map_or(0, |age| form::age(&age).expect(CHECKED)),
+        vendor: section.text("vendor"),
+    }
 }
 
 fn dep(section: &Section<'_>) -> DepOverride {

@@ -131,11 +131,18 @@ const BUILD: &[Key] = &[
     key("env", ENV, "Variables that every build step sees."),
 ];
 
-const LOCK: &[Key] = &[key(
-    "minimum-age",
-    Kind::Text(Form::Age),
-    "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
-)];
+const LOCK: &[Key] = &[
+    key(
+        "minimum-age",
+        Kind::Text(Form::Age),
+        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+    ),
+    key(
+        "vendor",
+        Kind::Text(Form::Inside),
+        "A directory of the project that `rebeam vendor` made: sources are taken from there before any origin is asked.",
+    ),
+];
 
 const DEP: &[Key] = &[
     key(

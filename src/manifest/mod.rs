@@ -123,6 +123,8 @@ pub struct Build {
 pub struct LockWish {
     /// Seconds that a commit or release must have been public before it is pinned; 0 by default.
     pub minimum_age_s: u64,
+    /// A directory that `rebeam vendor` made, relative to the manifest: sources are taken from there first.
+    pub vendor: Option<String>,
 }
 
 /// `[deps.NAME]`.

@@ -50,6 +50,7 @@ fn every_key_is_read() {
     let digest = Digest::of(b"");
     let text = FULL.replace("SHA256", &digest.hex());
     let manifest = Manifest::parse(&text, Path::new("/home/me/shop/rebeam.toml")).unwrap();
+    assert_eq!(manifest.lock.vendor.as_deref(), Some("third_party"));
     assert_eq!(manifest.lock.minimum_age_s, 14 * 24 * 60 * 60);
     assert_eq!(manifest.toolchain.packages, ["libsnappy-dev", "zlib1g-dev"]);
     assert_eq!(manifest.build.profile, "docker");
@@ -114,6 +115,7 @@ env = { A = "1" }
 rebar = "git+https://x.test/rebar#791db716"
 [lock]
 minimum-age = "2w"
+vendor = "third_party"
 
 [deps.snappyer]
 use = "brod"

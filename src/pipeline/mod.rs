@@ -1,6 +1,7 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
 mod build;
+mod carry;
 mod doctor;
 mod hex;
 mod load;
@@ -12,6 +13,7 @@ mod rooms;
 use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
+pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use hex::{RepositoryFailure, repositories};
 pub use load::{LoadFailure, load};
@@ -69,6 +71,7 @@ impl<'a> Desk<'a> {
             observer: self.observer,
             repositories: self.repositories.to_vec(),
             cooldown: self.cooldown(),
+            vendor: self.manifest.lock.vendor.as_ref().map(|place| self.root.join(place)),
         }
     }
 }

@@ -91,6 +91,9 @@ impl Explain for ProjectError {
 const NO_SOURCES: [&str; 6] =
     [".git", "_build", ".rebar3", "rebeam.lock", "rebeam.toml", ".rebeam"];
 
+/// The file that marks a directory that `rebeam vendor` made: nothing in it is the project's own.
+pub const VENDOR_MARK: &str = ".rebeam-vendor";
+
 /// One file or link of the project with its status.
 struct Found {
     path: RelPath,
@@ -131,7 +134,11 @@ impl Survey {
         };
         match status.kind {
             Kind::Directory => {
-                for name in disk::list(&on_disk)?.into_iter().filter(|name| name != b".git") {
+                let names = disk::list(&on_disk)?;
+                if names.iter().any(|name| name == VENDOR_MARK.as_bytes()) {
+                    return Ok(());
+                }
+                for name in names.into_iter().filter(|name| name != b".git") {
                     self.visit(path.join(&name)?, repository)?;
                 }
             }
@@ -336,6 +343,8 @@ mod tests {
         write(&root.join("_build/x"), "x");
         write(&root.join("a-1.0.tar"), "x");
         write(&root.join("rebeam.lock"), "x");
+        write(&root.join("third_party/.rebeam-vendor"), "");
+        write(&root.join("third_party/deps/b/src/b.erl"), "-module(b).");
         write(&root.join(".git/info/exclude"), "*.swp\n");
         write(&root.join("src/a.swp"), "x");
         assert_eq!(Survey::new(&root).unwrap().take(&store).unwrap(), before);

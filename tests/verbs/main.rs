@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod build;
+mod carry;
 mod closure;
 mod harness;
 mod hex;

@@ -32,14 +32,24 @@ impl Hex<'_> {
         package: &str,
         document: &[u8],
     ) -> Result<Vec<Release>, HexError> {
-        check_name(package)?;
-        let releases = registry::releases(document, repository, package)
-            .map_err(|distrust| disbelieved(distrust, &repository.name, package))?;
+        let releases = self.believe(repository, package, document)?;
         if self.shelved(repository, package)?.as_deref() != Some(document) {
             disk::create_dir_all(&self.shelf())?;
             disk::write_atomic(&self.place(repository, package), document)?;
         }
         Ok(releases)
+    }
+
+    /// Reads a document about a package, if the repository vouches for it.
+    pub fn believe(
+        &self,
+        repository: &HexRepository,
+        package: &str,
+        document: &[u8],
+    ) -> Result<Vec<Release>, HexError> {
+        check_name(package)?;
+        registry::releases(document, repository, package)
+            .map_err(|distrust| disbelieved(distrust, &repository.name, package))
     }
 
     fn shelf(&self) -> PathBuf {
