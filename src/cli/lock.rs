@@ -18,7 +18,8 @@ use crate::terminal::{self, Mode, Reasons};
 Entries whose wishes did not change stay pinned. The file is not written when nothing changed.
 
   rebeam lock --diff HEAD         what moved since the last commit, field by field
-  rebeam lock --diff old.lock     the same against a file")]
+  rebeam lock --diff old.lock     the same against a file
+  rebeam lock --from-nix deps.nix exit 1 if a hash is not that of the commit")]
 pub(super) struct Lock {
     /// Only say what is stale, and why: exit 1 if anything is
     #[arg(long)]
@@ -32,6 +33,9 @@ pub(super) struct Lock {
     /// Only say what moved since another lock: a file, or a git revision of this project
     #[arg(long, value_name = "OLD", conflicts_with_all = ["check", "update", "any_age"])]
     diff: Option<String>,
+    /// Only prove the pins of a Nix expression: fetch each `fetchFromGitHub` and compare its content hash
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "update", "any_age", "diff"])]
+    from_nix: Option<PathBuf>,
 }
 
 impl Lock {
@@ -41,6 +45,9 @@ impl Lock {
         }
         if let Some(old) = self.diff {
             return diff(common, &old);
+        }
+        if let Some(file) = self.from_nix {
+            return super::nix::prove(common, &file);
         }
         common.with_desk(Reasons::Summed, |desk| {
             let mut update = Update::named(&self.update);

@@ -9,6 +9,7 @@ mod hash;
 mod image;
 mod init;
 mod lock;
+mod nix;
 mod outdated;
 mod run;
 mod shell;

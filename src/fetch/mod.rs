@@ -185,8 +185,7 @@ impl Explain for FetchError {
 /// Returns the content hash of a commit's tree: of `URL#COMMIT`, or of the head of `URL`.
 pub fn hash_git(address: &str, doors: &Doors<'_>) -> Result<Digest, FetchError> {
     let (url, commit) = address.split_once('#').unwrap_or((address, "HEAD"));
-    let reference = GitRef::Commit(commit.to_owned());
-    Ok(doors.find_git(url, url, &reference, None)?.tree.digest())
+    Ok(doors.take_git(url, commit)?.digest())
 }
 
 /// Makes every source of a lock present, several at once, with the public hex repository.
@@ -286,6 +285,17 @@ impl<'a> Doors<'a> {
             Pin::Path { .. } => unreachable!("a path source has no content hash to be missing"),
         };
         fetched.map_err(|error| as_mismatch(app, error))
+    }
+
+    /// Takes the files of a commit, or of what a name means today, without their history where it is not needed.
+    pub fn take_git(&self, url: &str, commit: &str) -> Result<HeldTree, FetchError> {
+        let is_whole = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_whole {
+            let whole = GitCommit { app: url, url, commit, subdir: None, wanted: "" };
+            return Ok(self.git().checkout(&whole, None)?);
+        }
+        let reference = GitRef::Commit(commit.to_owned());
+        Ok(self.find_git(url, url, &reference, None)?.tree)
     }
 
     fn repository(&self, app: &str, name: &str) -> Result<&HexRepository, FetchError> {

@@ -6,6 +6,7 @@ mod error;
 mod format;
 pub mod git_url;
 mod import;
+mod nix;
 mod reader;
 mod resolve;
 mod stale;
@@ -24,6 +25,7 @@ pub use error::{LockError, Place};
 pub use import::{
     Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
 };
+pub use nix::{NixPin, read_nix};
 pub use resolve::{
     Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
 };

@@ -7,6 +7,7 @@ mod hex;
 mod load;
 mod lock;
 mod news;
+mod nix;
 mod quick;
 mod rooms;
 
@@ -19,6 +20,7 @@ pub use hex::{RepositoryFailure, repositories};
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
+pub use nix::{Proof, Verdict, prove};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;

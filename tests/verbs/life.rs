@@ -212,3 +212,38 @@ fn a_release_must_have_been_published_long_enough_ago() {
     world.edit("rebeam.toml", "minimum-age = \"7d\"", "minimum-age = \"a week\"");
     world.rebeam(&["lock"]).fails(1, &["minimum-age", "`7d`"]);
 }
+
+#[test]
+fn the_pins_of_a_nix_expression_are_proved() {
+    let world = World::with("hello");
+    world.edit("rebeam.toml", "[mirrors]", "[mirrors]\n\"https://github.com/acme/\" = \"../git/\"");
+    let commit = |app: &str| world.git(app, &["rev-parse", "main"]);
+    let hash = |app: &str| {
+        let address =
+            format!("git+file://{}#{}", world.path("git").join(app).display(), commit(app));
+        world.rebeam(&["hash", &address]).succeeds().stdout.trim().to_owned()
+    };
+    let pin = |app: &str, revision: &str, hash: &str| {
+        format!(
+            "fetchFromGitHub {{ owner = \"acme\"; repo = \"{app}\"; rev = \"{revision}\"; sha256 = \"{hash}\"; }}\n"
+        )
+    };
+    let good =
+        pin("adler", &commit("adler"), &hash("adler")) + &pin("words", "v0.2.0", &hash("words"));
+    world.write("deps.nix", &good);
+    let proved = world.rebeam(&["lock", "--from-nix", "deps.nix"]).succeeds();
+    assert!(proved.stderr.contains("2 of 2 pins are equal"), "{}", proved.stderr);
+    world
+        .write("deps.nix", &(good.clone() + &pin("tinyhttp", &commit("tinyhttp"), &hash("adler"))));
+    let found = world.rebeam(&["lock", "--from-nix", "deps.nix", "--json"]).fails(1, &[]);
+    let rows = events(&found, "nix_pin");
+    assert_eq!(
+        (&rows[2]["verdict"], &rows[2]["found"]),
+        (&"different".into(), &hash("tinyhttp").into())
+    );
+    world.write("deps.nix", &(good + &pin("nothing", &"1".repeat(40), &hash("adler"))));
+    let found = world.rebeam(&["lock", "--from-nix", "deps.nix"]).fails(3, &["2 of 3"]);
+    assert!(found.stdout.contains("not fetched"), "{}", found.stdout);
+    world.write("deps.nix", "{ }: 1");
+    world.rebeam(&["lock", "--from-nix", "deps.nix"]).fails(1, &["fetchFromGitHub"]);
+}
