@@ -13,4 +13,5 @@ mod harness;
 mod hex;
 mod life;
 mod lock;
+mod rebar3;
 mod texts;
