@@ -15,6 +15,7 @@ mod run;
 mod shell;
 mod store;
 mod texts;
+mod toolchain;
 mod tree;
 mod update;
 mod vendor;
@@ -127,6 +128,8 @@ enum Verb {
     Lock(lock::Lock),
     /// Pin sources or the toolchain anew
     Update(update::Update),
+    /// Change the Debian packages of the toolchain
+    Toolchain(toolchain::Toolchain),
     /// Compare what is locked with what its origins have today
     Outdated(outdated::Outdated),
     /// Look for retired releases and security advisories in what is locked
@@ -183,6 +186,7 @@ impl Verb {
             Self::Init(verb) => verb.run(common),
             Self::Lock(verb) => verb.run(common),
             Self::Update(verb) => verb.run(common),
+            Self::Toolchain(verb) => verb.run(common),
             Self::Outdated(verb) => verb.run(common),
             Self::Audit(verb) => verb.run(common),
             Self::Vendor(verb) => verb.run(common),

@@ -247,3 +247,33 @@ fn the_pins_of_a_nix_expression_are_proved() {
     world.write("deps.nix", "{ }: 1");
     world.rebeam(&["lock", "--from-nix", "deps.nix"]).fails(1, &["fetchFromGitHub"]);
 }
+
+#[test]
+fn a_toolchain_that_cannot_be_locked_leaves_the_manifest_as_it_was() {
+    let world = World::with("hello");
+    let before = world.read("rebeam.toml");
+    world.rebeam(&["toolchain", "add", "Not_A_Package"]).fails(1, &["`Not_A_Package`"]);
+    world.rebeam(&["toolchain", "remove", "libexpat1-dev"]).fails(1, &["not among the packages"]);
+    world
+        .rebeam(&["toolchain", "add", "libexpat1-dev", "--offline"])
+        .fails(3, &["the network is closed"]);
+    assert_eq!(world.read("rebeam.toml"), before);
+}
+
+#[test]
+fn a_package_comes_into_the_toolchain_and_goes_and_nothing_else_moves() {
+    let world = World::with("hello");
+    world.rebeam(&["lock"]).succeeds();
+    let (manifest, lock) = (world.read("rebeam.toml"), world.read("rebeam.lock"));
+    world.rebeam(&["toolchain", "add", "libyaml-dev"]).succeeds();
+    assert!(world.read("rebeam.toml").contains("packages = [\"libyaml-dev\"]"));
+    let old = |line: &&str| line.contains("package = ");
+    let more = world.read("rebeam.lock");
+    for line in lock.lines().filter(old) {
+        assert!(more.contains(line), "{line}");
+    }
+    assert!(more.contains("package = \"libyaml-0-2\""), "{more}");
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.rebeam(&["toolchain", "remove", "libyaml-dev"]).succeeds();
+    assert_eq!((world.read("rebeam.toml"), world.read("rebeam.lock")), (manifest, lock));
+}
