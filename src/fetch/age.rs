@@ -43,7 +43,7 @@ impl Cooldown {
             what,
             age: duration(self.now - time),
             minimum: duration(self.minimum_age_s),
-            wait: duration(time.saturating_sub(self.time_max())),
+            wait: wait(time.saturating_sub(self.time_max())),
         }
     }
 }
@@ -57,6 +57,16 @@ fn duration(seconds: i64) -> String {
         _ => (seconds / DAY_S, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Says how long to wait: never less than it takes.
+fn wait(seconds: i64) -> String {
+    let unit = match seconds {
+        0..HOUR_S => 60,
+        HOUR_S..172_800 => HOUR_S,
+        _ => DAY_S,
+    };
+    duration((seconds + unit - 1) / unit * unit)
 }
 
 impl Doors<'_> {
@@ -164,6 +174,12 @@ fn short(commit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_the_wait_it_is_old_enough() {
+        let said = [1, 61, HOUR_S + 1, 47 * HOUR_S + 1, 5 * DAY_S - 1].map(wait);
+        assert_eq!(said, ["1 minute", "2 minutes", "2 hours", "2 days", "5 days"]);
+    }
 
     #[test]
     fn durations_are_said_in_their_largest_unit() {
