@@ -74,7 +74,7 @@ pub enum BundleError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: HexError,
+        source: Box<HexError>,
     },
     /// A directory that is to be replaced was not made by `rebeam vendor`.
     #[error("`{}` is there and was not made by `rebeam vendor`", path.display())]

@@ -72,12 +72,12 @@ impl<W: Write> Bundle<'_, W> {
     }
 
     fn tree(&mut self, name: &str, tree: &HeldTree, store: &Store) -> Result<(), BundleError> {
-        self.entry(EntryType::Directory, name.as_bytes(), 0o755, 0, io::empty())?;
+        self.entry(directory(), name.as_bytes(), io::empty())?;
         for (path, entry) in store.listing(tree)?.entries() {
             let name = [name.as_bytes(), b"/", path.as_bytes()].concat();
             match entry {
                 Entry::Directory => {
-                    self.entry(EntryType::Directory, &name, 0o755, 0, io::empty())?;
+                    self.entry(directory(), &name, io::empty())?;
                 }
                 Entry::File { executable, .. } => {
                     self.stream(&name, &path.under(tree.path()), *executable)?;
@@ -89,14 +89,14 @@ impl<W: Write> Bundle<'_, W> {
     }
 
     fn file(&mut self, name: &[u8], bytes: &[u8]) -> Result<(), BundleError> {
-        self.entry(EntryType::Regular, name, 0o644, bytes.len() as u64, bytes)
+        self.entry(header(EntryType::Regular, 0o644, bytes.len() as u64), name, bytes)
     }
 
     fn stream(&mut self, name: &[u8], from: &Path, executable: bool) -> Result<(), BundleError> {
         let file = disk::open(from)?;
         let bytes = file.metadata().map_err(refused("look at", from))?.len();
         let mode = if executable { 0o755 } else { 0o644 };
-        self.entry(EntryType::Regular, name, mode, bytes, file.take(bytes))
+        self.entry(header(EntryType::Regular, mode, bytes), name, file.take(bytes))
     }
 
     /// Writes a link with its target as it stands: a library's function would tidy it up.
@@ -108,23 +108,23 @@ impl<W: Write> Bundle<'_, W> {
             let bytes = [target, b"\0"].concat();
             self.tar.append(&long, bytes.as_slice()).map_err(refused("write", self.path))?;
         }
-        let path = Path::new(std::ffi::OsStr::from_bytes(name));
-        let written = self.tar.append_data(&mut header, path, io::empty());
-        Ok(written.map_err(refused("write", self.path))?)
+        self.entry(header, name, io::empty())
     }
 
     fn entry(
         &mut self,
-        kind: EntryType,
+        mut header: Header,
         name: &[u8],
-        mode: u32,
-        bytes: u64,
         from: impl Read,
     ) -> Result<(), BundleError> {
         let path = Path::new(std::ffi::OsStr::from_bytes(name));
-        let written = self.tar.append_data(&mut header(kind, mode, bytes), path, from);
+        let written = self.tar.append_data(&mut header, path, from);
         Ok(written.map_err(refused("write", self.path))?)
     }
+}
+
+fn directory() -> Header {
+    header(EntryType::Directory, 0o755, 0)
 }
 
 fn header(kind: EntryType, mode: u32, bytes: u64) -> Header {

@@ -182,9 +182,7 @@ impl Scanner<'_> {
         let mut value = Some(String::new());
         loop {
             let rest = &self.text[self.at..];
-            let Some(first) = rest.chars().next() else {
-                return None;
-            };
+            let first = rest.chars().next()?;
             if rest.starts_with(end) {
                 self.at += end.len();
                 return value;

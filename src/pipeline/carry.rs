@@ -124,8 +124,10 @@ pub fn import_bundle(dock: &Dock<'_>, path: &Path) -> Result<Arrived, Failure> {
     let imported = bundle::import(path, dock.store, &|documents| {
         for ((name, package), document) in documents {
             let Some(repository) = known(name) else { continue };
-            hex.believe(repository, package, document)
-                .map_err(|source| BundleError::Document { path: path.to_owned(), source })?;
+            hex.believe(repository, package, document).map_err(|source| BundleError::Document {
+                path: path.to_owned(),
+                source: Box::new(source),
+            })?;
         }
         Ok(())
     })?;

@@ -6,13 +6,12 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::Desk;
+use super::{Desk, packages};
 use crate::compile::{self, Workshop};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
-use crate::fetch::debian::{self, Architecture, Expiry, Unneeded, Wanted};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
@@ -31,7 +30,7 @@ pub struct Update {
     /// Applications.
     apps: BTreeSet<String>,
     /// The toolchain.
-    toolchain: bool,
+    pub(super) toolchain: bool,
     /// All applications.
     all: bool,
     /// An index of Debian's that is past its date counts as much as any.
@@ -122,7 +121,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         return lock(&Desk { manifest: &manifest, ..*desk }, update);
     }
     let previous = Lock::read_previous(desk.root)?;
-    let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
+    let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let configs = Configs::new(desk, &toolchain);
     let facts = project_facts(desk, &configs)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
@@ -185,54 +184,6 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     let configs = Configs::new(desk, &lock.toolchain);
     let facts = project_facts(desk, &configs)?;
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
-}
-
-fn choose_toolchain(
-    desk: &Desk<'_>,
-    previous: Option<&Lock>,
-    update: &Update,
-) -> Result<ToolchainLock, Failure> {
-    let wish = &desk.manifest.toolchain;
-    let mut wished = wish.packages.clone();
-    wished.sort();
-    wished.dedup();
-    let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
-    if !update.toolchain {
-        if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
-            return Ok(lock.clone());
-        }
-        let of_otp = previous.map(|lock| &lock.toolchain).filter(|lock| lock.otp == wish.otp);
-        // A lock that has moved on from the preset does not go back because a wish was taken away.
-        let is_not_behind = |preset: &ToolchainLock| {
-            of_otp.is_none_or(|lock| preset.debs.iter().all(|deb| lock.debs.contains(deb)))
-        };
-        if let Some(preset) = toolchain::preset(&wish.otp, Architecture::own())
-            .filter(|preset| same(&preset) && is_not_behind(preset))
-        {
-            return Ok(preset);
-        }
-    }
-    let expiry = if update.expired_index { Expiry::Ignored } else { Expiry::CheckedAt(desk.now) };
-    let web = (desk.http, desk.observer);
-    let (pinned, had) =
-        if update.toolchain { Default::default() } else { pinned(previous, &wish.otp) };
-    let grows = had.iter().all(|name| wished.contains(name));
-    let unneeded = if grows { Unneeded::Stays } else { Unneeded::Goes };
-    let (otp, architecture) = (wish.otp.as_str(), Architecture::own());
-    let wanted = Wanted { otp, wished: &wished, architecture, pinned: &pinned, unneeded };
-    Ok(debian::resolve_keeping(&wanted, expiry, web)?)
-}
-
-/// The packages that another wish must not move, and for which wishes they were pinned: those of the lock, else
-/// those of the preset.
-fn pinned(previous: Option<&Lock>, otp: &str) -> (Vec<lock::Deb>, Vec<String>) {
-    let own = Architecture::own();
-    let fits = |deb: &lock::Deb| ["all", own.name()].contains(&deb.architecture.as_str());
-    let locked = previous
-        .map(|lock| &lock.toolchain)
-        .filter(|toolchain| toolchain.otp == otp && toolchain.debs.iter().all(fits));
-    let pinned = locked.cloned().or_else(|| toolchain::preset(otp, own));
-    pinned.map(|toolchain| (toolchain.debs, toolchain.wished)).unwrap_or_default()
 }
 
 /// The previous lock without the entries that are to be pinned anew.

@@ -8,6 +8,7 @@ mod load;
 mod lock;
 mod news;
 mod nix;
+mod packages;
 mod quick;
 mod rooms;
 

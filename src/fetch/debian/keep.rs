@@ -139,8 +139,8 @@ fn unbound(paragraph: &Paragraph<'_>, field: &str) -> String {
 }
 
 /// Returns the closure of the wishes with as many pins as it can hold.
-pub(super) fn settle<'u>(
-    indices: &'u [Index],
+pub(super) fn settle(
+    indices: &[Index],
     left: &BTreeSet<(String, String)>,
     wishes: &Wishes<'_>,
     pins: &mut Pins<'_>,
