@@ -18,7 +18,8 @@ use crate::terminal::{self, Mode, Reasons};
 On a machine with a network:       rebeam bundle export shop.bundle
 on one without, in the project:    rebeam bundle import shop.bundle && rebeam build --offline
 
-The file is a plain tar; one lock makes one file, byte for byte.")]
+The file is a plain tar; one lock makes one file, byte for byte. In the project's directory it must end in
+`.bundle` or `.tar`, so that it is not taken for a source.")]
 pub(super) struct Bundle {
     #[command(subcommand)]
     verb: Verb,

@@ -92,6 +92,9 @@ impl Explain for ProjectError {
 const NO_SOURCES: [&str; 7] =
     [".git", "_build", ".rebar3", "_checkouts", "rebeam.lock", "rebeam.toml", ".rebeam"];
 
+/// How files at the project's top end that rebeam writes there: images, and bundles of sources.
+const MADE: [&str; 2] = [".tar", ".bundle"];
+
 /// The file that marks a directory that `rebeam vendor` made: nothing in it is the project's own.
 pub const VENDOR_MARK: &str = ".rebeam-vendor";
 
@@ -108,14 +111,15 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Lists the project's files below `root`; a `.tar` at the top is taken for a built image.
+    /// Lists the project's files below `root`; a `.tar` or `.bundle` at the top is one that rebeam made.
     pub fn new(root: &Path) -> Result<Self, ProjectError> {
         let git = |source| ProjectError::Git { path: root.to_owned(), source };
         let repository = around(root).map_err(git)?;
         let mut survey = Self { root: root.to_owned(), files: Vec::new() };
         for name in disk::list(root)? {
             let text = String::from_utf8_lossy(&name);
-            if !NO_SOURCES.contains(&text.as_ref()) && !text.ends_with(".tar") {
+            let is_made = MADE.iter().any(|ending| text.ends_with(ending));
+            if !NO_SOURCES.contains(&text.as_ref()) && !is_made {
                 survey.visit(RelPath::new(name)?, repository.as_ref())?;
             }
         }
@@ -343,6 +347,7 @@ mod tests {
         Repository::init(&root).unwrap();
         write(&root.join("_build/x"), "x");
         write(&root.join("a-1.0.tar"), "x");
+        write(&root.join("a.bundle"), "x");
         write(&root.join("rebeam.lock"), "x");
         write(&root.join("third_party/.rebeam-vendor"), "");
         write(&root.join("third_party/deps/b/src/b.erl"), "-module(b).");
