@@ -7,6 +7,7 @@ mod load;
 mod lock;
 mod quick;
 mod rooms;
+mod tools;
 
 use std::path::Path;
 

@@ -12,3 +12,4 @@ mod harness;
 mod hex;
 mod lock;
 mod texts;
+mod tools;
