@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale, unpinned};
-use super::{Desk, quick, rooms};
+use super::{Desk, lacking, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -186,7 +186,8 @@ fn compile(
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer })?;
+    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
+    let compiled = compiled.map_err(|error| lacking::explain(desk, &lock.toolchain, error))?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,

@@ -11,5 +11,6 @@ mod closure;
 mod harness;
 mod hex;
 mod lock;
+mod native;
 mod texts;
 mod tools;
