@@ -122,8 +122,15 @@ pub enum CompileError {
     Disk(#[from] DiskError),
 }
 
+/// Characters of a log's line that an error shows; a crash can print a megabyte on one.
+const SHOWN_CHARS_MAX: usize = 300;
+
 fn indent(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    let show = |line: &String| match line.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("  | {}…", &line[..end]),
+        None => format!("  | {line}"),
+    };
+    lines.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for CompileError {

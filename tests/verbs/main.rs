@@ -12,5 +12,6 @@ mod harness;
 mod hex;
 mod lock;
 mod native;
+mod rebar3;
 mod texts;
 mod tools;
