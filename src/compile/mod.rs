@@ -13,6 +13,7 @@ mod rebar;
 mod run;
 mod stamp;
 mod step;
+mod strip;
 mod tools;
 
 use std::path::PathBuf;
