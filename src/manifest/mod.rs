@@ -10,6 +10,7 @@ mod keys;
 pub mod rebar;
 mod schema;
 mod source;
+pub mod tools;
 
 use std::collections::BTreeMap;
 

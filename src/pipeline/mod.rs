@@ -4,6 +4,7 @@ mod build;
 mod carry;
 mod doctor;
 mod hex;
+mod lacking;
 mod load;
 mod lock;
 mod news;
@@ -11,6 +12,7 @@ mod nix;
 mod packages;
 mod quick;
 mod rooms;
+mod tools;
 
 use std::path::Path;
 
@@ -18,6 +20,7 @@ pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use hex::{RepositoryFailure, repositories};
+pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};

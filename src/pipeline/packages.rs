@@ -14,9 +14,7 @@ pub(super) fn choose(
     update: &Update,
 ) -> Result<ToolchainLock, Failure> {
     let wish = &desk.manifest.toolchain;
-    let mut wished = wish.packages.clone();
-    wished.sort();
-    wished.dedup();
+    let wished = desk.manifest.wished_packages();
     let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
     if !update.toolchain {
         if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {

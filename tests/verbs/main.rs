@@ -13,5 +13,7 @@ mod harness;
 mod hex;
 mod life;
 mod lock;
+mod native;
 mod rebar3;
 mod texts;
+mod tools;
