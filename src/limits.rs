@@ -26,10 +26,14 @@ pub const HEX_TARBALL_BYTES_MAX: u64 = 64 << 20;
 pub const HEX_CONTENTS_BYTES_MAX: u64 = 128 << 20;
 /// Bytes of a registry's index document, before and after inflating.
 pub const INDEX_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a suite's index of files after inflating; today's have 150 MB.
+pub const CONTENTS_BYTES_MAX: u64 = 2 << 30;
 /// Bytes of one Debian package file.
 pub const DEB_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of one downloaded source tarball.
 pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of everything in a bundle, after unpacking.
+pub const BUNDLE_BYTES_MAX: u64 = 64 << 30;
 /// Bytes of a git fetch.
 pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
 /// Times a request is made before its error counts.

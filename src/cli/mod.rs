@@ -1,19 +1,25 @@
 //! CLI: arguments become options, verbs become calls; the only room that knows clap, the environment and the clock.
 
+mod audit;
 mod build;
+mod bundle;
 mod desk;
 mod doctor;
 mod hash;
 mod image;
 mod init;
 mod lock;
+mod nix;
+mod outdated;
 mod push;
 mod run;
 mod shell;
 mod store;
 mod texts;
+mod toolchain;
 mod tree;
 mod update;
+mod vendor;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -123,6 +129,16 @@ enum Verb {
     Lock(lock::Lock),
     /// Pin sources or the toolchain anew
     Update(update::Update),
+    /// Change the Debian packages of the toolchain
+    Toolchain(toolchain::Toolchain),
+    /// Compare what is locked with what its origins have today
+    Outdated(outdated::Outdated),
+    /// Look for retired releases and security advisories in what is locked
+    Audit(audit::Audit),
+    /// Lay every locked source out as a directory
+    Vendor(vendor::Vendor),
+    /// Take everything that a build needs to a machine without a network
+    Bundle(bundle::Bundle),
     /// Draw the locked closure as a tree
     Tree(tree::Tree),
     /// Say by which ways an application came into the lock
@@ -173,6 +189,11 @@ impl Verb {
             Self::Init(verb) => verb.run(common),
             Self::Lock(verb) => verb.run(common),
             Self::Update(verb) => verb.run(common),
+            Self::Toolchain(verb) => verb.run(common),
+            Self::Outdated(verb) => verb.run(common),
+            Self::Audit(verb) => verb.run(common),
+            Self::Vendor(verb) => verb.run(common),
+            Self::Bundle(verb) => verb.run(common),
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),

@@ -13,6 +13,8 @@ mod rebar;
 mod run;
 mod stamp;
 mod step;
+mod strip;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -24,9 +26,10 @@ pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};
+pub use tools::Tools;
 
 use crate::disk::DiskError;
-use crate::explain::{Blame, Explain};
+use crate::explain::{Blame, Explain, quoted};
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 use crate::terms::TermError;
@@ -36,7 +39,7 @@ use crate::tree::TreeError;
 #[derive(Debug, Error)]
 pub enum CompileError {
     /// The step's command failed.
-    #[error("step `{step}` {how}\n{}\n  whole log: {}", indent(tail), log.display())]
+    #[error("step `{step}` {how}\n{}\n  whole log: {}", quoted(tail), log.display())]
     Failed {
         /// The step's name.
         step: String,
@@ -120,17 +123,6 @@ pub enum CompileError {
     Disk(#[from] DiskError),
 }
 
-/// Characters of a log's line that an error shows; a crash can print a megabyte on one.
-const SHOWN_CHARS_MAX: usize = 300;
-
-fn indent(lines: &[String]) -> String {
-    let show = |line: &String| match line.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("  | {}…", &line[..end]),
-        None => format!("  | {line}"),
-    };
-    lines.iter().map(show).collect::<Vec<_>>().join("\n")
-}
-
 impl Explain for CompileError {
     fn blame(&self) -> Blame {
         match self {
@@ -151,7 +143,11 @@ impl Explain for CompileError {
             Self::DiskFull { .. } => {
                 Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
-            Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
+            Self::NoRebar3 => Some(format!(
+                "add `{}` to `[tools]` in {}: it is built from source",
+                crate::manifest::tools::rebar3_line(),
+                crate::manifest::FILE_NAME
+            )),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
             }

@@ -6,19 +6,20 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::Desk;
-use crate::compile::{self, Workshop};
+use super::{Desk, packages, tools};
+use crate::compile::{self, Tools, Workshop};
+use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
-use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
-    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
-    ToolchainLock,
+    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
+    Settled, Source, ToolchainLock,
 };
-use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
+use crate::manifest::rebar::{self, RebarFacts, WishSource};
+use crate::manifest::{LockWish, Manifest};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -30,11 +31,13 @@ pub struct Update {
     /// Applications.
     apps: BTreeSet<String>,
     /// The toolchain.
-    toolchain: bool,
+    pub(super) toolchain: bool,
     /// All applications.
     all: bool,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
+    /// What is too young is pinned all the same.
+    pub any_age: bool,
 }
 
 impl Update {
@@ -114,13 +117,20 @@ impl Explain for LockFailure {
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
+    if update.any_age && desk.manifest.lock.minimum_age_s > 0 {
+        let manifest = Manifest { lock: LockWish::default(), ..desk.manifest.clone() };
+        return lock(&Desk { manifest: &manifest, ..*desk }, update);
+    }
     let previous = Lock::read_previous(desk.root)?;
-    let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
-    let configs = Configs::new(desk, &toolchain);
-    let facts = project_facts(desk, &configs)?;
+    let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
+    let tools = tools::pin(desk, kept.as_ref())?;
+    let configs = Configs::new(desk, &toolchain, &tools);
+    let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let imported = rebar_lock(desk)?;
-    let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    let (mut resolution, newest) =
+        resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    resolution.sources.extend(tools.iter().cloned());
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
@@ -175,34 +185,9 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 
 /// Returns what is stale in `lock`, one reason each.
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
-    let configs = Configs::new(desk, &lock.toolchain);
+    let configs = Configs::of(desk, lock);
     let facts = project_facts(desk, &configs)?;
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
-}
-
-fn choose_toolchain(
-    desk: &Desk<'_>,
-    previous: Option<&Lock>,
-    update: &Update,
-) -> Result<ToolchainLock, Failure> {
-    let wish = &desk.manifest.toolchain;
-    let mut wished = wish.packages.clone();
-    wished.sort();
-    wished.dedup();
-    let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
-    if !update.toolchain {
-        if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
-            return Ok(lock.clone());
-        }
-        if let Some(preset) =
-            toolchain::preset(&wish.otp, Architecture::own()).filter(|preset| same(&preset))
-        {
-            return Ok(preset);
-        }
-    }
-    let expiry = if update.expired_index { Expiry::Ignored } else { Expiry::CheckedAt(desk.now) };
-    let web = (desk.http, desk.observer);
-    Ok(debian::resolve(&wish.otp, &wished, Architecture::own(), expiry, web)?)
 }
 
 /// The previous lock without the entries that are to be pinned anew.
@@ -301,10 +286,25 @@ fn answer(
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })
+}
+
+/// Takes the directories that the manifest names as dependencies, as they are now.
+pub(super) fn unpinned(
+    desk: &Desk<'_>,
+    sources: &[Source],
+) -> Result<BTreeMap<String, Digest>, Failure> {
+    let mut trees = BTreeMap::new();
+    for source in sources {
+        if let Pin::Path { path } = &source.pin {
+            let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
+            trees.insert(source.app.clone(), tree.digest());
+        }
+    }
+    Ok(trees)
 }
 
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
@@ -318,7 +318,7 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
 }
 
 /// Does `work` for every item, `width` at once, and returns the results in the items' order.
-fn at_once<I: Sync, O: Send>(
+pub(super) fn at_once<I: Sync, O: Send>(
     width: usize,
     items: &[I],
     work: impl Fn(&I) -> Result<O, Failure> + Sync,
@@ -349,14 +349,22 @@ fn at_once<I: Sync, O: Send>(
 pub(super) struct Configs<'a> {
     desk: Desk<'a>,
     toolchain_lock: &'a ToolchainLock,
-    toolchain: OnceLock<Toolchain>,
+    /// The locked tools; all of these that are no tools do not count.
+    sources: &'a [Source],
+    ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
 }
 
 impl<'a> Configs<'a> {
-    pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
-        Self { desk: *desk, toolchain_lock, toolchain: OnceLock::new(), gate: Mutex::new(()) }
+    /// What the sources of a lock are evaluated with.
+    pub(super) fn of(desk: &Desk<'a>, lock: &'a Lock) -> Self {
+        Self::new(desk, &lock.toolchain, &lock.sources)
+    }
+
+    fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
+        let (ready, gate) = (OnceLock::new(), Mutex::new(()));
+        Self { desk: *desk, toolchain_lock, sources, ready, gate }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -364,20 +372,24 @@ impl<'a> Configs<'a> {
         if !compile::is_code(tree.path()) {
             return Ok(compile::read_config(app, tree.path())?);
         }
-        let toolchain = self.toolchain()?;
+        let (toolchain, tools) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate(app, tree, &workshop)?)
+        Ok(compile::evaluate(app, tree, tools, &workshop)?)
     }
 
-    fn toolchain(&self) -> Result<&Toolchain, Failure> {
+    fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
-        if self.toolchain.get().is_none() {
+        if self.ready.get().is_none() {
             let Desk { store, http, observer, .. } = self.desk;
             let made = toolchain::toolchain(self.toolchain_lock, store, http, observer)?;
-            drop(self.toolchain.set(made));
+            let tools = self.sources.iter().filter(|source| source.role == Role::Tool);
+            let tools: Vec<Source> = tools.cloned().collect();
+            self.desk.doors().fetch_sources(&tools)?;
+            let tools = Tools::of(&tools, &unpinned(&self.desk, &tools)?);
+            drop(self.ready.set((made, tools)));
         }
-        Ok(self.toolchain.get().expect("it was set above"))
+        Ok(self.ready.get().expect("it was set above"))
     }
 
     fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
@@ -405,7 +417,5 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
-    let tools = desk.manifest.tools.iter();
-    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
-    Ok(ProjectFacts { name, profiles, config, apps, tools: tools.collect() })
+    Ok(ProjectFacts { name, profiles, config, apps, tools: tools::wishes(desk) })
 }

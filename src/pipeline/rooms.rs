@@ -10,7 +10,7 @@ use super::lock::LockFailure;
 use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
-use crate::explain::{Explain, Failure};
+use crate::explain::{Explain, Failure, quoted};
 use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
@@ -26,7 +26,10 @@ const BOOT_TIMEOUT_S: u64 = 30;
 #[derive(Debug, Error)]
 pub enum BootFailure {
     /// It did not start.
-    #[error("the release does not start from the image's files; its last words:\n{}", words(lines))]
+    #[error(
+        "the release does not start from the image's files; its last words:\n{}",
+        quoted(lines)
+    )]
     DidNotStart {
         /// What it said last.
         lines: Vec<String>,
@@ -37,10 +40,6 @@ pub enum BootFailure {
         /// How it ended.
         how: String,
     },
-}
-
-fn words(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for BootFailure {
@@ -97,8 +96,9 @@ fn boot_key(
     (toolchain, compiled): (&Toolchain, &Compiled),
 ) -> Result<BuildKey, Failure> {
     let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
+    let otp = compiled.otp.as_ref().map(|otp| format!(" {}", otp.digest())).unwrap_or_default();
     Ok(BuildKey::of(&format!(
-        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}\nmanifest {manifest}\nlevel {}\n",
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n",
         release::RULES,
         compiled.release.digest(),
         toolchain.root.digest(),

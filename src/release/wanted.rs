@@ -68,8 +68,8 @@ impl<'a> Wanted<'a> {
         if self.inputs.dep_apps.contains(&name) {
             return Ok(Part::Deps);
         }
-        let in_otp = at(OTP).join(b"lib")?.join(directory)?;
-        Ok(if disk::exists(&in_otp.under(self.inputs.toolchain)) { Part::Otp } else { Part::App })
+        let in_otp = self.inputs.in_otp(&at("lib").join(directory)?)?;
+        Ok(if disk::exists(&in_otp) { Part::Otp } else { Part::App })
     }
 
     /// Returns the part of an application's directory.

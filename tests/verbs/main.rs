@@ -7,10 +7,14 @@
 
 mod bad_input;
 mod build;
+mod carry;
 mod closure;
 mod harness;
 mod hex;
+mod life;
 mod lock;
+mod native;
 mod push;
 mod rebar3;
 mod texts;
+mod tools;
