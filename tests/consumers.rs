@@ -342,6 +342,60 @@ fn podman_gets_the_image_through_its_socket_and_only_once() {
     assert_eq!(id().trim(), world.image.image_id().hex());
 }
 
+/// Starts a registry with its data below `at`, and returns its port.
+fn registry(at: &Path, more: &str) -> (Daemon, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = at.join("config.yml");
+    let settings = format!(
+        "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+         http: {{addr: \"127.0.0.1:{port}\", relativeurls: true}}\n{more}",
+        text(&at.join("data")),
+    );
+    fs::write(&config, settings).unwrap();
+    let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let arguments = ["serve", text(&config)];
+    (Daemon::start("docker-registry", &arguments, &at.join("log"), ready), port)
+}
+
+#[test]
+fn a_registry_that_knows_its_people_lets_only_them_push() {
+    if find("docker-registry").is_none() {
+        missing("docker-registry");
+        return;
+    }
+    let Some(world) = World::new() else {
+        return;
+    };
+    let at = world.store("registry");
+    let people = at.join("people");
+    // The password is `secret`.
+    let ann = "ann:$2b$05$FpJnCt.V/e8SCN7XT1skB.WG17bD/lP5NH.gGAwdoS1cyPiLTXf9G\n";
+    fs::write(&people, ann).unwrap();
+    let more = format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", text(&people));
+    let (_daemon, port) = registry(&at, &more);
+    let place = format!("localhost:{port}/{NAME}");
+    let push = || rebeam(&world, &["push", &place, "--file", text(&world.archive)]);
+    let login = |password: &str| {
+        let auths = format!(
+            r#"{{"auths":{{"localhost:{port}":{{"username":"ann","password":"{password}"}}}}}}"#
+        );
+        fs::create_dir_all(world.root.join(".docker")).unwrap();
+        fs::write(world.root.join(".docker/config.json"), auths).unwrap();
+    };
+    let refused = |says: &str| {
+        let output = push().output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains(says), "{told}");
+        assert!(told.contains(&format!("docker login localhost:{port}")), "{told}");
+    };
+    refused("without a login");
+    login("wrong");
+    refused("does not accept the login of `ann`");
+    login("secret");
+    assert!(told(&mut push()).contains("Pushed"));
+}
+
 #[test]
 fn a_registry_has_the_very_image_that_was_pushed() {
     if find("docker-registry").is_none() {
@@ -352,17 +406,7 @@ fn a_registry_has_the_very_image_that_was_pushed() {
         return;
     };
     let at = world.store("registry");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = at.join("config.yml");
-    let settings = format!(
-        "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-         http: {{addr: \"127.0.0.1:{port}\", relativeurls: true}}\n",
-        text(&at.join("data")),
-    );
-    fs::write(&config, settings).unwrap();
-    let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-    let log = at.join("log");
-    let _daemon = Daemon::start("docker-registry", &["serve", text(&config)], &log, ready);
+    let (_daemon, port) = registry(&at, "");
     let place = format!("localhost:{port}/{NAME}");
     let file = ["--file", text(&world.archive)];
     let push = |more: &[&str]| told(&mut rebeam(&world, &[&["push"], more, &file].concat()));

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -155,7 +156,15 @@ pub(super) fn ask_once(
 }
 
 fn unfollowed<B: AsSendBody>(agent: &Agent, request: http::Request<B>) -> http::Request<B> {
-    agent.configure_request(request).max_redirects(0).max_redirects_will_error(false).build()
+    let here = request.uri().host().is_some_and(is_loopback);
+    let config = agent.configure_request(request).max_redirects(0).max_redirects_will_error(false);
+    // A proxy's loopback is not ours.
+    if here { config.proxy(None).build() } else { config.build() }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A body of just so many bytes: one that ends before is an error, and what comes behind is not sent.

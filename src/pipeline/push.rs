@@ -56,11 +56,14 @@ impl PushWish {
 
 /// Pushes the image file to every target, after every digest in it was checked.
 pub fn push(file: &Path, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
-    let contents = contents(file)?;
+    send(&contents(file)?, targets, door)
+}
+
+fn send(contents: &Contents, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
     contents.check()?;
     let mut pushed = Vec::new();
     for target in targets {
-        pushed.push(push::push(&contents, target, door)?);
+        pushed.push(push::push(contents, target, door)?);
     }
     Ok(pushed)
 }
@@ -74,7 +77,7 @@ pub fn push_file(file: &Path, wish: &PushWish, door: Door<'_>) -> Result<Vec<Pus
         Some(colon) => (&own[..slash + colon], &own[slash + colon + 1..]),
         None => (own, "latest"),
     };
-    push(file, &wish.targets(name, tag)?, door)
+    send(&contents, &wish.targets(name, tag)?, door)
 }
 
 fn contents(file: &Path) -> Result<Contents, Failure> {
