@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Common;
+use super::size::{self, Depth};
 use crate::explain::Failure;
 use crate::image::{self, Inspected};
 use crate::lock::{Lock, Pin, Source};
@@ -26,6 +27,17 @@ enum Verb {
         /// The file [default: NAME-VERSION.tar of the project]
         file: Option<PathBuf>,
     },
+    /// Say where every byte of an image file is: layer, application, file
+    Size {
+        /// The file [default: NAME-VERSION.tar of the project]
+        file: Option<PathBuf>,
+        /// List the largest files of each part, too
+        #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
+        files: Option<usize>,
+        /// Draw it into this file, too, for a browser
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
     /// Load an image file into docker or podman, unless it has the image already
     Load {
         /// The file [default: NAME-VERSION.tar of the project]
@@ -40,6 +52,10 @@ impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
             Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
+            Verb::Size { file, files, svg } => {
+                let depth = files.map_or(Depth::Parts, Depth::Files);
+                size::run(common, &common.image_file(file)?, depth, svg.as_deref())
+            }
             Verb::Load { file, engine } => {
                 let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
                 let (file, screen) = (common.image_file(file)?, common.screen(Reasons::Summed));

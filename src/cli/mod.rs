@@ -14,6 +14,7 @@ mod outdated;
 mod push;
 mod run;
 mod shell;
+mod size;
 mod store;
 mod texts;
 mod toolchain;

@@ -8,7 +8,9 @@ mod hybrid;
 mod inspect;
 mod layer;
 mod members;
+mod size;
 mod tar;
+mod treemap;
 mod unpack;
 
 use std::path::PathBuf;
@@ -19,6 +21,8 @@ use thiserror::Error;
 pub use contents::{Blob, Contents};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
+pub use treemap::treemap;
 pub use unpack::unpack;
 
 use crate::digest::Digest;

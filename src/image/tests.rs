@@ -419,3 +419,46 @@ proptest! {
         let _ = inspect(&path);
     }
 }
+
+#[test]
+fn the_parts_of_an_image_add_up_to_its_layers() {
+    let bench = Bench::new();
+    let archive = bench.archive(&small());
+    let sizes = sizes(&archive).unwrap();
+    let inspected = inspect(&archive).unwrap();
+    assert_eq!(sizes.layers.len(), inspected.layers.len());
+    for (size, layer) in sizes.layers.iter().zip(&inspected.layers) {
+        assert_eq!((size.packed_bytes, size.tar_bytes), (layer.bytes, layer.tar_bytes));
+        assert_eq!(size.parts.iter().map(|part| part.bytes).sum::<u64>(), layer.tar_bytes);
+        assert!(size.parts.is_sorted_by(|one, other| one.bytes >= other.bytes));
+    }
+    let names: Vec<&str> = sizes.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["system", "app"]);
+    let run = &sizes.layers[1].parts.iter().find(|part| part.name == "run").unwrap().files;
+    assert_eq!(run[0], FileSize { path: "app/run".into(), bytes: 6000 });
+}
+
+#[test]
+fn the_contents_of_an_image_are_its_manifests_blobs() {
+    let bench = Bench::new();
+    let image = bench.image(&small());
+    let contents = Contents::read(&bench.archive(&small())).unwrap();
+    contents.check().unwrap();
+    assert!(contents.ours);
+    assert_eq!(contents.names, ["team/shop:1.2.0"]);
+    assert_eq!(contents.manifest_digest, image.manifest_digest());
+    assert_eq!(Digest::of(&contents.manifest), image.manifest_digest());
+    assert_eq!(
+        (contents.image_id(), contents.config.bytes),
+        (image.image_id(), image.config_bytes)
+    );
+    let expected: Vec<_> =
+        image.layers.iter().map(|layer| (layer.blob.digest(), layer.bytes)).collect();
+    let found: Vec<_> = contents.layers.iter().map(|blob| (blob.digest, blob.bytes)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(contents.layers[1].name, "layer app");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut contents.open(&contents.layers[1]).unwrap(), &mut bytes)
+        .unwrap();
+    assert_eq!(Digest::of(&bytes), contents.layers[1].digest);
+}
