@@ -7,6 +7,7 @@
 mod config;
 mod failed;
 mod order;
+mod overlay;
 mod plan;
 mod reason;
 mod rebar;
@@ -23,8 +24,10 @@ use thiserror::Error;
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
+pub use stamp::Stamp;
 pub use step::{Content, Input, Step, StepKind};
 pub use tools::Tools;
 
@@ -98,9 +101,9 @@ pub enum CompileError {
         /// The store's root.
         store: PathBuf,
     },
-    /// A patch file does not have the promised hash.
+    /// A patch, or a file that replaces another, does not have the promised hash.
     #[error(
-        "the patch `{file}` for `{app}` is not the one that {} names",
+        "the file `{file}` for `{app}` is not the one that {} names",
         crate::manifest::FILE_NAME
     )]
     PatchChanged {

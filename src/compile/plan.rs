@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::overlay::Overlay;
 use super::rebar::{self, Needs};
+use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use super::tools::Tools;
 use super::{CompileError, strip};
@@ -22,7 +24,7 @@ pub struct Project<'a> {
     pub tree: Digest,
     /// Its evaluated `rebar.config`.
     pub config: &'a [Term],
-    /// The contents of the patch files, by their path in the manifest.
+    /// The contents of patches and of files that replace others, by their path in the manifest.
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
@@ -143,13 +145,17 @@ impl<'a> Planner<'a> {
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
+        let overlay = Overlay::of(&source.app, wish, self.project.patches)?;
+        let mut files: BTreeMap<String, Vec<u8>> = overlay.files_below(&place(source)).collect();
+        files.insert("rebar.config".into(), config);
         Ok(Step {
             name: source.app.clone(),
             kind: if source.role == Role::Plugin { StepKind::Plugin } else { StepKind::Dep },
             inputs,
-            files: BTreeMap::from([("rebar.config".into(), config)]),
-            patches: self.patches(source)?,
-            stamp: source.describe.clone(),
+            files,
+            patches: overlay.patches,
+            stamp: stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked)),
             argv: self.rebar3("compile"),
             env,
             output: place(source),
@@ -192,18 +198,6 @@ impl<'a> Planner<'a> {
         all.iter().map(need).collect()
     }
 
-    fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
-        let patches =
-            self.project.manifest.deps.get(&source.app).map(|wish| wish.patches.as_slice());
-        let read = |patch: &crate::manifest::Patch| {
-            let bytes = self.project.patches.get(&patch.file);
-            bytes.filter(|bytes| Digest::of(bytes) == patch.sha256).cloned().ok_or_else(|| {
-                CompileError::PatchChanged { app: source.app.clone(), file: patch.file.clone() }
-            })
-        };
-        patches.unwrap_or_default().iter().map(read).collect()
-    }
-
     fn release(&self) -> Step {
         let manifest = self.project.manifest;
         let deps: BTreeSet<&'a str> = self.all(Role::Dep);
@@ -232,7 +226,7 @@ impl<'a> Planner<'a> {
             inputs,
             files: BTreeMap::from([("rebar.config".into(), config)]),
             patches: vec![],
-            stamp: Some(manifest.project.version.clone()),
+            stamp: Some(Stamp::WhereAsked(manifest.project.version.clone())),
             argv,
             env: environment(manifest),
             output: format!("_build/{}/rel/{name}", manifest.build.profile),

@@ -56,10 +56,10 @@ const IS_WHOLE: &str = r#"
         [Missing | _] -> io:format("~ts is missing~n", [Missing]), halt(1)
     end."#;
 
-/// Builds an OTP. What needs a screen, a Java or a database driver is left out, as are the two large applications that
-/// speak telephone protocols and show traces; a
-/// tarball of a release brings its `configure` along, and one of a commit may lack the directories that git does not keep;
-/// Debian's tarballs lack two scripts of the pages that common_test writes.
+/// Builds an OTP. What needs a screen, a Java or a database driver is left out, as are the large application
+/// that speaks telephone protocols and those that show things on a screen. A tarball of a release brings its `configure`
+/// along; other sources may lack that, the directories that git does not keep, and, where Debian packed them, two
+/// scripts of the pages that common_test writes.
 const BUILD_OTP: &str = r#"set -e
 cd source
 test -e configure || ./otp_build autoconf

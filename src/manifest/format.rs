@@ -12,7 +12,7 @@ use super::rebar::WishSource;
 use super::source;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, Manifest,
-    Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
+    Patch, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -194,6 +194,8 @@ fn dep(section: &Section<'_>) -> DepOverride {
         source: section.text("source").map(|text| source::read(&text).expect(CHECKED)),
         env: section.texts_by_name("env"),
         patches: section.list("patches", patch),
+        files: section.list("files", replaced),
+        vsn: section.text("vsn"),
         ignore_plugins: section.sorted_texts("ignore-plugins"),
         tool: tool(section),
     }
@@ -209,6 +211,11 @@ fn patch(section: &Section<'_>) -> Patch {
         file: section.text("file").expect(CHECKED),
         sha256: form::sha256(&sha256).expect(CHECKED),
     }
+}
+
+fn replaced(section: &Section<'_>) -> Replaced {
+    let Patch { file, sha256 } = patch(section);
+    Replaced { path: section.text("path").expect(CHECKED), file, sha256 }
 }
 
 fn release(section: &Section<'_>) -> ReleaseWish {

@@ -128,8 +128,12 @@ pub struct DepOverride {
     pub source: Option<WishSource>,
     /// Variables that this step sees.
     pub env: BTreeMap<String, String>,
-    /// Patches, applied in order.
+    /// Patches, applied in order, after files were replaced.
     pub patches: Vec<Patch>,
+    /// Files that are put in place of the source's own.
+    pub files: Vec<Replaced>,
+    /// The version that its `.app.src` is to state, whatever it says.
+    pub vsn: Option<String>,
     /// Plugins that are left out.
     pub ignore_plugins: Vec<String>,
     /// The tool that builds it, where the guess is wrong.
@@ -142,6 +146,17 @@ pub struct Patch {
     /// Its path, relative to the manifest.
     pub file: String,
     /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// A file of a source that one of the project takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its path in the source.
+    pub path: String,
+    /// The project's file, relative to the manifest.
+    pub file: String,
+    /// SHA-256 of that file's bytes.
     pub sha256: Digest,
 }
 

@@ -1,10 +1,12 @@
 //! Build: from a lock to an image file that was seen to start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale, unpinned};
+use super::lock::{
+    Configs, LockFailure, Update, changed_files, lock as make_lock, stale, unpinned,
+};
 use super::{Desk, lacking, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
@@ -12,7 +14,6 @@ use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
-use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::Manifest;
 use crate::project::{self, Survey};
@@ -174,7 +175,7 @@ fn compile(
     let started = Instant::now();
     let project = &desk.manifest.project;
     let config = Configs::of(desk, lock).terms(&project.name, tree)?;
-    let patches = patches(desk)?;
+    let patches = changed_files(desk)?;
     let unpinned = unpinned(desk, &lock.sources)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
@@ -196,16 +197,6 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
-}
-
-/// Reads the patch files that the manifest names.
-fn patches(desk: &Desk<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let mut patches = BTreeMap::new();
-    for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
-        let bytes = disk::read(&desk.root.join(&patch.file), TEXT_FILE_BYTES_MAX)?;
-        patches.insert(patch.file.clone(), bytes);
-    }
-    Ok(patches)
 }
 
 fn assemble(

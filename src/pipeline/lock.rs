@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use thiserror::Error;
 
 use super::{Desk, tools};
-use crate::compile::{self, Tools, Workshop};
+use crate::compile::{self, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -284,10 +284,11 @@ fn answer(
         WishSource::Path { path } => directory(desk, path)?,
         _ => desk.doors().answer(request)?,
     };
-    let mut facts = configs.facts(&request.app, &found.tree)?;
+    let tree = configs.changed(&request.app, &found.tree)?;
+    let mut facts = configs.facts(&request.app, &tree)?;
     facts = match found.deps {
         Some(deps) => facts.with_package_deps(deps),
-        None => with_own_lock(facts, &found.tree)?,
+        None => with_own_lock(facts, &tree)?,
     };
     let wish = desk.manifest.deps.get(&request.app);
     let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
@@ -322,6 +323,24 @@ pub(super) fn unpinned(
         }
     }
     Ok(trees)
+}
+
+/// The project's files that change sources: patches, and those that are put in place of others.
+pub(super) fn changed_file_names<'a>(desk: &Desk<'a>) -> impl Iterator<Item = &'a str> {
+    let wishes = desk.manifest.deps.values();
+    wishes.flat_map(|wish| {
+        let patches = wish.patches.iter().map(|patch| patch.file.as_str());
+        patches.chain(wish.files.iter().map(|file| file.file.as_str()))
+    })
+}
+
+/// Reads the files that change sources.
+pub(super) fn changed_files(desk: &Desk<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let mut contents = BTreeMap::new();
+    for file in changed_file_names(desk) {
+        contents.insert(file.to_owned(), disk::read(&desk.root.join(file), TEXT_FILE_BYTES_MAX)?);
+    }
+    Ok(contents)
 }
 
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
@@ -393,6 +412,20 @@ impl<'a> Configs<'a> {
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
         Ok(compile::evaluate(app, tree, tools, &workshop)?)
+    }
+
+    /// Returns a source with the changes that the manifest makes to it.
+    fn changed(&self, app: &str, tree: &HeldTree) -> Result<HeldTree, Failure> {
+        let Some(wish) = self.desk.manifest.deps.get(app) else {
+            return Ok(tree.clone());
+        };
+        let overlay = Overlay::of(app, Some(wish), &changed_files(&self.desk)?)?;
+        if overlay.is_empty() {
+            return Ok(tree.clone());
+        }
+        let (toolchain, _) = self.ready()?;
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer })?)
     }
 
     fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {

@@ -12,6 +12,7 @@ mod harness;
 mod hex;
 mod lock;
 mod native;
+mod overrides;
 mod rebar3;
 mod texts;
 mod tools;
