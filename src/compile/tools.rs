@@ -65,7 +65,7 @@ cd source
 test -e configure || ./otp_build autoconf
 for app in lib/*/src; do mkdir -p "${app%src}ebin"; done
 for script in jquery-latest.js jquery.tablesorter.min.js; do
-    test -e lib/common_test/priv/$script || : > lib/common_test/priv/$script
+    test -e lib/common_test/priv/$script || mkdir -p lib/common_test/priv && : >> lib/common_test/priv/$script
 done
 ./configure --prefix=/usr --libdir=/usr/lib --disable-pgo --without-javac --without-wx --without-odbc \
     --without-jinterface --without-debugger --without-observer --without-et --without-megaco

@@ -6,6 +6,7 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
+use super::gates::{self, Gates};
 use super::{Desk, tools};
 use crate::compile::{self, Overlay, Tools, Workshop};
 use crate::digest::Digest;
@@ -126,6 +127,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
     resolution.sources.extend(tools.iter().cloned());
     know_all_deps(desk, &resolution.sources, &facts)?;
+    let gates = configs.gates.into_inner().expect("noting does not panic");
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
@@ -136,6 +138,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         toolchain,
         sources: resolution.sources,
     };
+    gates::check(desk, &lock, &gates)?;
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
@@ -387,6 +390,8 @@ pub(super) struct Configs<'a> {
     toolchain_lock: &'a ToolchainLock,
     /// The locked tools; all of these that are no tools do not count.
     sources: &'a [Source],
+    /// What the configurations that were read say of OTP.
+    gates: Mutex<Gates>,
     ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
@@ -399,8 +404,8 @@ impl<'a> Configs<'a> {
     }
 
     fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
-        let (ready, gate) = (OnceLock::new(), Mutex::new(()));
-        Self { desk: *desk, toolchain_lock, sources, ready, gate }
+        let (ready, gate, gates) = Default::default();
+        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -446,6 +451,10 @@ impl<'a> Configs<'a> {
         let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
         if let Some(wish) = self.desk.manifest.deps.get(app) {
             facts.ignore_plugins(&wish.ignore_plugins);
+        }
+        if let Some(gate) = gates::read(&facts) {
+            let mut known = self.gates.lock().expect("noting does not panic");
+            known.insert(app.to_owned(), gate);
         }
         Ok(facts)
     }

@@ -2,6 +2,7 @@
 
 mod build;
 mod doctor;
+mod gates;
 mod hex;
 mod lacking;
 mod load;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use doctor::examine;
+pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};

@@ -77,3 +77,23 @@ fn a_script_of_a_dependency_is_replaced_by_one_of_the_project() {
     world.write("overrides/adler.script", "CONFIG.\n");
     world.rebeam(&["build"]).fails(1, &["`overrides/adler.script` for `adler` is not the one"]);
 }
+
+/// Trap 16: a dependency that refuses this OTP says so when it is locked, with the way out.
+#[test]
+fn an_otp_that_a_dependency_refuses_is_said_when_it_is_locked() {
+    let world = World::with("hello").with_own_store();
+    let gate = "{minimum_otp_vsn, \"26.1\"}.\n{erl_opts";
+    world.commit("adler", "rebar.config", "{erl_opts", gate);
+    let says = ["`adler` asks for OTP 26.1 or newer", "25.2.3", "hello → adler", "otp = \"27\""];
+    world.rebeam(&["update", "adler"]).fails(1, &says);
+    let config = "{erl_opts, [debug_info]}.\n{require_otp_vsn, \"R16|17|18\"}.\n\
+                  {pre_hooks, [{compile, \"make -C c_src\"}]}.\n";
+    let sha256 = own(&world, "overrides/adler.config", config);
+    let table = format!(
+        "[[deps.adler.files]]\npath = \"rebar.config\"\nfile = \"overrides/adler.config\"\nsha256 = \"{sha256}\""
+    );
+    add(&world, &table);
+    let locked = world.rebeam(&["update", "adler"]).succeeds();
+    assert!(locked.stderr.contains("require_otp_vsn"), "{}", locked.stderr);
+    world.rebeam(&["build"]).succeeds();
+}
