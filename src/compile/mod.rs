@@ -6,6 +6,7 @@
 
 mod config;
 mod failed;
+mod modules;
 mod order;
 mod overlay;
 mod plan;
@@ -94,6 +95,14 @@ pub enum CompileError {
         /// Why.
         #[source]
         source: TermError,
+    },
+    /// Two applications define one module.
+    #[error("`{}` and `{}` both define the module `{module}`", apps[0], apps[1])]
+    Twins {
+        /// The module.
+        module: String,
+        /// The applications.
+        apps: [String; 2],
     },
     /// No failed step's room is kept.
     #[error("no step has failed, so no room is kept in the store `{}`", store.display())]

@@ -175,6 +175,7 @@ fn attend(
         workshop.observer.observe(&Event::StepReused { name: &step.name, digest: held.digest() });
         return Ok((held, key, false));
     }
+    super::modules::refuse_twins(step, outputs)?;
     let reason = reason::reason(store, step, &text)?;
     workshop.observer.observe(&Event::StepStarted { name: &step.name });
     let started = Instant::now();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::lock::{
     Configs, LockFailure, Update, changed_files, lock as make_lock, stale, unpinned,
 };
-use super::{Desk, lacking, quick, rooms};
+use super::{Desk, lacking, modules, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -188,7 +188,10 @@ fn compile(
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
     let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
-    let compiled = compiled.map_err(|error| lacking::explain(desk, &lock.toolchain, error))?;
+    let compiled = compiled.map_err(|error| match modules::explain(lock, error) {
+        Ok(failure) => failure.into(),
+        Err(error) => lacking::explain(desk, &lock.toolchain, error),
+    })?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use thiserror::Error;
 
 use super::gates::{self, Gates};
-use super::{Desk, tools};
+use super::{Desk, modules, tools};
 use crate::compile::{self, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -139,6 +139,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         sources: resolution.sources,
     };
     gates::check(desk, &lock, &gates)?;
+    modules::check(desk, &lock)?;
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {

@@ -7,6 +7,7 @@ mod hex;
 mod lacking;
 mod load;
 mod lock;
+mod modules;
 mod quick;
 mod rooms;
 mod tools;
@@ -20,6 +21,7 @@ pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
+pub use modules::ModuleFailure;
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;

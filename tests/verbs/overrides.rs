@@ -97,3 +97,24 @@ fn an_otp_that_a_dependency_refuses_is_said_when_it_is_locked() {
     assert!(locked.stderr.contains("require_otp_vsn"), "{}", locked.stderr);
     world.rebeam(&["build"]).succeeds();
 }
+
+/// The BEAM has one namespace for modules; relx would say so only after everything is built.
+#[test]
+fn two_applications_with_one_module_are_refused_with_both_ways() {
+    let world = World::with("hello").with_own_store();
+    let says = [
+        "the module `words` is defined by two applications",
+        "hello → adler",
+        "hello → tinyhttp → words",
+    ];
+    let copy = ("src/words.erl", "-module(words).\n");
+    world.commit_with("adler", "rebar.config", ("{erl_opts", "{erl_opts"), &[copy]);
+    world.rebeam(&["update", "adler"]).fails(1, &says);
+    // One that is made while building is seen then.
+    let old = world.git("adler", &["rev-parse", "main~1"]);
+    world.git("adler", &["update-ref", "refs/heads/main", &old]);
+    let hook = "{pre_hooks, [{\"linux\", compile, \"echo '-module(words).' > src/words.erl\"}, {";
+    world.commit("adler", "rebar.config", "{pre_hooks, [{", hook);
+    world.rebeam(&["update", "adler"]).succeeds();
+    world.rebeam(&["build"]).fails(1, &says);
+}
