@@ -1,6 +1,7 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
 mod build;
+mod carry;
 mod doctor;
 mod gates;
 mod hex;
@@ -8,6 +9,9 @@ mod lacking;
 mod load;
 mod lock;
 mod modules;
+mod news;
+mod nix;
+mod packages;
 mod quick;
 mod rooms;
 mod tools;
@@ -15,6 +19,7 @@ mod tools;
 use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
+pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
@@ -22,13 +27,15 @@ pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
+pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
+pub use nix::{Proof, Verdict, prove};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
 use crate::fetch::hex::HexRepository;
-use crate::fetch::{self, Doors};
+use crate::fetch::{self, Cooldown, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
 use crate::sandbox::Level;
@@ -60,6 +67,12 @@ pub struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
+    /// Returns how old must be what is pinned for the first time.
+    fn cooldown(&self) -> Option<Cooldown> {
+        let minimum_age_s = i64::try_from(self.manifest.lock.minimum_age_s).unwrap_or(i64::MAX);
+        (minimum_age_s > 0).then_some(Cooldown { now: self.now, minimum_age_s })
+    }
+
     /// Returns the way to sources.
     fn doors(&self) -> Doors<'a> {
         Doors {
@@ -67,6 +80,8 @@ impl<'a> Desk<'a> {
             http: self.http,
             observer: self.observer,
             repositories: self.repositories.to_vec(),
+            cooldown: self.cooldown(),
+            vendor: self.manifest.lock.vendor.as_ref().map(|place| self.root.join(place)),
         }
     }
 }
