@@ -6,6 +6,7 @@
 
 mod config;
 mod failed;
+mod mix;
 mod order;
 mod plan;
 mod reason;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
+pub use mix::{MixSubject, evaluate_mix};
 pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CompileError;
+use super::mix::{self, Ready};
 use super::rebar::{self, Needs};
 use super::step::{Content, Input, Step, StepKind};
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
-use crate::manifest::Manifest;
+use crate::manifest::mix::MixFacts;
+use crate::manifest::{Manifest, Tool};
 use crate::terms::Term;
 
 /// Everything that decides the steps.
@@ -21,6 +23,8 @@ pub struct Project<'a> {
     pub tree: Digest,
     /// Its evaluated `rebar.config`.
     pub config: &'a [Term],
+    /// What its evaluated `mix.exs` states, where mix builds it.
+    pub mix: Option<&'a MixFacts>,
     /// The contents of the patch files, by their path in the manifest.
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
@@ -42,7 +46,10 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
             planner.visit(source, &mut Vec::new())?;
         }
     }
-    let release = planner.release();
+    let release = match project.mix {
+        Some(facts) => planner.mix_release(facts)?,
+        None => planner.release(),
+    };
     planner.steps.push(release);
     Ok(Plan { steps: planner.steps })
 }
@@ -77,7 +84,10 @@ impl<'a> Planner<'a> {
             }
         }
         way.pop();
-        let step = self.step(source)?;
+        let step = match (source.tool, source.role) {
+            (Tool::Mix, Role::Dep) => self.mix_step(source)?,
+            _ => self.step(source)?,
+        };
         self.places.insert((source.role, &source.app), self.steps.len());
         self.steps.push(step);
         Ok(())
@@ -107,6 +117,15 @@ impl<'a> Planner<'a> {
     }
 
     fn outputs(&self, role: Role, apps: &BTreeSet<&'a str>) -> Vec<Input> {
+        self.outputs_at(role, apps, &place)
+    }
+
+    fn outputs_at(
+        &self,
+        role: Role,
+        apps: &BTreeSet<&'a str>,
+        place: &dyn Fn(&Source) -> String,
+    ) -> Vec<Input> {
         let input = |app: &&'a str| {
             let source = self.source(role, app)?;
             let step = *self.places.get(&(role, *app))?;
@@ -120,13 +139,7 @@ impl<'a> Planner<'a> {
     }
 
     fn step(&self, source: &'a Source) -> Result<Step, CompileError> {
-        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
-        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
-        let mut inputs = vec![Input {
-            at: format!("/build/{}", place(source)),
-            content: Content::Source(digest),
-            label: label(source),
-        }];
+        let mut inputs = vec![self.laid(source, place(source))?];
         let deps = self.closure(source.role, source.deps.iter().map(String::as_str));
         inputs.extend(self.outputs(source.role, &deps));
         let plugins =
@@ -150,6 +163,81 @@ impl<'a> Planner<'a> {
             argv: self.rebar3("compile"),
             env,
             output: place(source),
+        })
+    }
+
+    /// A source as a copy that may be written to.
+    fn laid(&self, source: &Source, at: String) -> Result<Input, CompileError> {
+        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
+        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
+        let content = Content::Source(digest);
+        Ok(Input { at: format!("/build/{at}"), content, label: label(source) })
+    }
+
+    /// A dependency that mix builds.
+    fn mix_step(&self, source: &'a Source) -> Result<Step, CompileError> {
+        let deps = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
+        let mut inputs = vec![self.laid(source, format!("deps/{}", source.app))?];
+        let ready_at = |source: &Source| format!("_build/{}/lib/{}", mix::DEP_ENV, source.app);
+        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        let mut files = mix::files(&self.ready(&deps));
+        let mut configured = deps.clone();
+        configured.insert(&source.app);
+        if let Some(facts) = self.project.mix {
+            files.extend(mix::config_files(facts, &configured));
+        }
+        let manifest = self.project.manifest;
+        let wish = manifest.deps.get(&source.app);
+        let mut env = mix::environment(mix::DEP_ENV, environment(manifest));
+        env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
+        env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        let (argv, output) = mix::compile_command(&source.app);
+        Ok(Step {
+            name: source.app.clone(),
+            kind: StepKind::Dep,
+            inputs,
+            files,
+            patches: self.patches(source)?,
+            stamp: source.describe.clone(),
+            argv,
+            env,
+            output,
+        })
+    }
+
+    fn ready(&self, apps: &BTreeSet<&'a str>) -> Vec<Ready<'a>> {
+        let sources = apps.iter().filter_map(|app| self.source(Role::Dep, app));
+        let ready = |source: &'a Source| Ready {
+            app: &source.app,
+            deps: source.deps.iter().map(String::as_str).collect(),
+        };
+        sources.map(ready).collect()
+    }
+
+    /// The project's own applications and its release, built by mix.
+    fn mix_release(&self, facts: &MixFacts) -> Result<Step, CompileError> {
+        let manifest = self.project.manifest;
+        let profile = &manifest.build.profile;
+        let label = format!("{} {}", manifest.project.name, manifest.project.version);
+        let content = Content::Source(self.project.tree);
+        let mut inputs = vec![Input { at: "/build".into(), content, label }];
+        let deps = self.all(Role::Dep);
+        let ready_at = |source: &Source| format!("_build/{profile}/lib/{}", source.app);
+        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        let mut env = mix::environment(profile, environment(manifest));
+        env.insert("REBEAM_STAGE".into(), "release".into());
+        let by_path: Vec<&str> = facts.by_path.iter().map(String::as_str).collect();
+        env.insert("OWN_PATHS".into(), by_path.join(" "));
+        Ok(Step {
+            name: manifest.project.name.clone(),
+            kind: StepKind::Release,
+            inputs,
+            files: mix::files(&self.ready(&deps)),
+            patches: vec![],
+            stamp: None,
+            argv: mix::release_command(manifest.release.name.as_deref()),
+            env,
+            output: mix::RELEASE.into(),
         })
     }
 

@@ -118,6 +118,19 @@ impl Doors<'_> {
         })
     }
 
+    /// Returns what is offered of a package: by the named repository, or by the first that has it.
+    pub fn offered(
+        &self,
+        package: &str,
+        repository: Option<&str>,
+    ) -> Result<Vec<hex::Release>, FetchError> {
+        let repositories: Vec<&HexRepository> = match repository {
+            Some(name) => vec![self.repository(package, name)?],
+            None => self.repositories.iter().collect(),
+        };
+        Ok(self.releases(package, &repositories)?.1)
+    }
+
     /// Asks one repository after another, as rebar3 does, until one has the package.
     fn releases<'r>(
         &self,

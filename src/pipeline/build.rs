@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale};
-use super::{Desk, quick, rooms};
+use super::{Desk, mix, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -14,6 +14,7 @@ use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
+use crate::manifest::Tool;
 use crate::manifest::Manifest;
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
@@ -173,7 +174,11 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let config = Configs::new(desk, &lock.toolchain).terms(&project.name, tree)?;
+    let configs = Configs::new(desk, &lock.toolchain);
+    let (config, facts) = match desk.manifest.build.tool {
+        Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
+        Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
+    };
     let patches = patches(desk)?;
     let unpinned = unpinned(desk, lock)?;
     let plan = compile::plan(&Project {
@@ -181,6 +186,7 @@ fn compile(
         lock,
         tree: tree.digest(),
         config: &config,
+        mix: facts.as_ref(),
         patches: &patches,
         unpinned: &unpinned,
     })?;

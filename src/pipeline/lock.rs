@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::Desk;
-use crate::compile::{self, Workshop};
+use super::{Desk, mix};
+use crate::compile::{self, MixSubject, Workshop};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
@@ -18,6 +18,8 @@ use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
     ToolchainLock,
 };
+use crate::manifest::Tool;
+use crate::manifest::mix::MixFacts;
 use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
 use crate::project;
 use crate::store::HeldTree;
@@ -119,8 +121,12 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let configs = Configs::new(desk, &toolchain);
     let facts = project_facts(desk, &configs)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
-    let imported = rebar_lock(desk)?;
-    let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    let is_mix = desk.manifest.build.tool == Tool::Mix;
+    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let (resolution, newest) = match is_mix {
+        true => mix::resolve(desk, &configs, kept.as_ref())?,
+        false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
+    };
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
@@ -273,7 +279,7 @@ fn resolve(
 }
 
 /// Fetches one wished source and reads its configuration.
-fn answer(
+pub(super) fn answer(
     desk: &Desk<'_>,
     configs: &Configs<'_>,
     request: &Request,
@@ -288,7 +294,7 @@ fn answer(
         None => with_own_lock(facts, &found.tree)?,
     };
     let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
+    let tool = wish.and_then(|wish| wish.tool).unwrap_or(Tool::Rebar3);
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -301,7 +307,7 @@ fn answer(
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })
@@ -318,7 +324,7 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
 }
 
 /// Does `work` for every item, `width` at once, and returns the results in the items' order.
-fn at_once<I: Sync, O: Send>(
+pub(super) fn at_once<I: Sync, O: Send>(
     width: usize,
     items: &[I],
     work: impl Fn(&I) -> Result<O, Failure> + Sync,
@@ -370,6 +376,19 @@ impl<'a> Configs<'a> {
         Ok(compile::evaluate(app, tree, &workshop)?)
     }
 
+    /// Returns what the `mix.exs` of the application in `tree` states.
+    pub(super) fn mix_facts(
+        &self,
+        app: &str,
+        tree: &HeldTree,
+        subject: MixSubject<'_>,
+    ) -> Result<MixFacts, Failure> {
+        let toolchain = self.toolchain()?;
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        Ok(MixFacts::from_terms(&compile::evaluate_mix(app, tree, subject, &workshop)?)?)
+    }
+
     fn toolchain(&self) -> Result<&Toolchain, Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
         if self.toolchain.get().is_none() {
@@ -380,7 +399,7 @@ impl<'a> Configs<'a> {
         Ok(self.toolchain.get().expect("it was set above"))
     }
 
-    fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
+    pub(super) fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
         let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
         if let Some(wish) = self.desk.manifest.deps.get(app) {
             facts.ignore_plugins(&wish.ignore_plugins);
@@ -393,6 +412,9 @@ impl<'a> Configs<'a> {
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
     let name = desk.manifest.project.name.clone();
+    if desk.manifest.build.tool == Tool::Mix {
+        return mix::project_facts(desk, configs, &tree);
+    }
     let config = configs.facts(&name, &tree)?;
     let mut apps = BTreeMap::new();
     for (app, home) in project::applications(desk.root)? {
@@ -405,7 +427,11 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
+    Ok(ProjectFacts { name, profiles, config, apps, tools: tools(desk) })
+}
+
+/// The tools that the manifest wants built from source.
+pub(super) fn tools(desk: &Desk<'_>) -> Vec<Wish> {
     let tools = desk.manifest.tools.iter();
-    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
-    Ok(ProjectFacts { name, profiles, config, apps, tools: tools.collect() })
+    tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() }).collect()
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod hex;
 mod load;
 mod lock;
+mod mix;
 mod quick;
 mod rooms;
 
