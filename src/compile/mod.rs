@@ -24,6 +24,7 @@ pub(crate) use failed::read_room;
 pub use mix::{MixSubject, evaluate_mix};
 pub use failed::{failed_room, room};
 pub use plan::{Plan, Project, plan};
+pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};
 

@@ -153,6 +153,9 @@ impl<'a> Planner<'a> {
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        if wish.is_some_and(|wish| rebar::own_flags(wish).is_some()) {
+            env.remove(rebar::FLAGS);
+        }
         Ok(Step {
             name: source.app.clone(),
             kind: if source.role == Role::Plugin { StepKind::Plugin } else { StepKind::Dep },

@@ -175,10 +175,11 @@ fn compile(
     let started = Instant::now();
     let project = &desk.manifest.project;
     let configs = Configs::new(desk, &lock.toolchain);
-    let (config, facts) = match desk.manifest.build.tool {
+    let (mut config, facts) = match desk.manifest.build.tool {
         Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
         Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
     };
+    config.extend(compile::flags(&desk.manifest.deps));
     let patches = patches(desk)?;
     let unpinned = unpinned(desk, lock)?;
     let plan = compile::plan(&Project {

@@ -39,7 +39,8 @@ impl BootWatch {
     /// Takes a line; the answer asks the node to stop once it has started.
     pub fn hear(&mut self, line: &str) -> Reply {
         let line = line.trim_end();
-        if line.trim_matches('\'') == MARK {
+        // A logger that was in the middle of a line may stand before it.
+        if line.ends_with(MARK) {
             self.started = true;
             return Reply::Terminate;
         }
@@ -77,7 +78,8 @@ pub fn boot_room(
     level: Level,
 ) -> Room {
     let mut env: BTreeMap<String, String> = release.start.env.clone();
-    let probe = format!("-eval 'erlang:display({MARK}).'");
+    // Through the node's own output, so that a logger's lines do not get in between; the numbers spell `~w~n`.
+    let probe = format!("-eval 'io:fwrite(user,[126,119,126,110],[{MARK}]).'");
     let flags = env.entry("ERL_ZFLAGS".into()).or_default();
     *flags = format!("{flags} {probe}").trim().to_owned();
     let mut argv = release.start.entrypoint.clone();
