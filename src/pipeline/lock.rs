@@ -201,7 +201,7 @@ fn choose_toolchain(
             return Ok(lock.clone());
         }
         if let Some(preset) =
-            toolchain::preset(&wish.otp, Architecture::own()).filter(|preset| same(&preset))
+            toolchain::preset_with(&wish.otp, Architecture::own(), &wished)
         {
             return Ok(preset);
         }
