@@ -46,7 +46,7 @@ done"#;
 /// What is random or dated in it is left out: no image holds it.
 const ASSEMBLE: &str = r#"set -e
 export MIX_EXS=/build/.rebeam/mix.exs
-for app in $OWN_PATHS; do mix deps.compile --no-deps-check --no-archives-check "$app"; done
+for app in $OWN_PATHS; do mix deps.compile "$app"; done
 mix release "$@" --no-deps-check --no-archives-check --path /build/_rebeam/rel
 rm -f _rebeam/rel/releases/COOKIE _rebeam/rel/releases/*/*.script"#;
 
@@ -139,7 +139,11 @@ pub(super) fn files(ready: &[Ready<'_>]) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn stub(number: usize, ready: &Ready<'_>) -> String {
-    let atom = |app: &str| format!(":\"{app}\"");
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let atom = |app: &str| match app.chars().all(plain) && !app.starts_with(|c: char| c.is_ascii_digit()) {
+        true => format!(":{app}"),
+        false => format!(":\"{app}\""),
+    };
     let deps: Vec<String> = ready.deps.iter().map(|dep| format!("{{{}, []}}", atom(dep))).collect();
     format!(
         "defmodule Rebeam.Stub{number} do\n  use Mix.Project\n  def project, do: [app: {}, version: \"0.0.0\", deps: [{}]]\nend\n",
