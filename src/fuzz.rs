@@ -9,8 +9,8 @@ use std::path::Path;
 use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
-use crate::lock::{Lock, RebarLock, git_url};
-use crate::manifest::{Manifest, rebar::RebarFacts};
+use crate::lock::{Lock, MixLock, RebarLock, git_url};
+use crate::manifest::{Manifest, mix::MixFacts, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
 use crate::{compile, image, release};
@@ -36,6 +36,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kept_room", kept_room),
     ("lock", lock),
     ("manifest", manifest),
+    ("mix_facts", mix_facts),
+    ("mix_lock", mix_lock),
     ("packages", packages),
     ("rebar_config", rebar_config),
     ("rebar_lock", rebar_lock),
@@ -138,6 +140,21 @@ pub fn lock(data: &[u8]) {
 /// `rebeam.toml`.
 pub fn manifest(data: &[u8]) {
     let _ = Manifest::parse(&text(data), Path::new("/project/rebeam.toml"));
+}
+
+/// What a `mix.exs` is evaluated to.
+pub fn mix_facts(data: &[u8]) {
+    let terms = terms::parse_all(&text(data)).unwrap_or_default();
+    if let Ok(facts) = MixFacts::from_terms(&terms) {
+        let _ = facts.deps_in("prod").count();
+    }
+}
+
+/// `mix.lock`.
+pub fn mix_lock(data: &[u8]) {
+    let text = text(data);
+    let _ = terms::parse_elixir(&text);
+    let _ = MixLock::parse(&text);
 }
 
 /// `rebar.config`, and what it asks for.

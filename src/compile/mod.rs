@@ -21,8 +21,8 @@ use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
-pub use mix::{MixSubject, evaluate_mix};
 pub use failed::{failed_room, room};
+pub use mix::{MixSubject, evaluate_mix};
 pub use plan::{Plan, Project, plan};
 pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};

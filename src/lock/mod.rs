@@ -21,7 +21,8 @@ use crate::manifest::Tool;
 pub use change::{Change, Subject, changes, summary};
 pub use error::{LockError, Place};
 pub use import::{
-    Disagreement, ImportError, MIX_LOCK, MixEntry, MixLock, MixLockError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
+    Disagreement, ImportError, MIX_LOCK, MixEntry, MixLock, MixLockError, REBAR_LOCK, RebarEntry,
+    RebarLock, RebarPin, rebar_lock_text,
 };
 pub use resolve::{
     Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,

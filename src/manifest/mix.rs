@@ -61,7 +61,9 @@ pub enum MixError {
         dep: String,
     },
     /// A dependency whose requirement is a regular expression, which no registry answers.
-    #[error("`mix.exs` of `{parent}` asks for `{app}` by a regular expression, which no registry knows")]
+    #[error(
+        "`mix.exs` of `{parent}` asks for `{app}` by a regular expression, which no registry knows"
+    )]
     Regex {
         /// Who asks.
         parent: String,
@@ -79,7 +81,9 @@ pub enum MixError {
 impl Explain for MixError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Regex { app, .. } => Some(format!("`[deps.{app}] source = \"hex:{app}@…\"` in rebeam.toml decides")),
+            Self::Regex { app, .. } => {
+                Some(format!("`[deps.{app}] source = \"hex:{app}@…\"` in rebeam.toml decides"))
+            }
             _ => None,
         }
     }
@@ -141,12 +145,18 @@ impl MixFacts {
 }
 
 /// Reads one dependency; none where it belongs to another application of the project.
-fn dep(parent: String, app: &Term, requirement: &Term, options: &Term) -> Result<Option<MixDep>, MixError> {
+fn dep(
+    parent: String,
+    app: &Term,
+    requirement: &Term,
+    options: &Term,
+) -> Result<Option<MixDep>, MixError> {
     let bad = || MixError::BadDep { parent: parent.clone(), dep: shorten(app) };
     let name = app.as_atom().ok_or_else(bad)?;
     rebar::check_name(name).map_err(|_| bad())?;
     let options = options.as_list().ok_or_else(bad)?;
-    let option = |key: &str| crate::terms::get(options, key).filter(|value| value.as_atom() != Some("nil"));
+    let option =
+        |key: &str| crate::terms::get(options, key).filter(|value| value.as_atom() != Some("nil"));
     let is_true = |key: &str| option(key).is_some_and(|value| value.as_atom() == Some("true"));
     let is_false = |key: &str| option(key).is_some_and(|value| value.as_atom() == Some("false"));
     if is_true("in_umbrella") || targets_elsewhere(option("targets")) {
@@ -202,7 +212,10 @@ fn source(
         };
         let subdir = text("sparse").or_else(|| text("subdir"));
         let subdir = subdir.map(|dir| dir.trim_matches('/').trim_start_matches("./").to_owned());
-        if subdir.as_ref().is_some_and(|dir| dir.split('/').any(|part| matches!(part, "" | "." | ".."))) {
+        if subdir
+            .as_ref()
+            .is_some_and(|dir| dir.split('/').any(|part| matches!(part, "" | "." | "..")))
+        {
             return None;
         }
         return rebar::is_plain(&url).then_some(WishSource::Git { url, reference, subdir });
@@ -250,8 +263,14 @@ mod tests {
             repository: repository.map(str::to_owned),
         };
         assert_eq!(source_of("<<\"~> 1.0\">>", "{hex, y}"), hex(None));
-        assert_eq!(source_of("<<\"~> 1.0\">>", "{hex, y}, {organization, <<\"acme\">>}"), hex(Some("hexpm:acme")));
-        assert_eq!(source_of("none", "{path, <<\"../x\">>}"), WishSource::Path { path: "../x".into() });
+        assert_eq!(
+            source_of("<<\"~> 1.0\">>", "{hex, y}, {organization, <<\"acme\">>}"),
+            hex(Some("hexpm:acme"))
+        );
+        assert_eq!(
+            source_of("none", "{path, <<\"../x\">>}"),
+            WishSource::Path { path: "../x".into() }
+        );
     }
 
     #[test]

@@ -200,9 +200,7 @@ fn choose_toolchain(
         if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
             return Ok(lock.clone());
         }
-        if let Some(preset) =
-            toolchain::preset_with(&wish.otp, Architecture::own(), &wished)
-        {
+        if let Some(preset) = toolchain::preset_with(&wish.otp, Architecture::own(), &wished) {
             return Ok(preset);
         }
     }

@@ -13,7 +13,8 @@ use crate::lock::mix::{
     MixProject, MixResolveError, MixResolver, MixSettled, Need, Next, Offer, PackageKey,
 };
 use crate::lock::{
-    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, Request, Resolution, Resolver, Role, Settled, Source,
+    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, Request, Resolution, Resolver, Role, Settled,
+    Source,
 };
 use crate::manifest::mix::{MixDep, MixFacts};
 use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
@@ -84,13 +85,15 @@ pub(super) fn resolve(
             Ok(Next::Done) => break,
             Ok(Next::Packages(packages)) => {
                 let packages: Vec<PackageKey> = packages.into_iter().collect();
-                let offers = at_once(desk.jobs.max(8), &packages, |package| round.offers(package, look))?;
+                let offers =
+                    at_once(desk.jobs.max(8), &packages, |package| round.offers(package, look))?;
                 for (package, offers) in packages.into_iter().zip(offers) {
                     resolver.offer(package, offers);
                 }
             }
             Ok(Next::Sources(requests)) => {
-                let answers = at_once(desk.jobs.max(4), &requests, |request| round.answer(request))?;
+                let answers =
+                    at_once(desk.jobs.max(4), &requests, |request| round.answer(request))?;
                 newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
                 for (answer, _) in &answers {
                     found.insert(answer.settled.app.clone(), answer.settled.clone());
@@ -134,7 +137,11 @@ struct Round<'a> {
 }
 
 impl Round<'_> {
-    fn offers(&self, (repository, package): &PackageKey, look: Look) -> Result<Vec<Offer>, Failure> {
+    fn offers(
+        &self,
+        (repository, package): &PackageKey,
+        look: Look,
+    ) -> Result<Vec<Offer>, Failure> {
         if look == Look::AtWhatIsHeld
             && let Some(offer) = self.held_offer(package)?
         {
@@ -293,7 +300,8 @@ fn plugins_and_tools(
 ) -> Result<Vec<Source>, Failure> {
     let mut settled: BTreeMap<String, Settled> = BTreeMap::new();
     for source in resolution.sources.iter().filter(|source| source.tool == Tool::Rebar3) {
-        if let Some(known) = found.get(&source.app).filter(|known| !known.facts.plugins.is_empty()) {
+        if let Some(known) = found.get(&source.app).filter(|known| !known.facts.plugins.is_empty())
+        {
             let facts = only_plugins(&known.facts)?;
             settled.insert(source.app.clone(), Settled { facts, ..known.clone() });
         }
@@ -302,7 +310,8 @@ fn plugins_and_tools(
     if settled.is_empty() && tools.is_empty() {
         return Ok(Vec::new());
     }
-    let asks = |app: &String| Wish { app: app.clone(), source: WishSource::Path { path: app.clone() } };
+    let asks =
+        |app: &String| Wish { app: app.clone(), source: WishSource::Path { path: app.clone() } };
     let deps = settled.keys().map(asks).collect();
     let config = RebarFacts { deps, ..RebarFacts::default() };
     let name = round.desk.manifest.project.name.clone();
@@ -324,7 +333,8 @@ fn plugins_and_tools(
         let answers = at_once(round.desk.jobs.max(4), &requests, |request| {
             match settled.get(&request.app).filter(|_| request.role == Role::Dep) {
                 Some(known) => Ok(known.clone()),
-                None => super::lock::answer(round.desk, round.configs, request).map(|(answer, _)| answer),
+                None => super::lock::answer(round.desk, round.configs, request)
+                    .map(|(answer, _)| answer),
             }
         })?;
         resolver.settle(answers);

@@ -155,7 +155,8 @@ impl Reader<'_> {
         let sign = if self.0.eat("-") { "-" } else { "" };
         let digits = self.0.take_while(|c| c.is_ascii_digit() || c == '_').replace('_', "");
         let number = format!("{sign}{digits}");
-        let bad = |number: &str| TermProblem::BadNumber { number: number.chars().take(40).collect() };
+        let bad =
+            |number: &str| TermProblem::BadNumber { number: number.chars().take(40).collect() };
         let value = number.parse().map_err(|_| self.0.problem_at(start, bad(&number)))?;
         Ok(Term::Integer(value))
     }
@@ -214,7 +215,8 @@ mod tests {
     #[test]
     fn both_kinds_of_keys_read_as_what_they_mean() {
         let old = parse_elixir("%{\"jason\": {:git, \"u\", \"c\", [tag: \"1.0\"]}}\n").unwrap();
-        let new = parse_elixir("%{\n  \"jason\" => {:git, \"u\", \"c\", [tag: \"1.0\"]},\n}").unwrap();
+        let new =
+            parse_elixir("%{\n  \"jason\" => {:git, \"u\", \"c\", [tag: \"1.0\"]},\n}").unwrap();
         let value: Term = "{git, <<\"u\">>, <<\"c\">>, [{tag, <<\"1.0\">>}]}".parse().unwrap();
         assert_eq!(old, Term::Map(vec![(Term::atom("jason"), value.clone())]));
         assert_eq!(new, Term::Map(vec![(Term::binary("jason"), value)]));
@@ -222,14 +224,28 @@ mod tests {
 
     #[test]
     fn every_literal_of_a_lock_is_read() {
-        let text = "# a comment\n[:a, :\"b c\", \"d\\\"\\n#e\", true, nil, -1_0, {}, %{}, x: 1, y?: [],]";
-        let expected = "[a, 'b c', <<\"d\\\"\\n#e\">>, true, nil, -10, {}, #{}, {x, 1}, {'y?', []}]";
+        let text =
+            "# a comment\n[:a, :\"b c\", \"d\\\"\\n#e\", true, nil, -1_0, {}, %{}, x: 1, y?: [],]";
+        let expected =
+            "[a, 'b c', <<\"d\\\"\\n#e\">>, true, nil, -10, {}, #{}, {x, 1}, {'y?', []}]";
         assert_eq!(parse_elixir(text).unwrap(), expected.parse().unwrap());
     }
 
     #[test]
     fn what_would_have_to_be_evaluated_is_refused() {
-        for text in ["%{", "foo", "\"a#{b}\"", "[1 2]", "{:a} {:b}", "%{1}", "\"", "\"\\x\"", ":", "1.5", "-"] {
+        for text in [
+            "%{",
+            "foo",
+            "\"a#{b}\"",
+            "[1 2]",
+            "{:a} {:b}",
+            "%{1}",
+            "\"",
+            "\"\\x\"",
+            ":",
+            "1.5",
+            "-",
+        ] {
             assert!(parse_elixir(text).is_err(), "{text}");
         }
         let conflict = "%{\n<<<<<<< HEAD\n}";

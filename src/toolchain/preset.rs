@@ -38,14 +38,18 @@ const ELIXIR: [(&str, Architecture, &str); 6] = [
 ];
 
 /// Returns the toolchain that is preset for this OTP on this machine with these packages beside it: none, or Elixir.
-pub fn preset_with(otp: &str, architecture: Architecture, wished: &[String]) -> Option<ToolchainLock> {
+pub fn preset_with(
+    otp: &str,
+    architecture: Architecture,
+    wished: &[String],
+) -> Option<ToolchainLock> {
     let mut lock = preset(otp, architecture)?;
     if wished.is_empty() {
         return Some(lock);
     }
-    let (_, _, text) = ELIXIR
-        .iter()
-        .find(|(known, machine, _)| *known == otp && *machine == architecture && wished == ["elixir"])?;
+    let (_, _, text) = ELIXIR.iter().find(|(known, machine, _)| {
+        *known == otp && *machine == architecture && wished == ["elixir"]
+    })?;
     let more = read_preset(text).expect("the presets are data of ours, and a test reads them");
     lock.debs.extend(more.debs);
     lock.debs.sort();

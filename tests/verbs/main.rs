@@ -11,4 +11,5 @@ mod closure;
 mod harness;
 mod hex;
 mod lock;
+mod mix;
 mod texts;

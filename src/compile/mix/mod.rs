@@ -97,7 +97,10 @@ pub fn evaluate_mix(
 }
 
 /// Adds what mix wants to hear to an environment.
-pub(super) fn environment(mix_env: &str, env: BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(super) fn environment(
+    mix_env: &str,
+    env: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let ours = [
         ("MIX_ENV", mix_env),
         ("MIX_TARGET", "host"),
@@ -140,7 +143,9 @@ pub(super) fn files(ready: &[Ready<'_>]) -> BTreeMap<String, Vec<u8>> {
 
 fn stub(number: usize, ready: &Ready<'_>) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let atom = |app: &str| match app.chars().all(plain) && !app.starts_with(|c: char| c.is_ascii_digit()) {
+    let atom = |app: &str| match app.chars().all(plain)
+        && !app.starts_with(|c: char| c.is_ascii_digit())
+    {
         true => format!(":{app}"),
         false => format!(":\"{app}\""),
     };

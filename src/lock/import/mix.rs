@@ -69,7 +69,8 @@ impl Explain for MixLockError {
             Self::Malformed { source } if source.hint().is_some() => source.hint(),
             Self::TooManySources => None,
             _ => Some(
-                "restore it with `git checkout mix.lock`, or remove it: `rebeam lock` needs none".into(),
+                "restore it with `git checkout mix.lock`, or remove it: `rebeam lock` needs none"
+                    .into(),
             ),
         }
     }
@@ -81,7 +82,8 @@ impl MixLock {
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
-        let term = terms::parse_elixir(text).map_err(|source| MixLockError::Malformed { source })?;
+        let term =
+            terms::parse_elixir(text).map_err(|source| MixLockError::Malformed { source })?;
         let Some(pairs) = term.as_map() else {
             return Err(MixLockError::NotALock { found: shorten(&term) });
         };
@@ -102,10 +104,13 @@ impl MixLock {
     pub fn entry_for(&self, wish: &Wish) -> Option<&MixEntry> {
         let entry = self.entries.get(&wish.app)?;
         let fits = match (&entry.pin, &wish.source) {
-            (RebarPin::Git { url, subdir, .. }, WishSource::Git { url: wished, subdir: dir, .. }) => {
-                git_url::same(url, wished) && (subdir.is_none() || subdir == dir)
+            (
+                RebarPin::Git { url, subdir, .. },
+                WishSource::Git { url: wished, subdir: dir, .. },
+            ) => git_url::same(url, wished) && (subdir.is_none() || subdir == dir),
+            (RebarPin::Hex { package, .. }, WishSource::Hex { package: wished, .. }) => {
+                package == wished
             }
-            (RebarPin::Hex { package, .. }, WishSource::Hex { package: wished, .. }) => package == wished,
             _ => false,
         };
         fits.then_some(entry)
@@ -117,7 +122,9 @@ fn entry(term: &Term) -> Option<MixEntry> {
         [Term::Atom(kind), rest @ ..] if kind == "git" => git(rest),
         [Term::Atom(kind), rest @ ..] if kind == "hex" => hex(rest),
         // Hex's first versions: `{:package, "1.0.0"}`.
-        [Term::Atom(kind), package, version] if kind == "package" => hex(&[package.clone(), version.clone()]),
+        [Term::Atom(kind), package, version] if kind == "package" => {
+            hex(&[package.clone(), version.clone()])
+        }
         _ => None,
     }
 }

@@ -53,7 +53,10 @@ pub enum MixResolveError {
         by: String,
     },
     /// The search for versions took too long.
-    #[error("no set of versions that is right for all was found in {TRIES_MAX} tries; the first trouble was with `{package}`:{}", lines(claims))]
+    #[error(
+        "no set of versions that is right for all was found in {TRIES_MAX} tries; the first trouble was with `{package}`:{}",
+        lines(claims)
+    )]
     TooHard {
         /// The package.
         package: String,
@@ -61,7 +64,9 @@ pub enum MixResolveError {
         claims: Vec<Claim>,
     },
     /// `mix.lock` and the registry disagree about a package's bytes.
-    #[error("`{package}` {version} is not what mix.lock says\n  mix.lock: {locked}\n  registry: {registry}")]
+    #[error(
+        "`{package}` {version} is not what mix.lock says\n  mix.lock: {locked}\n  registry: {registry}"
+    )]
     Checksum {
         /// The package.
         package: String,
@@ -73,7 +78,10 @@ pub enum MixResolveError {
         registry: crate::digest::Digest,
     },
     /// `[deps.NAME] use` names nothing that is asked for.
-    #[error("`[deps.{app}] use` is `{choice}`, which is none of the sources asked for:{}", lines(claims))]
+    #[error(
+        "`[deps.{app}] use` is `{choice}`, which is none of the sources asked for:{}",
+        lines(claims)
+    )]
     UnknownChoice {
         /// The application.
         app: String,
@@ -121,9 +129,9 @@ impl Explain for MixResolveError {
             Self::Checksum { .. } => {
                 Some("a package was replaced upstream or mix.lock was edited; look at both".into())
             }
-            Self::ForeignPath { app, .. } => {
-                Some(format!("say where it comes from: `[deps.{app}] source = \"git+…\"` in rebeam.toml"))
-            }
+            Self::ForeignPath { app, .. } => Some(format!(
+                "say where it comes from: `[deps.{app}] source = \"git+…\"` in rebeam.toml"
+            )),
             _ => None,
         }
     }

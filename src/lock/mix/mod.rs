@@ -18,9 +18,7 @@ use self::solve::{Chosen, Problem, Solved};
 use self::walk::{Walk, key};
 use crate::digest::Digest;
 use crate::lock::resolve::{is_from, wanted};
-use crate::lock::{
-    Lock, MixLock, Pin, RebarPin, Request, Resolution, Role, Settled, Source,
-};
+use crate::lock::{Lock, MixLock, Pin, RebarPin, Request, Resolution, Role, Settled, Source};
 use crate::manifest::DepOverride;
 use crate::manifest::mix::{MixDep, MixFacts};
 use crate::manifest::rebar::{Wish, WishSource};
@@ -209,10 +207,12 @@ impl<'a> MixResolver<'a> {
         let same = |source: &&Source| source.wanted == words && is_from(&source.pin, &wish.source);
         let is_forced = self.project.choices.get(&wish.app).is_some_and(|dep| dep.source.is_some());
         let imported = self.project.imported.filter(|_| !is_forced);
-        let imported = imported.and_then(|lock| lock.entry_for(wish)).map(|entry| entry.pin.clone());
+        let imported =
+            imported.and_then(|lock| lock.entry_for(wish)).map(|entry| entry.pin.clone());
         let mut pinned = self.previous(&wish.app).filter(same);
         if let (Some(RebarPin::Git { commit, .. }), Some(source)) = (&imported, pinned) {
-            let is_same = matches!(&source.pin, Pin::Git { commit: locked, .. } if locked == commit);
+            let is_same =
+                matches!(&source.pin, Pin::Git { commit: locked, .. } if locked == commit);
             pinned = pinned.filter(|_| is_same);
         }
         Request {
@@ -229,7 +229,8 @@ impl<'a> MixResolver<'a> {
 
     fn package_request(&self, walk: &Walk<'_>, wish: Wish, offer: &Offer) -> Request {
         let same = |source: &&Source| {
-            let version = matches!(&source.pin, Pin::Hex { version, .. } if *version == offer.version);
+            let version =
+                matches!(&source.pin, Pin::Hex { version, .. } if *version == offer.version);
             version && is_from(&source.pin, &wish.source)
         };
         let pinned = self.previous(&wish.app).filter(same);

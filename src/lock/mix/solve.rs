@@ -103,7 +103,10 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn asks_for<'s>(&'s self, app: &'s str) -> impl Iterator<Item = &'s (Ask, Option<Requirement>)> {
+    fn asks_for<'s>(
+        &'s self,
+        app: &'s str,
+    ) -> impl Iterator<Item = &'s (Ask, Option<Requirement>)> {
         self.asks.iter().filter(move |(ask, _)| ask.app == app)
     }
 
@@ -119,7 +122,8 @@ impl Search<'_> {
             if !holds || !same_package(&ask.package, package) {
                 return false;
             }
-            allows_pre |= requirement.as_ref().is_some_and(|requirement| requirement.matches(&version));
+            allows_pre |=
+                requirement.as_ref().is_some_and(|requirement| requirement.matches(&version));
         }
         allows_pre
     }

@@ -66,7 +66,9 @@ pub(super) fn walk<'a>(
             continue;
         }
         match known.get(&key(&wish)) {
-            Some(settled) => queue.extend(settled.deps.iter().cloned().map(|dep| MixDep { wins: false, ..dep })),
+            Some(settled) => {
+                queue.extend(settled.deps.iter().cloned().map(|dep| MixDep { wins: false, ..dep }))
+            }
             None => walk.missing.push(wish),
         }
     }
@@ -148,11 +150,13 @@ impl Walk<'_> {
 
     fn refuse_foreign_path(&self, dep: &MixDep) -> Result<(), MixResolveError> {
         match &dep.wish.source {
-            WishSource::Path { path } if dep.parent != self.project.name => Err(MixResolveError::ForeignPath {
-                parent: dep.parent.clone(),
-                app: dep.wish.app.clone(),
-                path: path.clone(),
-            }),
+            WishSource::Path { path } if dep.parent != self.project.name => {
+                Err(MixResolveError::ForeignPath {
+                    parent: dep.parent.clone(),
+                    app: dep.wish.app.clone(),
+                    path: path.clone(),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -174,8 +178,10 @@ impl Walk<'_> {
     /// The applications that are no packages, and whether they count whatever a package asks for.
     pub(super) fn elsewhere(&self) -> BTreeMap<String, bool> {
         let own = self.project.facts.own.keys().map(|app| (app.clone(), true));
-        let others = self.winners.iter().filter(|(_, wish)| !matches!(wish.source, WishSource::Hex { .. }));
-        let counts = |app: &String| self.forced.contains(app) || self.project.choices.contains_key(app);
+        let others =
+            self.winners.iter().filter(|(_, wish)| !matches!(wish.source, WishSource::Hex { .. }));
+        let counts =
+            |app: &String| self.forced.contains(app) || self.project.choices.contains_key(app);
         own.chain(others.map(|(app, _)| (app.clone(), counts(app)))).collect()
     }
 
@@ -203,7 +209,11 @@ impl Walk<'_> {
             };
             if !self.winners.contains_key(app) {
                 let claims = self.claims(app);
-                return Err(MixResolveError::UnknownChoice { app: app.clone(), choice: choice.clone(), claims });
+                return Err(MixResolveError::UnknownChoice {
+                    app: app.clone(),
+                    choice: choice.clone(),
+                    claims,
+                });
             }
         }
         Ok(())
@@ -238,13 +248,17 @@ fn is_same(one: &WishSource, other: &WishSource) -> bool {
         (
             WishSource::Git { url, reference, subdir },
             WishSource::Git { url: other_url, reference: other_reference, subdir: other_subdir },
-        ) => git_url::same(url, other_url) && reference == other_reference && subdir == other_subdir,
+        ) => {
+            git_url::same(url, other_url) && reference == other_reference && subdir == other_subdir
+        }
         (
             WishSource::Hex { package, repository, .. },
             WishSource::Hex { package: other_package, repository: other_repository, .. },
         ) => {
             package == other_package
-                && (repository == other_repository || repository.is_none() || other_repository.is_none())
+                && (repository == other_repository
+                    || repository.is_none()
+                    || other_repository.is_none())
         }
         _ => one == other,
     }

@@ -38,7 +38,8 @@ fn write_what_elixir_needs_beside_the_presets() {
         for architecture in [Architecture::Amd64, Architecture::Arm64] {
             let web = (&http, &Spoken as &dyn Observer);
             let base = preset(otp, architecture).unwrap();
-            let mut lock = resolve(otp, &["elixir".into()], architecture, Expiry::Ignored, web).unwrap();
+            let mut lock =
+                resolve(otp, &["elixir".into()], architecture, Expiry::Ignored, web).unwrap();
             lock.debs.retain(|deb| !base.debs.iter().any(|known| known.package == deb.package));
             let name = format!("{}-elixir-{}.lock", lock.suite, architecture.name());
             let path = Path::new("lockfiles").join(name);
