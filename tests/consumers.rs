@@ -115,7 +115,7 @@ fn manifest() -> Manifest {
             health: None,
             entrypoint: Some(vec!["/bin/sh".into(), "-c".into(), say]),
             cmd: vec![],
-            shell: Shell::Busybox,
+            shell: Some(Shell::Busybox),
             tzdata: false,
             ca_certificates: None,
         },

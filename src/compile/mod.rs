@@ -29,7 +29,7 @@ pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};
 
 use crate::disk::DiskError;
-use crate::explain::{Blame, Explain};
+use crate::explain::{Blame, Explain, quoted};
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 use crate::terms::TermError;
@@ -39,7 +39,7 @@ use crate::tree::TreeError;
 #[derive(Debug, Error)]
 pub enum CompileError {
     /// The step's command failed.
-    #[error("step `{step}` {how}\n{}\n  whole log: {}", indent(tail), log.display())]
+    #[error("step `{step}` {how}\n{}\n  whole log: {}", quoted(tail), log.display())]
     Failed {
         /// The step's name.
         step: String,
@@ -121,10 +121,6 @@ pub enum CompileError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-}
-
-fn indent(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for CompileError {

@@ -73,9 +73,10 @@ impl Explain for ProjectError {
     }
 }
 
-/// Names at the project's top that are never sources: ours, git's and rebar3's.
-const NO_SOURCES: [&str; 6] =
-    [".git", "_build", ".rebar3", "rebeam.lock", "rebeam.toml", ".rebeam"];
+/// Names at the project's top that are never sources: ours, git's and rebar3's. What lies below
+/// `_checkouts` are dependencies, each a source of its own.
+const NO_SOURCES: [&str; 7] =
+    [".git", "_build", ".rebar3", "_checkouts", "rebeam.lock", "rebeam.toml", ".rebeam"];
 
 /// One file or link of the project with its status.
 struct Found {

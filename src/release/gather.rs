@@ -219,7 +219,8 @@ impl Gathering<'_> {
         let image = &self.inputs.manifest.image;
         let mut entries = system::base(image);
         let tls = self.apps.contains_key("ssl");
-        entries.extend(system::wished(image, self.inputs.toolchain, tls)?);
+        let shell = start::shell(self.spec, image);
+        entries.extend(system::wished(image, self.inputs.toolchain, shell, tls)?);
         self.parts.entry(Part::System).or_default().extend(entries);
         Ok(())
     }

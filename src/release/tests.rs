@@ -39,7 +39,7 @@ pub(crate) fn manifest() -> Manifest {
             health: None,
             entrypoint: None,
             cmd: vec![],
-            shell: Shell::None,
+            shell: None,
             tzdata: false,
             ca_certificates: None,
         },
@@ -307,7 +307,7 @@ fn the_node_is_started_without_a_shell() {
 #[test]
 fn a_shell_brings_what_it_loads_itself() {
     let mut world = World::new();
-    world.manifest.image.shell = Shell::Busybox;
+    world.manifest.image.shell = Some(Shell::Busybox);
     let shell = Craft { machine: X86_64, needed: &["libresolv.so.2"], ..Craft::default() };
     world.toolchain("usr/bin/busybox", &craft(&shell));
     let error = world.assemble().unwrap_err();
@@ -325,16 +325,22 @@ fn a_distributed_node_brings_its_port_mapper() {
 
 #[test]
 fn a_node_that_cannot_start_its_port_mapper_is_refused() {
-    let world = World::new();
+    let mut world = World::new();
+    world.manifest.image.shell = Some(Shell::None);
     world.release("releases/1.2.0/vm.args", b"-sname shop\n");
     let error = world.assemble().unwrap_err();
     assert!(error.to_string().contains("epmd"), "{error}");
     assert!(error.hint().unwrap().contains("shell = \"busybox\""));
+    world.manifest.image.shell = None;
+    world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
+    let release = world.assemble().unwrap();
+    assert!(release.get(&at("usr/bin/sh")).is_some(), "a node that needs a shell brings one");
 }
 
 #[test]
 fn a_configuration_that_needs_a_shell_is_refused_without_one() {
     let mut world = World::new();
+    world.manifest.image.shell = Some(Shell::None);
     std::fs::remove_file(world.path("release/releases/1.2.0/sys.config")).unwrap();
     world.release("releases/1.2.0/sys.config.src", b"[].");
     let error = world.assemble().unwrap_err();
@@ -344,7 +350,7 @@ fn a_configuration_that_needs_a_shell_is_refused_without_one() {
          and the image has no shell"
     );
     assert!(error.hint().unwrap().contains("shell = \"busybox\""));
-    world.manifest.image.shell = Shell::Busybox;
+    world.manifest.image.shell = None;
     world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
     let release = world.assemble().unwrap();
     assert_eq!(release.start.entrypoint, ["/app/bin/shop", "foreground"]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::spec::Spec;
+use super::start;
 use super::{Inputs, Part, ReleaseError, at, head};
 use crate::disk;
 use crate::manifest::Shell;
@@ -44,7 +45,7 @@ impl<'a> Wanted<'a> {
             inputs,
             spec,
             erts: format!("erts-{}", spec.erts).into_bytes(),
-            has_shell: inputs.manifest.image.shell == Shell::Busybox,
+            has_shell: start::shell(spec, &inputs.manifest.image) == Shell::Busybox,
             parts: BTreeMap::new(),
         };
         let lib = at("lib");

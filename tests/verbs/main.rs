@@ -12,4 +12,5 @@ mod harness;
 mod hex;
 mod lock;
 mod mix;
+mod rebar3;
 mod texts;
