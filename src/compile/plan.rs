@@ -84,6 +84,9 @@ impl<'a> Planner<'a> {
             }
         }
         way.pop();
+        if self.is_raw(source) {
+            return Ok(());
+        }
         let step = match (source.tool, source.role) {
             (Tool::Mix, Role::Dep) => self.mix_step(source)?,
             _ => self.step(source)?,
@@ -177,6 +180,13 @@ impl<'a> Planner<'a> {
         Ok(Input { at: format!("/build/{at}"), content, label: label(source) })
     }
 
+    /// Tells whether a dependency is only looked at: nothing of it is compiled.
+    fn is_raw(&self, source: &Source) -> bool {
+        let named = self.project.mix.into_iter().flat_map(|facts| &facts.deps);
+        source.role == Role::Dep
+            && named.into_iter().any(|dep| dep.is_raw && dep.wish.app == source.app)
+    }
+
     /// A dependency that mix builds.
     fn mix_step(&self, source: &'a Source) -> Result<Step, CompileError> {
         let deps = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
@@ -210,6 +220,7 @@ impl<'a> Planner<'a> {
 
     fn ready(&self, apps: &BTreeSet<&'a str>) -> Vec<Ready<'a>> {
         let sources = apps.iter().filter_map(|app| self.source(Role::Dep, app));
+        let sources = sources.filter(|source| !self.is_raw(source));
         let ready = |source: &'a Source| Ready {
             app: &source.app,
             deps: source.deps.iter().map(String::as_str).collect(),
@@ -227,6 +238,10 @@ impl<'a> Planner<'a> {
         let deps = self.all(Role::Dep);
         let ready_at = |source: &Source| format!("_build/{profile}/lib/{}", source.app);
         inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        let sources = self.project.lock.sources.iter();
+        for raw in sources.filter(|source| self.is_raw(source)) {
+            inputs.push(self.laid(raw, format!("deps/{}", raw.app))?);
+        }
         let mut env = mix::environment(profile, environment(manifest));
         env.insert("REBEAM_STAGE".into(), "release".into());
         let by_path: Vec<&str> = facts.by_path.iter().map(String::as_str).collect();

@@ -133,11 +133,39 @@ fn a_mix_release_starts_with_the_same_bytes_wherever_it_is_built() {
         assert!(!files.stdout.contains("COOKIE"), "{}", files.stdout);
     }
     // credo is only asked for in development, ex_doc and decimal only by scales' own.
-    for absent in ["credo", "ex_doc", "decimal", "pebble"] {
+    for absent in ["credo", "ex_doc", "decimal", "app = \"pebble\""] {
         assert!(!one.read("rebeam.lock").contains(absent), "{absent} is locked");
     }
-    one.rebeam(&["lock", "--check"]);
     one.rebeam(&["build", "--locked", "--offline"]).succeeds();
+}
+
+#[test]
+fn an_application_that_fails_while_it_starts_is_seen_by_the_boot_check() {
+    let world = World::with("mix");
+    world.edit("lib/shop.ex", "7 = Scales", "8 = Scales");
+    world
+        .rebeam(&["build"])
+        .fails(1, &["the release does not start", "no match of right hand side"]);
+}
+
+#[test]
+fn a_new_manifest_for_a_mix_project_locks_and_builds() {
+    let world = World::with("mix");
+    let mirrors = world.read("rebeam.toml");
+    let mirrors = mirrors.split_once("[mirrors]").unwrap().1.to_owned();
+    fs::remove_file(world.project().join("rebeam.toml")).unwrap();
+    let written = world.rebeam(&["init"]).succeeds();
+    says(&written, &["`mix.exs`"]);
+    let text = world.read("rebeam.toml");
+    assert!(
+        text.contains("name = \"shop\"\nversion = \"0.1.0\"") && text.contains("tool = \"mix\""),
+        "{text}"
+    );
+    // The test stays with the toolchain of the others.
+    let text = text.replace("otp = \"27\"", "otp = \"25\"");
+    world.write("rebeam.toml", &format!("{text}\n[mirrors]{mirrors}"));
+    let built = world.rebeam(&["build"]).succeeds();
+    says(&built, &["Booted"]);
 }
 
 #[test]
