@@ -144,6 +144,9 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
     }
+    if is_mix {
+        mix::warn_of_disagreements(desk, &lock)?;
+    }
     let changes = previous.as_ref().map(|old| lock::changes(old, &lock)).unwrap_or_default();
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
@@ -183,6 +186,9 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::new(desk, &lock.toolchain);
     let facts = project_facts(desk, &configs)?;
+    if desk.manifest.build.tool == Tool::Mix {
+        mix::warn_of_disagreements(desk, lock)?;
+    }
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
 }
 

@@ -6,6 +6,7 @@ use super::Desk;
 use super::lock::{Configs, at_once, directory, tools};
 use crate::compile::MixSubject;
 use crate::disk;
+use crate::event::Event;
 use crate::explain::Failure;
 use crate::fetch::hex::{Release, Version};
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -13,8 +14,8 @@ use crate::lock::mix::{
     MixProject, MixResolveError, MixResolver, MixSettled, Need, Next, Offer, PackageKey,
 };
 use crate::lock::{
-    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, Request, Resolution, Resolver, Role, Settled,
-    Source,
+    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Resolver, Role,
+    Settled, Source,
 };
 use crate::manifest::mix::{MixDep, MixFacts};
 use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
@@ -110,6 +111,32 @@ pub(super) fn resolve(
     Ok((resolution, newest))
 }
 
+/// Says what `mix.lock` has otherwise than the lock.
+pub(super) fn warn_of_disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
+    let Some(imported) = mix_lock(desk)? else {
+        return Ok(());
+    };
+    for source in lock.sources.iter().filter(|source| source.role == Role::Dep) {
+        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
+        let entry = imported.entries.get(&source.app).filter(|_| !is_stated);
+        let (theirs, ours) = match (entry.map(|entry| &entry.pin), &source.pin) {
+            (Some(RebarPin::Hex { version, .. }), Pin::Hex { version: ours, .. }) => {
+                (version, ours)
+            }
+            (Some(RebarPin::Git { commit, .. }), Pin::Git { commit: ours, .. }) => (commit, ours),
+            _ => continue,
+        };
+        if theirs != ours {
+            let message = format!(
+                "`{}`: mix.lock has {theirs}, rebeam.lock has {ours}; `rebeam lock` takes over what is right for all",
+                source.app
+            );
+            desk.observer.observe(&Event::Warned { message: &message });
+        }
+    }
+    Ok(())
+}
+
 fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
     let path = desk.root.join(MIX_LOCK);
     if !disk::exists(&path) {
@@ -172,9 +199,9 @@ impl Round<'_> {
     /// Tells whether `mix.lock` has another version of a package by now.
     fn contradicts(&self, app: &str, locked: &str) -> bool {
         let entry = self.imported.and_then(|lock| lock.entries.get(app));
-        entry.is_some_and(|entry| {
-            !matches!(&entry.pin, crate::lock::RebarPin::Hex { version, .. } if version == locked)
-        })
+        entry.is_some_and(
+            |entry| !matches!(&entry.pin, RebarPin::Hex { version, .. } if version == locked),
+        )
     }
 
     /// Fetches a source and reads what it asks for.

@@ -34,7 +34,8 @@ const OUTPUT: &str = "_rebeam/lib";
 /// Compiles the dependency in `deps/$0` and takes what belongs to it, without mix's own notes, which hold times.
 const COMPILE: &str = r#"set -e
 (cd "deps/$0" && MIX_EXS=/build/.rebeam/mix.exs mix compile --no-deps-check --no-archives-check \
-    --no-elixir-version-check --no-protocol-consolidation --no-validate-compile-env)
+    --no-elixir-version-check --no-protocol-consolidation --no-validate-compile-env \
+    --no-warnings-as-errors --no-prune-code-paths)
 built=_build/prod/lib/$0
 mkdir -p "_rebeam/lib"
 for part in ebin priv include; do

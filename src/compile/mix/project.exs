@@ -4,7 +4,6 @@ System.delete_env("MIX_EXS")
 defmodule Rebeam.Locked do
   @moduledoc false
   @behaviour Mix.SCM
-  @names "/build/.rebeam/locked" |> File.read!() |> String.split()
 
   def fetchable?, do: true
   def format(_opts), do: "locked by rebeam"
@@ -12,7 +11,7 @@ defmodule Rebeam.Locked do
 
   def accepts_options(app, opts) do
     cond do
-      Atom.to_string(app) in @names -> Keyword.delete(opts, :path)
+      Atom.to_string(app) in names() -> Keyword.delete(opts, :path)
       opts[:path] || opts[:in_umbrella] -> nil
       true -> opts
     end
@@ -24,6 +23,8 @@ defmodule Rebeam.Locked do
   def lock_status(_opts), do: :ok
   def equal?(_one, _other), do: true
   def managers(_opts), do: []
+
+  defp names, do: "/build/.rebeam/locked" |> File.read!() |> String.split()
 end
 
 Mix.SCM.prepend(Rebeam.Locked)
