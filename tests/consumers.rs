@@ -85,6 +85,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
         release: made,
         listing: &listing,
         toolchain,
+        otp: None,
         owner: &|_| None,
         provider: &|_| Vec::new(),
         dep_apps: &BTreeSet::new(),

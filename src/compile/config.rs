@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::rebar;
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
-use super::{CompileError, Plan, compile};
+use super::{CompileError, Plan, Tools, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::store::HeldTree;
@@ -60,20 +59,19 @@ pub fn read_config(app: &str, directory: &Path) -> Result<Vec<Term>, CompileErro
 pub fn evaluate(
     app: &str,
     tree: &HeldTree,
+    tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
     let at = format!("_build/default/lib/{app}");
+    let source = Input {
+        at: format!("/build/{at}"),
+        content: Content::Source(tree.digest()),
+        label: app.into(),
+    };
     let step = Step {
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
-        inputs: vec![
-            Input {
-                at: format!("/build/{at}"),
-                content: Content::Source(tree.digest()),
-                label: app.into(),
-            },
-            rebar::tool_input(0),
-        ],
+        inputs: [source].into_iter().chain(tools.inputs()).collect(),
         files: BTreeMap::new(),
         patches: vec![],
         stamp: None,
@@ -89,7 +87,7 @@ pub fn evaluate(
         env: super::plan::fixed_environment(),
         output: ".evaluated".into(),
     };
-    let steps = vec![rebar::tool(), step];
-    let done = compile(&Plan { steps }, workshop)?;
+    let steps = tools.steps().into_iter().chain([step]).collect();
+    let done = compile(&Plan { steps, otp: tools.otp_step() }, workshop)?;
     read_config(app, done.release.path())
 }

@@ -14,6 +14,8 @@ mod rebar;
 mod run;
 mod stamp;
 mod step;
+mod strip;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ pub use plan::{Plan, Project, plan};
 pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};
+pub use tools::Tools;
 
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain, quoted};
@@ -143,7 +146,11 @@ impl Explain for CompileError {
             Self::DiskFull { .. } => {
                 Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
-            Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
+            Self::NoRebar3 => Some(format!(
+                "add `{}` to `[tools]` in {}: it is built from source",
+                crate::manifest::tools::rebar3_line(),
+                crate::manifest::FILE_NAME
+            )),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
             }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::CompileError;
 use super::mix::{self, Ready};
 use super::rebar::{self, Needs};
 use super::step::{Content, Input, Step, StepKind};
+use super::tools::Tools;
+use super::{CompileError, strip};
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::mix::MixFacts;
@@ -36,11 +37,14 @@ pub struct Project<'a> {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The step that builds OTP, where Debian's is not taken.
+    pub otp: Option<usize>,
 }
 
 /// Plans the build of a project.
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
-    let mut planner = Planner { project, steps: vec![rebar::tool()], places: BTreeMap::new() };
+    let tools = Tools::of(&project.lock.sources, project.unpinned);
+    let mut planner = Planner { project, steps: tools.steps(), places: BTreeMap::new(), tools };
     for role in [Role::Plugin, Role::Dep] {
         for source in project.lock.sources.iter().filter(|source| source.role == role) {
             planner.visit(source, &mut Vec::new())?;
@@ -50,15 +54,14 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
         Some(facts) => planner.mix_release(facts)?,
         None => planner.release(),
     };
-    planner.steps.push(release);
-    Ok(Plan { steps: planner.steps })
+    let keeps = project.manifest.release.keep_debug_info;
+    planner.steps.push(if keeps { release } else { strip::stripped(release) });
+    Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
-
-/// Where the build tool's own step stands in every plan.
-const TOOL: usize = 0;
 
 struct Planner<'a> {
     project: &'a Project<'a>,
+    tools: Tools,
     steps: Vec<Step>,
     places: BTreeMap<(Role, &'a str), usize>,
 }
@@ -151,7 +154,7 @@ impl<'a> Planner<'a> {
         inputs.extend(
             self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
         );
-        inputs.push(rebar::tool_input(TOOL));
+        inputs.extend(self.tools.inputs());
         let manifest = self.project.manifest;
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
@@ -193,6 +196,7 @@ impl<'a> Planner<'a> {
         let mut inputs = vec![self.laid(source, format!("deps/{}", source.app))?];
         let ready_at = |source: &Source| format!("_build/{}/lib/{}", mix::DEP_ENV, source.app);
         inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        inputs.extend(self.tools.otp_input());
         let mut files = mix::files(&self.ready(&deps));
         let mut configured = deps.clone();
         configured.insert(&source.app);
@@ -242,6 +246,7 @@ impl<'a> Planner<'a> {
         for raw in sources.filter(|source| self.is_raw(source)) {
             inputs.push(self.laid(raw, format!("deps/{}", raw.app))?);
         }
+        inputs.extend(self.tools.otp_input());
         let mut env = mix::environment(profile, environment(manifest));
         env.insert("REBEAM_STAGE".into(), "release".into());
         let by_path: Vec<&str> = facts.by_path.iter().map(String::as_str).collect();
@@ -323,7 +328,7 @@ impl<'a> Planner<'a> {
         inputs.extend(
             self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
         );
-        inputs.push(rebar::tool_input(TOOL));
+        inputs.extend(self.tools.inputs());
         let name = manifest.release.name.as_ref().unwrap_or(&manifest.project.name);
         let mut argv = self.rebar3("release");
         if manifest.release.name.is_some() {
@@ -359,7 +364,7 @@ fn place(source: &Source) -> String {
 }
 
 /// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.
-fn label(source: &Source) -> String {
+pub(super) fn label(source: &Source) -> String {
     let version = match &source.pin {
         Pin::Hex { version, .. } => version.clone(),
         Pin::Git { commit, .. } => match source.wanted.strip_prefix("tag ") {

@@ -184,7 +184,7 @@ const RELEASE: &[Key] = &[
     key(
         "keep-debug-info",
         Kind::Flag,
-        "Whether beams keep their debug information and documentation; false by default.",
+        "Whether beams keep their debug information and documentation, and native code what debuggers read; false by default.",
     ),
     key(
         "boot-timeout",

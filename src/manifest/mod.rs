@@ -2,6 +2,7 @@
 
 mod check;
 pub mod detect;
+mod edit;
 mod error;
 mod form;
 mod format;
@@ -10,12 +11,14 @@ pub mod mix;
 pub mod rebar;
 mod schema;
 mod source;
+pub mod tools;
 
 use std::collections::BTreeMap;
 
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use edit::with_packages;
 pub use error::{ManifestError, Place};
 pub use schema::json_schema;
 

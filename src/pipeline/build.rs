@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale};
-use super::{Desk, mix, quick, rooms};
+use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale, unpinned};
+use super::{Desk, lacking, mix, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
+use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::Manifest;
 use crate::manifest::Tool;
 use crate::project::{self, Survey};
@@ -174,14 +174,14 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let configs = Configs::new(desk, &lock.toolchain);
+    let configs = Configs::of(desk, lock);
     let (mut config, facts) = match desk.manifest.build.tool {
         Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
         Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
     };
     config.extend(compile::flags(&desk.manifest.deps));
     let patches = patches(desk)?;
-    let unpinned = unpinned(desk, lock)?;
+    let unpinned = unpinned(desk, &lock.sources)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
@@ -193,7 +193,8 @@ fn compile(
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer })?;
+    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
+    let compiled = compiled.map_err(|error| lacking::explain(desk, &lock.toolchain, error))?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,
@@ -202,18 +203,6 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
-}
-
-/// Takes the directories that the manifest names as dependencies, as they are now.
-fn unpinned(desk: &Desk<'_>, lock: &Lock) -> Result<BTreeMap<String, Digest>, Failure> {
-    let mut trees = BTreeMap::new();
-    for source in &lock.sources {
-        if let Pin::Path { path } = &source.pin {
-            let tree = Survey::new(&desk.root.join(path))?.take(desk.store)?;
-            trees.insert(source.app.clone(), tree.digest());
-        }
-    }
-    Ok(trees)
 }
 
 /// Reads the patch files that the manifest names.
@@ -240,6 +229,7 @@ fn assemble(
         release: compiled.release.path(),
         listing: &listing,
         toolchain: toolchain.root.path(),
+        otp: compiled.otp.as_ref().map(HeldTree::path),
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })

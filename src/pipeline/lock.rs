@@ -6,8 +6,9 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::{Desk, mix};
-use crate::compile::{self, MixSubject, Workshop};
+use super::{Desk, mix, tools};
+use crate::compile::{self, MixSubject, Tools, Workshop};
+use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
@@ -15,12 +16,12 @@ use crate::fetch::Answer;
 use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
-    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
-    ToolchainLock,
+    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
+    Settled, Source, ToolchainLock,
 };
 use crate::manifest::Tool;
 use crate::manifest::mix::MixFacts;
-use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
+use crate::manifest::rebar::{self, RebarFacts, WishSource};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -118,15 +119,17 @@ impl Explain for LockFailure {
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
-    let configs = Configs::new(desk, &toolchain);
-    let facts = project_facts(desk, &configs)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
+    let tools = tools::pin(desk, kept.as_ref())?;
+    let configs = Configs::new(desk, &toolchain, &tools);
+    let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let is_mix = desk.manifest.build.tool == Tool::Mix;
     let imported = if is_mix { None } else { rebar_lock(desk)? };
-    let (resolution, newest) = match is_mix {
+    let (mut resolution, newest) = match is_mix {
         true => mix::resolve(desk, &configs, kept.as_ref())?,
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
     };
+    resolution.sources.extend(tools.iter().cloned());
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
@@ -184,7 +187,7 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 
 /// Returns what is stale in `lock`, one reason each.
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
-    let configs = Configs::new(desk, &lock.toolchain);
+    let configs = Configs::of(desk, lock);
     let facts = project_facts(desk, &configs)?;
     if desk.manifest.build.tool == Tool::Mix {
         mix::warn_of_disagreements(desk, lock)?;
@@ -198,9 +201,7 @@ fn choose_toolchain(
     update: &Update,
 ) -> Result<ToolchainLock, Failure> {
     let wish = &desk.manifest.toolchain;
-    let mut wished = wish.packages.clone();
-    wished.sort();
-    wished.dedup();
+    let wished = desk.manifest.wished_packages();
     let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
     if !update.toolchain {
         if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
@@ -317,6 +318,21 @@ pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> 
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })
 }
 
+/// Takes the directories that the manifest names as dependencies, as they are now.
+pub(super) fn unpinned(
+    desk: &Desk<'_>,
+    sources: &[Source],
+) -> Result<BTreeMap<String, Digest>, Failure> {
+    let mut trees = BTreeMap::new();
+    for source in sources {
+        if let Pin::Path { path } = &source.pin {
+            let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
+            trees.insert(source.app.clone(), tree.digest());
+        }
+    }
+    Ok(trees)
+}
+
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
 fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failure> {
     let path = tree.path().join("rebar.lock");
@@ -359,14 +375,22 @@ pub(super) fn at_once<I: Sync, O: Send>(
 pub(super) struct Configs<'a> {
     desk: Desk<'a>,
     toolchain_lock: &'a ToolchainLock,
-    toolchain: OnceLock<Toolchain>,
+    /// The locked tools; all of these that are no tools do not count.
+    sources: &'a [Source],
+    ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
 }
 
 impl<'a> Configs<'a> {
-    pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
-        Self { desk: *desk, toolchain_lock, toolchain: OnceLock::new(), gate: Mutex::new(()) }
+    /// What the sources of a lock are evaluated with.
+    pub(super) fn of(desk: &Desk<'a>, lock: &'a Lock) -> Self {
+        Self::new(desk, &lock.toolchain, &lock.sources)
+    }
+
+    fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
+        let (ready, gate) = (OnceLock::new(), Mutex::new(()));
+        Self { desk: *desk, toolchain_lock, sources, ready, gate }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -374,10 +398,10 @@ impl<'a> Configs<'a> {
         if !compile::is_code(tree.path()) {
             return Ok(compile::read_config(app, tree.path())?);
         }
-        let toolchain = self.toolchain()?;
+        let (toolchain, tools) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate(app, tree, &workshop)?)
+        Ok(compile::evaluate(app, tree, tools, &workshop)?)
     }
 
     /// Returns what the `mix.exs` of the application in `tree` states.
@@ -387,20 +411,24 @@ impl<'a> Configs<'a> {
         tree: &HeldTree,
         subject: MixSubject<'_>,
     ) -> Result<MixFacts, Failure> {
-        let toolchain = self.toolchain()?;
+        let (toolchain, tools) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(MixFacts::from_terms(&compile::evaluate_mix(app, tree, subject, &workshop)?)?)
+        Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
     }
 
-    fn toolchain(&self) -> Result<&Toolchain, Failure> {
+    fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
-        if self.toolchain.get().is_none() {
+        if self.ready.get().is_none() {
             let Desk { store, http, observer, .. } = self.desk;
             let made = toolchain::toolchain(self.toolchain_lock, store, http, observer)?;
-            drop(self.toolchain.set(made));
+            let tools = self.sources.iter().filter(|source| source.role == Role::Tool);
+            let tools: Vec<Source> = tools.cloned().collect();
+            self.desk.doors().fetch_sources(&tools)?;
+            let tools = Tools::of(&tools, &unpinned(&self.desk, &tools)?);
+            drop(self.ready.set((made, tools)));
         }
-        Ok(self.toolchain.get().expect("it was set above"))
+        Ok(self.ready.get().expect("it was set above"))
     }
 
     pub(super) fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
@@ -431,11 +459,5 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
-    Ok(ProjectFacts { name, profiles, config, apps, tools: tools(desk) })
-}
-
-/// The tools that the manifest wants built from source.
-pub(super) fn tools(desk: &Desk<'_>) -> Vec<Wish> {
-    let tools = desk.manifest.tools.iter();
-    tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() }).collect()
+    Ok(ProjectFacts { name, profiles, config, apps, tools: tools::wishes(desk) })
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Desk;
-use super::lock::{Configs, at_once, directory, tools};
+use super::lock::{Configs, at_once, directory};
+use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
 use crate::event::Event;
@@ -47,7 +47,7 @@ pub(super) fn project_facts(
     Ok(ProjectFacts {
         name: desk.manifest.project.name.clone(),
         config: RebarFacts { deps, ..RebarFacts::default() },
-        tools: tools(desk),
+        tools: tools::wishes(desk),
         ..ProjectFacts::default()
     })
 }
@@ -105,8 +105,8 @@ pub(super) fn resolve(
     }
     note_needs(desk, &resolver)?;
     let mut resolution = resolver.finish()?;
-    let others = plugins_and_tools(&round, &resolution, &found)?;
-    resolution.sources.extend(others);
+    let plugins = plugins(&round, &resolution, &found)?;
+    resolution.sources.extend(plugins);
     resolution.sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     Ok((resolution, newest))
 }
@@ -319,8 +319,8 @@ fn read_needs(text: &str) -> Vec<Need> {
     text.lines().filter_map(need).collect()
 }
 
-/// Settles the plugins of the dependencies that rebar3 builds, and the manifest's tools, by rebar3's own rule.
-fn plugins_and_tools(
+/// Settles the plugins of the dependencies that rebar3 builds, by rebar3's own rule.
+fn plugins(
     round: &Round<'_>,
     resolution: &Resolution,
     found: &BTreeMap<String, Settled>,
@@ -333,8 +333,7 @@ fn plugins_and_tools(
             settled.insert(source.app.clone(), Settled { facts, ..known.clone() });
         }
     }
-    let tools = tools(round.desk);
-    if settled.is_empty() && tools.is_empty() {
+    if settled.is_empty() {
         return Ok(Vec::new());
     }
     let asks =
@@ -342,7 +341,7 @@ fn plugins_and_tools(
     let deps = settled.keys().map(asks).collect();
     let config = RebarFacts { deps, ..RebarFacts::default() };
     let name = round.desk.manifest.project.name.clone();
-    let project = ProjectFacts { name, config, tools, ..ProjectFacts::default() };
+    let project = ProjectFacts { name, config, ..ProjectFacts::default() };
     let ignored = round.desk.manifest.deps.iter().map(|(app, choice)| {
         let ignore_plugins = choice.ignore_plugins.clone();
         (app.clone(), DepOverride { ignore_plugins, ..DepOverride::default() })
@@ -367,7 +366,7 @@ fn plugins_and_tools(
         resolver.settle(answers);
     }
     let sources = resolver.finish()?.sources.into_iter();
-    Ok(sources.filter(|source| source.role != Role::Dep).collect())
+    Ok(sources.filter(|source| source.role == Role::Plugin).collect())
 }
 
 /// A configuration that asks for its plugins and nothing else.

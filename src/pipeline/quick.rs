@@ -37,8 +37,9 @@ pub(super) fn key(
     text += &format!("manifest {}\n", read(desk.root.join(manifest::FILE_NAME))?);
     text += &format!("project {}\n", Survey::new(desk.root)?.fingerprint());
     text += &format!("commit {:?}\n", project::checked_out(desk.root)?);
-    for wish in desk.manifest.deps.values() {
-        if let Some(WishSource::Path { path }) = &wish.source {
+    let sources = desk.manifest.deps.values().filter_map(|wish| wish.source.as_ref());
+    for source in sources.chain(desk.manifest.tools.values()) {
+        if let WishSource::Path { path } = source {
             let place = desk.root.join(path);
             text += &format!("path {path} {}\n", Survey::new(&place)?.fingerprint());
         }

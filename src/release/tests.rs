@@ -19,6 +19,7 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
     pub(crate) manifest: Manifest,
     pub(crate) deps: BTreeSet<String>,
+    pub(crate) otp: Option<PathBuf>,
 }
 
 pub(crate) fn manifest() -> Manifest {
@@ -55,6 +56,7 @@ impl World {
             directory: tempfile::tempdir().unwrap(),
             manifest: manifest(),
             deps: BTreeSet::from(["ranch".into()]),
+            otp: None,
         };
         let whole = module(&[(b"Code", b"code"), (b"Dbgi", b"a long story")]);
         for path in [
@@ -161,6 +163,7 @@ impl World {
             release: &release,
             listing: &listing,
             toolchain: &self.path("toolchain"),
+            otp: self.otp.as_deref(),
             owner: &|path| {
                 let name = path.to_string().contains("libz").then_some("zlib1g")?;
                 Some(Package { name: name.into(), version: "1:1.2.13".into() })
@@ -382,6 +385,22 @@ fn what_a_release_was_made_without_comes_from_the_toolchain() {
         "the release needs `kernel` 8.5, which neither it nor the toolchain holds"
     );
     assert!(error.hint().unwrap().contains("erlang-kernel"));
+}
+
+#[test]
+fn an_otp_from_source_stands_in_the_place_of_the_toolchains() {
+    let mut world = World::new();
+    let whole = world.assemble().unwrap();
+    for place in ["erts-13.1", "lib/kernel-8.5"] {
+        let to = world.path("otp").join(place);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::rename(world.path("release").join(place), to).unwrap();
+    }
+    world.otp = Some(world.path("otp"));
+    let built = world.assemble().unwrap();
+    for part in Part::ALL {
+        assert_eq!(paths(&whole, part), paths(&built, part));
+    }
 }
 
 #[test]

@@ -70,10 +70,9 @@ impl<'a> Wanted<'a> {
         if self.inputs.dep_apps.contains(&name) {
             return Ok(Part::Deps);
         }
-        let in_otp = at(OTP).join(b"lib")?.join(directory)?;
-        let in_elixir = at(ELIXIR).join(name.as_bytes())?;
-        let is_in = |path: &RelPath| disk::exists(&path.under(self.inputs.toolchain));
-        Ok(if is_in(&in_otp) || is_in(&in_elixir) { Part::Otp } else { Part::App })
+        let in_otp = self.inputs.in_otp(&at("lib").join(directory)?)?;
+        let in_elixir = at(ELIXIR).join(name.as_bytes())?.under(self.inputs.toolchain);
+        Ok(if disk::exists(&in_otp) || disk::exists(&in_elixir) { Part::Otp } else { Part::App })
     }
 
     /// Returns the part of an application's directory.

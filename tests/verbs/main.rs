@@ -12,5 +12,7 @@ mod harness;
 mod hex;
 mod lock;
 mod mix;
+mod native;
 mod rebar3;
 mod texts;
+mod tools;

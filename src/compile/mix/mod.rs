@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
+use super::tools::Tools;
 use super::{CompileError, Plan, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -65,23 +66,24 @@ pub enum MixSubject<'a> {
 
 /// Evaluates the `mix.exs` of the application whose source is `tree`.
 pub fn evaluate_mix(
-    app: &str,
-    tree: &HeldTree,
+    (app, tree): (&str, &HeldTree),
     subject: MixSubject<'_>,
+    tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
     let (kind, mix_env) = match subject {
         MixSubject::Project { env } => ("project", env),
         MixSubject::Dep => ("dep", DEP_ENV),
     };
+    let source = Input {
+        at: "/build/source".into(),
+        content: Content::Source(tree.digest()),
+        label: app.into(),
+    };
     let step = Step {
         name: format!("{app}'s mix.exs"),
         kind: StepKind::Config,
-        inputs: vec![Input {
-            at: "/build/source".into(),
-            content: Content::Source(tree.digest()),
-            label: app.into(),
-        }],
+        inputs: [source].into_iter().chain(tools.otp_input()).collect(),
         files: BTreeMap::from([(".rebeam/facts.exs".into(), FACTS.into())]),
         patches: vec![],
         stamp: None,
@@ -91,7 +93,11 @@ pub fn evaluate_mix(
         env: environment(mix_env, super::plan::fixed_environment()),
         output: ".evaluated".into(),
     };
-    let done = compile(&Plan { steps: vec![step] }, workshop)?;
+    // Only an OTP from source has to be there before.
+    let otp = tools.otp_step();
+    let before = if otp.is_some() { tools.steps() } else { vec![] };
+    let steps = before.into_iter().chain([step]).collect();
+    let done = compile(&Plan { steps, otp }, workshop)?;
     let path = done.release.path().join("mix.terms");
     let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
     terms::parse_all(&text).map_err(|source| CompileError::Config { app: app.into(), source })
