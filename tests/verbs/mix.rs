@@ -124,8 +124,8 @@ fn says(ran: &Ran, words: &[&str]) {
 fn a_mix_release_starts_with_the_same_bytes_wherever_it_is_built() {
     let [one, other] = [World::with("mix"), World::with("mix").with_own_store()];
     for world in [&one, &other] {
-        let built = world.rebeam(&["build"]).succeeds();
-        says(&built, &["Booted"]);
+        // It is written only after it was seen to start, and `Shop.Application` starts only if all is as mix does it.
+        world.rebeam(&["build"]).succeeds();
     }
     assert!(image(&one, "shop-0.1.0.tar") == image(&other, "shop-0.1.0.tar"), "the images differ");
     let files = one.rebeam(&["image", "inspect", "--files", "shop-0.1.0.tar"]);
@@ -164,15 +164,14 @@ fn a_new_manifest_for_a_mix_project_locks_and_builds() {
     // The test stays with the toolchain of the others.
     let text = text.replace("otp = \"27\"", "otp = \"25\"");
     world.write("rebeam.toml", &format!("{text}\n[mirrors]{mirrors}"));
-    let built = world.rebeam(&["build"]).succeeds();
-    says(&built, &["Booted"]);
+    world.rebeam(&["build"]).succeeds();
 }
 
 #[test]
 fn an_umbrella_is_built_with_what_its_applications_ask_for() {
     let world = World::with("umbrella");
     let built = world.rebeam(&["build"]).succeeds();
-    says(&built, &["Booted", "mall 0.1.0"]);
+    says(&built, &["mall 0.1.0"]);
     assert!(world.read("rebeam.lock").contains("app = \"words\""));
 }
 
@@ -193,8 +192,7 @@ fn packages_are_locked_at_versions_that_are_right_for_all_and_built_without_the_
     // A lock that stays as it is asks no registry, and neither does the build.
     world.rebeam(&["lock", "--offline"]);
     assert_eq!(world.read("rebeam.lock"), before);
-    let built = world.rebeam(&["build", "--offline", "--locked"]).succeeds();
-    says(&built, &["Booted"]);
+    world.rebeam(&["build", "--offline", "--locked"]).succeeds();
 }
 
 #[test]
