@@ -39,12 +39,16 @@ impl Doors<'_> {
         reference: &GitRef,
         subdir: Option<&str>,
     ) -> Result<Found, FetchError> {
-        let found = self.git().resolve(&GitRequest {
+        let request = GitRequest {
             app: app.to_owned(),
             url: url.to_owned(),
             reference: reference.clone(),
             subdir: subdir.map(str::to_owned),
-        })?;
+        };
+        let mut found = self.git().resolve(&request)?;
+        if let Some(older) = self.older_git(&request, &found.commit)? {
+            found = self.git().resolve(&older)?;
+        }
         let wanted = reference.to_string();
         let commit = GitCommit {
             app,
@@ -85,7 +89,7 @@ impl Doors<'_> {
         outer: Option<Digest>,
     ) -> Result<Found, FetchError> {
         let (repository, releases) = self.releases(package, repositories)?;
-        let release = hex::choose(package, &releases, requirement)?;
+        let release = self.choose_hex(package, &releases, requirement)?;
         self.hex().remark(package, release);
         let chosen = HexPackage {
             repository,
@@ -118,17 +122,27 @@ impl Doors<'_> {
         })
     }
 
-    /// Returns what is offered of a package: by the named repository, or by the first that has it.
+    /// Returns what is offered of a package: by the named repository, or by the first that has it. What is too young is
+    /// left out, unless its version is among those that are pinned already.
     pub fn offered(
         &self,
         package: &str,
         repository: Option<&str>,
+        pinned: &[String],
     ) -> Result<Vec<hex::Release>, FetchError> {
         let repositories: Vec<&HexRepository> = match repository {
             Some(name) => vec![self.repository(package, name)?],
             None => self.repositories.iter().collect(),
         };
-        Ok(self.releases(package, &repositories)?.1)
+        let (_, mut releases) = self.releases(package, &repositories)?;
+        if self.cooldown.is_some() {
+            let old: Vec<String> =
+                self.old_enough(&releases).into_iter().map(|release| release.version).collect();
+            releases.retain(|release| {
+                old.contains(&release.version) || pinned.contains(&release.version)
+            });
+        }
+        Ok(releases)
     }
 
     /// Asks one repository after another, as rebar3 does, until one has the package.

@@ -67,6 +67,7 @@ pub(super) const TOP: &[Key] = &[
         "[toolchain]` with `otp = \"27\"",
     ),
     key("build", Kind::Table(BUILD), "How it is built."),
+    key("lock", Kind::Table(LOCK), "What is pinned, and when."),
     key(
         "deps",
         Kind::TableMap(Form::App, DEP),
@@ -128,6 +129,19 @@ const BUILD: &[Key] = &[
         "The profile that the release is made with; prod by default.",
     ),
     key("env", ENV, "Variables that every build step sees."),
+];
+
+const LOCK: &[Key] = &[
+    key(
+        "minimum-age",
+        Kind::Text(Form::Age),
+        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+    ),
+    key(
+        "vendor",
+        Kind::Text(Form::Inside),
+        "A directory of the project that `rebeam vendor` made: sources are taken from there before any origin is asked.",
+    ),
 ];
 
 const DEP: &[Key] = &[

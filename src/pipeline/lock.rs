@@ -6,14 +6,13 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::{Desk, mix, tools};
+use super::{Desk, mix, packages, tools};
 use crate::compile::{self, MixSubject, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
-use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
@@ -22,6 +21,7 @@ use crate::lock::{
 use crate::manifest::Tool;
 use crate::manifest::mix::MixFacts;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
+use crate::manifest::{LockWish, Manifest};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -33,11 +33,13 @@ pub struct Update {
     /// Applications.
     apps: BTreeSet<String>,
     /// The toolchain.
-    toolchain: bool,
+    pub(super) toolchain: bool,
     /// All applications.
     all: bool,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
+    /// What is too young is pinned all the same.
+    pub any_age: bool,
 }
 
 impl Update {
@@ -117,8 +119,12 @@ impl Explain for LockFailure {
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
+    if update.any_age && desk.manifest.lock.minimum_age_s > 0 {
+        let manifest = Manifest { lock: LockWish::default(), ..desk.manifest.clone() };
+        return lock(&Desk { manifest: &manifest, ..*desk }, update);
+    }
     let previous = Lock::read_previous(desk.root)?;
-    let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
+    let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, kept.as_ref())?;
     let configs = Configs::new(desk, &toolchain, &tools);
@@ -193,27 +199,6 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
         mix::warn_of_disagreements(desk, lock)?;
     }
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
-}
-
-fn choose_toolchain(
-    desk: &Desk<'_>,
-    previous: Option<&Lock>,
-    update: &Update,
-) -> Result<ToolchainLock, Failure> {
-    let wish = &desk.manifest.toolchain;
-    let wished = desk.manifest.wished_packages();
-    let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
-    if !update.toolchain {
-        if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
-            return Ok(lock.clone());
-        }
-        if let Some(preset) = toolchain::preset_with(&wish.otp, Architecture::own(), &wished) {
-            return Ok(preset);
-        }
-    }
-    let expiry = if update.expired_index { Expiry::Ignored } else { Expiry::CheckedAt(desk.now) };
-    let web = (desk.http, desk.observer);
-    Ok(debian::resolve(&wish.otp, &wished, Architecture::own(), expiry, web)?)
 }
 
 /// The previous lock without the entries that are to be pinned anew.

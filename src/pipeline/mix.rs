@@ -174,7 +174,8 @@ impl Round<'_> {
         {
             return Ok(vec![offer]);
         }
-        let releases = self.desk.doors().offered(package, repository.as_deref())?;
+        let releases =
+            self.desk.doors().offered(package, repository.as_deref(), &self.pinned(package))?;
         let mut offers: Vec<(Version, Offer)> = releases.iter().filter_map(offer).collect();
         offers.sort_by(|(one, _), (other, _)| other.cmp(one));
         Ok(offers.into_iter().map(|(_, offer)| offer).collect())
@@ -194,6 +195,21 @@ impl Round<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The versions of a package that the locks name.
+    fn pinned(&self, name: &str) -> Vec<String> {
+        let imported = self.imported.into_iter().flat_map(|lock| lock.entries.values());
+        let imported = imported.filter_map(|entry| match &entry.pin {
+            RebarPin::Hex { package, version, .. } if package == name => Some(version.clone()),
+            _ => None,
+        });
+        let previous = self.previous.into_iter().flat_map(|lock| &lock.sources);
+        let previous = previous.filter_map(|source| match &source.pin {
+            Pin::Hex { package, version, .. } if package == name => Some(version.clone()),
+            _ => None,
+        });
+        imported.chain(previous).collect()
     }
 
     /// Tells whether `mix.lock` has another version of a package by now.

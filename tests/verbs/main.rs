@@ -7,9 +7,11 @@
 
 mod bad_input;
 mod build;
+mod carry;
 mod closure;
 mod harness;
 mod hex;
+mod life;
 mod lock;
 mod mix;
 mod native;
