@@ -6,6 +6,7 @@
 
 mod config;
 mod failed;
+mod mix;
 mod modules;
 mod order;
 mod overlay;
@@ -25,8 +26,10 @@ use thiserror::Error;
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use mix::{MixSubject, evaluate_mix};
 pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan};
+pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
 pub use stamp::Stamp;
 pub use step::{Content, Input, Step, StepKind};

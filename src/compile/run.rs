@@ -260,9 +260,7 @@ fn furnish(
     }
     for (path, bytes) in &step.files {
         let path = work.join(path);
-        if let Some(above) = path.parent() {
-            disk::create_dir_all(above)?;
-        }
+        disk::create_dir_all(path.parent().expect("the file stands below the room's directory"))?;
         // No other process reads it while it is made, so it needs neither a second name nor a sync.
         disk::remove_file(&path)?;
         disk::write_all(&mut disk::create_new(&path, false)?, &path, bytes)?;

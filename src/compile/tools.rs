@@ -131,7 +131,8 @@ impl Tools {
         self.otp.is_some().then_some(0)
     }
 
-    fn otp_input(&self) -> Option<Input> {
+    /// How later steps see an OTP from source.
+    pub(super) fn otp_input(&self) -> Option<Input> {
         let otp = self.otp.as_ref()?;
         Some(Input { at: OTP_HOME.into(), content: Content::Output(0), label: otp.label.clone() })
     }

@@ -72,9 +72,10 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     let project = project(&top.section("project"));
     let image = image(&top.section("image"), &project.name);
     let mirrors = top.texts_by_name("mirrors").into_iter();
+    let build = tools(&top.section("build"));
     Ok(Manifest {
-        toolchain: toolchain(&top.section("toolchain")),
-        build: tools(&top.section("build")),
+        toolchain: toolchain(&top.section("toolchain"), build.tool),
+        build,
         lock: lock(&top.section("lock")),
         deps: top.sections("deps", dep),
         tools: top.texts_by_name("tools").into_iter().map(tool_source).collect(),
@@ -169,11 +170,13 @@ fn project(section: &Section<'_>) -> Project {
     }
 }
 
-fn toolchain(section: &Section<'_>) -> ToolchainWish {
-    ToolchainWish {
-        otp: section.text("otp").expect(CHECKED),
-        packages: section.sorted_texts("packages"),
+fn toolchain(section: &Section<'_>, tool: Tool) -> ToolchainWish {
+    let mut packages = section.sorted_texts("packages");
+    if let Some(package) = tool.package().filter(|package| !packages.iter().any(|p| p == package)) {
+        packages.push(package.to_owned());
+        packages.sort();
     }
+    ToolchainWish { otp: section.text("otp").expect(CHECKED), packages }
 }
 
 fn tool(section: &Section<'_>) -> Option<Tool> {

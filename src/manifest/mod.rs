@@ -7,6 +7,7 @@ mod error;
 mod form;
 mod format;
 mod keys;
+pub mod mix;
 pub mod rebar;
 mod schema;
 mod source;
@@ -79,6 +80,8 @@ pub struct ToolchainWish {
 pub enum Tool {
     /// rebar3.
     Rebar3,
+    /// mix.
+    Mix,
 }
 
 impl Tool {
@@ -86,12 +89,21 @@ impl Tool {
     pub fn name(self) -> &'static str {
         match self {
             Self::Rebar3 => "rebar3",
+            Self::Mix => "mix",
+        }
+    }
+
+    /// Returns the Debian package that the tool needs and no preset has by itself.
+    pub fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Rebar3 => None,
+            Self::Mix => Some("elixir"),
         }
     }
 
     /// Reads a tool's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Rebar3].into_iter().find(|tool| tool.name() == name)
+        [Self::Rebar3, Self::Mix].into_iter().find(|tool| tool.name() == name)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::lock::{
     Configs, LockFailure, Update, changed_files, lock as make_lock, stale, unpinned,
 };
-use super::{Desk, lacking, modules, quick, rooms};
+use super::{Desk, lacking, mix, modules, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -16,6 +16,7 @@ use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::Manifest;
+use crate::manifest::Tool;
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
@@ -174,7 +175,12 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let config = Configs::of(desk, lock).terms(&project.name, tree)?;
+    let configs = Configs::of(desk, lock);
+    let (mut config, facts) = match desk.manifest.build.tool {
+        Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
+        Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
+    };
+    config.extend(compile::flags(&desk.manifest.deps));
     let patches = changed_files(desk)?;
     let unpinned = unpinned(desk, &lock.sources)?;
     let plan = compile::plan(&Project {
@@ -182,6 +188,7 @@ fn compile(
         lock,
         tree: tree.digest(),
         config: &config,
+        mix: facts.as_ref(),
         patches: &patches,
         unpinned: &unpinned,
     })?;

@@ -7,8 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use thiserror::Error;
 
 use super::gates::{self, Gates};
-use super::{Desk, modules, packages, tools};
-use crate::compile::{self, Overlay, Tools, Workshop};
+use super::{Desk, mix, modules, packages, tools};
+use crate::compile::{self, MixSubject, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -19,6 +19,8 @@ use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
     Settled, Source, ToolchainLock,
 };
+use crate::manifest::Tool;
+use crate::manifest::mix::MixFacts;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
 use crate::manifest::{LockWish, Manifest};
 use crate::project;
@@ -128,9 +130,12 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let tools = tools::pin(desk, kept.as_ref())?;
     let configs = Configs::new(desk, &toolchain, &tools);
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
-    let imported = rebar_lock(desk)?;
-    let (mut resolution, newest) =
-        resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    let is_mix = desk.manifest.build.tool == Tool::Mix;
+    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let (mut resolution, newest) = match is_mix {
+        true => mix::resolve(desk, &configs, kept.as_ref())?,
+        false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
+    };
     resolution.sources.extend(tools.iter().cloned());
     know_all_deps(desk, &resolution.sources, &facts)?;
     let gates = configs.gates.into_inner().expect("noting does not panic");
@@ -151,6 +156,9 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         for disagreement in imported.verify_against(&lock) {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
+    }
+    if is_mix {
+        mix::warn_of_disagreements(desk, &lock)?;
     }
     let changes = previous.as_ref().map(|old| lock::changes(old, &lock)).unwrap_or_default();
     let changes = lock::summary(&changes);
@@ -191,6 +199,9 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::of(desk, lock);
     let facts = project_facts(desk, &configs)?;
+    if desk.manifest.build.tool == Tool::Mix {
+        mix::warn_of_disagreements(desk, lock)?;
+    }
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
 }
 
@@ -262,7 +273,7 @@ fn resolve(
 }
 
 /// Fetches one wished source and reads its configuration.
-fn answer(
+pub(super) fn answer(
     desk: &Desk<'_>,
     configs: &Configs<'_>,
     request: &Request,
@@ -278,7 +289,7 @@ fn answer(
         None => with_own_lock(facts, &tree)?,
     };
     let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
+    let tool = wish.and_then(|wish| wish.tool).unwrap_or(Tool::Rebar3);
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -417,6 +428,19 @@ impl<'a> Configs<'a> {
         Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer })?)
     }
 
+    /// Returns what the `mix.exs` of the application in `tree` states.
+    pub(super) fn mix_facts(
+        &self,
+        app: &str,
+        tree: &HeldTree,
+        subject: MixSubject<'_>,
+    ) -> Result<MixFacts, Failure> {
+        let (toolchain, tools) = self.ready()?;
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
+    }
+
     fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
         if self.ready.get().is_none() {
@@ -431,7 +455,7 @@ impl<'a> Configs<'a> {
         Ok(self.ready.get().expect("it was set above"))
     }
 
-    fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
+    pub(super) fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
         let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
         if let Some(wish) = self.desk.manifest.deps.get(app) {
             facts.ignore_plugins(&wish.ignore_plugins);
@@ -448,6 +472,9 @@ impl<'a> Configs<'a> {
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
     let name = desk.manifest.project.name.clone();
+    if desk.manifest.build.tool == Tool::Mix {
+        return mix::project_facts(desk, configs, &tree);
+    }
     let config = configs.facts(&name, &tree)?;
     let mut apps = BTreeMap::new();
     for (app, home) in project::applications(desk.root)? {

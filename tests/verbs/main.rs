@@ -13,6 +13,7 @@ mod harness;
 mod hex;
 mod life;
 mod lock;
+mod mix;
 mod native;
 mod overrides;
 mod push;
