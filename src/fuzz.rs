@@ -10,8 +10,8 @@ use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
-use crate::lock::{Lock, RebarLock, git_url, read_nix};
-use crate::manifest::{Manifest, Packages, edit_packages, rebar::RebarFacts};
+use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
+use crate::manifest::{Manifest, Packages, edit_packages, mix::MixFacts, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
 use crate::{compile, image, push, release};
@@ -37,6 +37,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kept_room", kept_room),
     ("lock", lock),
     ("manifest", manifest),
+    ("mix_facts", mix_facts),
+    ("mix_lock", mix_lock),
     ("nix", nix),
     ("packages", packages),
     ("rebar_config", rebar_config),
@@ -156,6 +158,21 @@ pub fn manifest(data: &[u8]) {
 pub fn nix(data: &[u8]) {
     let _ = read_nix(&text(data));
     let _ = Digest::from_nix(&text(data));
+}
+
+/// What a `mix.exs` is evaluated to.
+pub fn mix_facts(data: &[u8]) {
+    let terms = terms::parse_all(&text(data)).unwrap_or_default();
+    if let Ok(facts) = MixFacts::from_terms(&terms) {
+        let _ = facts.deps_in("prod").count();
+    }
+}
+
+/// `mix.lock`.
+pub fn mix_lock(data: &[u8]) {
+    let text = text(data);
+    let _ = terms::parse_elixir(&text);
+    let _ = MixLock::parse(&text);
 }
 
 /// `rebar.config`, and what it asks for.

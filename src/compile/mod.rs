@@ -6,7 +6,10 @@
 
 mod config;
 mod failed;
+mod mix;
+mod modules;
 mod order;
+mod overlay;
 mod plan;
 mod reason;
 mod rebar;
@@ -23,8 +26,12 @@ use thiserror::Error;
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use mix::{MixSubject, evaluate_mix};
+pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan};
+pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
+pub use stamp::Stamp;
 pub use step::{Content, Input, Step, StepKind};
 pub use tools::Tools;
 
@@ -92,15 +99,23 @@ pub enum CompileError {
         #[source]
         source: TermError,
     },
+    /// Two applications define one module.
+    #[error("`{}` and `{}` both define the module `{module}`", apps[0], apps[1])]
+    Twins {
+        /// The module.
+        module: String,
+        /// The applications.
+        apps: [String; 2],
+    },
     /// No failed step's room is kept.
     #[error("no step has failed, so no room is kept in the store `{}`", store.display())]
     NothingFailed {
         /// The store's root.
         store: PathBuf,
     },
-    /// A patch file does not have the promised hash.
+    /// A patch, or a file that replaces another, does not have the promised hash.
     #[error(
-        "the patch `{file}` for `{app}` is not the one that {} names",
+        "the file `{file}` for `{app}` is not the one that {} names",
         crate::manifest::FILE_NAME
     )]
     PatchChanged {

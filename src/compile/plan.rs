@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mix::{self, Ready};
+use super::overlay::Overlay;
 use super::rebar::{self, Needs};
+use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use super::tools::Tools;
 use super::{CompileError, strip};
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
-use crate::manifest::Manifest;
+use crate::manifest::mix::MixFacts;
+use crate::manifest::{Manifest, Tool};
 use crate::terms::Term;
 
 /// Everything that decides the steps.
@@ -22,7 +26,9 @@ pub struct Project<'a> {
     pub tree: Digest,
     /// Its evaluated `rebar.config`.
     pub config: &'a [Term],
-    /// The contents of the patch files, by their path in the manifest.
+    /// What its evaluated `mix.exs` states, where mix builds it.
+    pub mix: Option<&'a MixFacts>,
+    /// The contents of patches and of files that replace others, by their path in the manifest.
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
@@ -46,7 +52,10 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
             planner.visit(source, &mut Vec::new())?;
         }
     }
-    let release = planner.release();
+    let release = match project.mix {
+        Some(facts) => planner.mix_release(facts)?,
+        None => planner.release(),
+    };
     let keeps = project.manifest.release.keep_debug_info;
     planner.steps.push(if keeps { release } else { strip::stripped(release) });
     Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
@@ -80,7 +89,13 @@ impl<'a> Planner<'a> {
             }
         }
         way.pop();
-        let step = self.step(source)?;
+        if self.is_raw(source) {
+            return Ok(());
+        }
+        let step = match (source.tool, source.role) {
+            (Tool::Mix, Role::Dep) => self.mix_step(source)?,
+            _ => self.step(source)?,
+        };
         self.places.insert((source.role, &source.app), self.steps.len());
         self.steps.push(step);
         Ok(())
@@ -110,6 +125,15 @@ impl<'a> Planner<'a> {
     }
 
     fn outputs(&self, role: Role, apps: &BTreeSet<&'a str>) -> Vec<Input> {
+        self.outputs_at(role, apps, &place)
+    }
+
+    fn outputs_at(
+        &self,
+        role: Role,
+        apps: &BTreeSet<&'a str>,
+        place: &dyn Fn(&Source) -> String,
+    ) -> Vec<Input> {
         let input = |app: &&'a str| {
             let source = self.source(role, app)?;
             let step = *self.places.get(&(role, *app))?;
@@ -123,13 +147,7 @@ impl<'a> Planner<'a> {
     }
 
     fn step(&self, source: &'a Source) -> Result<Step, CompileError> {
-        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
-        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
-        let mut inputs = vec![Input {
-            at: format!("/build/{}", place(source)),
-            content: Content::Source(digest),
-            label: label(source),
-        }];
+        let mut inputs = vec![self.laid(source, place(source))?];
         let deps = self.closure(source.role, source.deps.iter().map(String::as_str));
         inputs.extend(self.outputs(source.role, &deps));
         let plugins =
@@ -143,16 +161,119 @@ impl<'a> Planner<'a> {
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        let overlay = Overlay::of(&source.app, wish, self.project.patches)?;
+        let mut files: BTreeMap<String, Vec<u8>> = overlay.files_below(&place(source)).collect();
+        files.insert("rebar.config".into(), config);
+        if wish.is_some_and(|wish| rebar::own_flags(wish).is_some()) {
+            env.remove(rebar::FLAGS);
+        }
         Ok(Step {
             name: source.app.clone(),
             kind: if source.role == Role::Plugin { StepKind::Plugin } else { StepKind::Dep },
             inputs,
-            files: BTreeMap::from([("rebar.config".into(), config)]),
-            patches: self.patches(source)?,
-            stamp: source.describe.clone(),
+            files,
+            patches: overlay.patches,
+            stamp: self.stamp(source),
             argv: self.rebar3("compile"),
             env,
             output: place(source),
+        })
+    }
+
+    /// The version that a source's application states: the manifest's, else git's where it asks git.
+    fn stamp(&self, source: &Source) -> Option<Stamp> {
+        let wish = self.project.manifest.deps.get(&source.app);
+        let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
+        stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
+    }
+
+    /// A source as a copy that may be written to.
+    fn laid(&self, source: &Source, at: String) -> Result<Input, CompileError> {
+        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
+        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
+        let content = Content::Source(digest);
+        Ok(Input { at: format!("/build/{at}"), content, label: label(source) })
+    }
+
+    /// Tells whether a dependency is only looked at: nothing of it is compiled.
+    fn is_raw(&self, source: &Source) -> bool {
+        let named = self.project.mix.into_iter().flat_map(|facts| &facts.deps);
+        source.role == Role::Dep
+            && named.into_iter().any(|dep| dep.is_raw && dep.wish.app == source.app)
+    }
+
+    /// A dependency that mix builds.
+    fn mix_step(&self, source: &'a Source) -> Result<Step, CompileError> {
+        let deps = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
+        let mut inputs = vec![self.laid(source, format!("deps/{}", source.app))?];
+        let ready_at = |source: &Source| format!("_build/{}/lib/{}", mix::DEP_ENV, source.app);
+        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        inputs.extend(self.tools.otp_input());
+        let wish = self.project.manifest.deps.get(&source.app);
+        let overlay = Overlay::of(&source.app, wish, self.project.patches)?;
+        let mut files = mix::files(&self.ready(&deps));
+        files.extend(overlay.files_below(&format!("deps/{}", source.app)));
+        let mut configured = deps.clone();
+        configured.insert(&source.app);
+        if let Some(facts) = self.project.mix {
+            files.extend(mix::config_files(facts, &configured));
+        }
+        let mut env = mix::environment(mix::DEP_ENV, environment(self.project.manifest));
+        env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
+        env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        let (argv, output) = mix::compile_command(&source.app);
+        Ok(Step {
+            name: source.app.clone(),
+            kind: StepKind::Dep,
+            inputs,
+            files,
+            patches: overlay.patches,
+            stamp: self.stamp(source),
+            argv,
+            env,
+            output,
+        })
+    }
+
+    fn ready(&self, apps: &BTreeSet<&'a str>) -> Vec<Ready<'a>> {
+        let sources = apps.iter().filter_map(|app| self.source(Role::Dep, app));
+        let sources = sources.filter(|source| !self.is_raw(source));
+        let ready = |source: &'a Source| Ready {
+            app: &source.app,
+            deps: source.deps.iter().map(String::as_str).collect(),
+        };
+        sources.map(ready).collect()
+    }
+
+    /// The project's own applications and its release, built by mix.
+    fn mix_release(&self, facts: &MixFacts) -> Result<Step, CompileError> {
+        let manifest = self.project.manifest;
+        let profile = &manifest.build.profile;
+        let label = format!("{} {}", manifest.project.name, manifest.project.version);
+        let content = Content::Source(self.project.tree);
+        let mut inputs = vec![Input { at: "/build".into(), content, label }];
+        let deps = self.all(Role::Dep);
+        let ready_at = |source: &Source| format!("_build/{profile}/lib/{}", source.app);
+        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
+        let sources = self.project.lock.sources.iter();
+        for raw in sources.filter(|source| self.is_raw(source)) {
+            inputs.push(self.laid(raw, format!("deps/{}", raw.app))?);
+        }
+        inputs.extend(self.tools.otp_input());
+        let mut env = mix::environment(profile, environment(manifest));
+        env.insert("REBEAM_STAGE".into(), "release".into());
+        let by_path: Vec<&str> = facts.by_path.iter().map(String::as_str).collect();
+        env.insert("OWN_PATHS".into(), by_path.join(" "));
+        Ok(Step {
+            name: manifest.project.name.clone(),
+            kind: StepKind::Release,
+            inputs,
+            files: mix::files(&self.ready(&deps)),
+            patches: vec![],
+            stamp: None,
+            argv: mix::release_command(manifest.release.name.as_deref()),
+            env,
+            output: mix::RELEASE.into(),
         })
     }
 
@@ -192,18 +313,6 @@ impl<'a> Planner<'a> {
         all.iter().map(need).collect()
     }
 
-    fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
-        let patches =
-            self.project.manifest.deps.get(&source.app).map(|wish| wish.patches.as_slice());
-        let read = |patch: &crate::manifest::Patch| {
-            let bytes = self.project.patches.get(&patch.file);
-            bytes.filter(|bytes| Digest::of(bytes) == patch.sha256).cloned().ok_or_else(|| {
-                CompileError::PatchChanged { app: source.app.clone(), file: patch.file.clone() }
-            })
-        };
-        patches.unwrap_or_default().iter().map(read).collect()
-    }
-
     fn release(&self) -> Step {
         let manifest = self.project.manifest;
         let deps: BTreeSet<&'a str> = self.all(Role::Dep);
@@ -232,7 +341,7 @@ impl<'a> Planner<'a> {
             inputs,
             files: BTreeMap::from([("rebar.config".into(), config)]),
             patches: vec![],
-            stamp: Some(manifest.project.version.clone()),
+            stamp: Some(Stamp::WhereAsked(manifest.project.version.clone())),
             argv,
             env: environment(manifest),
             output: format!("_build/{}/rel/{name}", manifest.build.profile),

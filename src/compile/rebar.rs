@@ -6,6 +6,9 @@
 //! whose overrides empty the dependencies' own lists. What is compiled already rebar3 leaves alone: it
 //! skips every dependency whose artifacts are complete.
 
+use std::collections::BTreeMap;
+
+use crate::manifest::DepOverride;
 use crate::terms::Term;
 
 /// Starts rebar3 from its applications, with the emulator's flags that its escript has.
@@ -101,6 +104,31 @@ fn clear_override(entry: &Term) -> Term {
         other => other.clone(),
     };
     Term::Tuple(parts.iter().map(clear).collect())
+}
+
+/// The variable of the compiler's flags.
+pub(super) const FLAGS: &str = "ERL_COMPILER_OPTIONS";
+
+/// What dependencies' own compiler flags are to rebar3: options that are added to each one's own, in every room.
+///
+/// As a variable they would be those of all that the room holds, and rebar3 compiles again what was compiled with others.
+pub fn flags(deps: &BTreeMap<String, DepOverride>) -> Option<Term> {
+    let added: Vec<Term> = deps
+        .iter()
+        .filter_map(|(app, dep)| {
+            let options = Term::List(vec![pair("erl_opts", own_flags(dep)?)]);
+            Some(Term::Tuple(vec![atom("add"), atom(app), options]))
+        })
+        .collect();
+    (!added.is_empty()).then(|| pair("overrides", Term::List(added)))
+}
+
+/// A dependency's compiler flags as a list; none where it has none that can be read.
+pub(super) fn own_flags(dep: &DepOverride) -> Option<Term> {
+    match dep.env.get(FLAGS)?.parse().ok()? {
+        list @ Term::List(_) => Some(list),
+        one => Some(Term::List(vec![one])),
+    }
 }
 
 /// Prints terms as a configuration file.

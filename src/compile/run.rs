@@ -175,6 +175,7 @@ fn attend(
         workshop.observer.observe(&Event::StepReused { name: &step.name, digest: held.digest() });
         return Ok((held, key, false));
     }
+    super::modules::refuse_twins(step, outputs)?;
     let reason = reason::reason(store, step, &text)?;
     workshop.observer.observe(&Event::StepStarted { name: &step.name });
     let started = Instant::now();
@@ -259,6 +260,7 @@ fn furnish(
     }
     for (path, bytes) in &step.files {
         let path = work.join(path);
+        disk::create_dir_all(path.parent().expect("the file stands below the room's directory"))?;
         // No other process reads it while it is made, so it needs neither a second name nor a sync.
         disk::remove_file(&path)?;
         disk::write_all(&mut disk::create_new(&path, false)?, &path, bytes)?;
@@ -389,7 +391,7 @@ fn stamp(main: &Path, step: &Step) -> Result<(), CompileError> {
             let Ok(text) = disk::read_text(&path, crate::limits::TEXT_FILE_BYTES_MAX) else {
                 continue;
             };
-            if let Some(stamped) = super::stamp::stamp(&text, version) {
+            if let Some(stamped) = version.put_into(&text) {
                 disk::write_atomic(&path, stamped.as_bytes())?;
                 disk::set_time(&path, crate::store::TREE_TIME)?;
             }

@@ -1,15 +1,45 @@
 //! Stamp: the version in an `.app.src` that would have been asked of git, which the sandbox has not.
 
+use std::fmt;
+
+/// The version that an application is to state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stamp {
+    /// Where it asks git for it.
+    WhereAsked(String),
+    /// Whatever it states.
+    Everywhere(String),
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WhereAsked(version) => write!(f, "{version:?}"),
+            Self::Everywhere(version) => write!(f, "{version:?} everywhere"),
+        }
+    }
+}
+
+impl Stamp {
+    /// Returns the `.app.src` with the version in it; `None` if there is nothing to replace.
+    pub(super) fn put_into(&self, text: &str) -> Option<String> {
+        match self {
+            Self::WhereAsked(version) => stamp(text, version, asks_git),
+            Self::Everywhere(version) => stamp(text, version, any),
+        }
+    }
+}
+
 /// Replaces `{vsn, git}` and its kin by `{vsn, "VERSION"}`; `None` if there is nothing to replace.
 ///
 /// rebar3 asks git for `git`, `"git"`, `semver` and `{git, short | long}` (its `rebar_utils:vcs_vsn`).
-pub(super) fn stamp(text: &str, version: &str) -> Option<String> {
-    let (start, end) = vcs_version(text)?;
+fn stamp(text: &str, version: &str, is_meant: fn(&str) -> Option<usize>) -> Option<String> {
+    let (start, end) = stated(text, is_meant)?;
     Some(format!("{}\"{version}\"{}", &text[..start], &text[end..]))
 }
 
-/// Finds where the value of `vsn` stands, if it asks git.
-fn vcs_version(text: &str) -> Option<(usize, usize)> {
+/// Finds where the value of `vsn` stands, if it is meant.
+fn stated(text: &str, is_meant: fn(&str) -> Option<usize>) -> Option<(usize, usize)> {
     let mut from = 0;
     while let Some(found) = text[from..].find("vsn") {
         let key = from + found;
@@ -20,7 +50,7 @@ fn vcs_version(text: &str) -> Option<(usize, usize)> {
         };
         let value = value.trim_start();
         let start = text.len() - value.len();
-        if opened && let Some(length) = asks_git(value) {
+        if opened && let Some(length) = is_meant(value) {
             return Some((start, start + length));
         }
     }
@@ -41,9 +71,31 @@ fn asks_git(text: &str) -> Option<usize> {
     inside[..close].trim_start().starts_with("git").then_some(close + 2)
 }
 
+/// Returns the length of the value at the start of `text`, a string or a plain term.
+fn any(text: &str) -> Option<usize> {
+    let length = match text.strip_prefix('"') {
+        Some(inside) => inside.find('"')? + 2,
+        None => return asks_git(text).or_else(|| text.find('}')),
+    };
+    text[length..].trim_start().starts_with('}').then_some(length)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::stamp;
+    use super::Stamp;
+
+    fn stamp(text: &str, version: &str) -> Option<String> {
+        Stamp::WhereAsked(version.into()).put_into(text)
+    }
+
+    #[test]
+    fn a_version_of_the_manifest_counts_whatever_is_stated() {
+        let stamped = Some("{application, a, [{vsn, \"1.2.9\"}, {x, git}]}.".to_owned());
+        for value in ["git", "\"1.2.8\"", "{git, short}", "'COUCHDB_VERSION'"] {
+            let text = format!("{{application, a, [{{vsn, {value}}}, {{x, git}}]}}.");
+            assert_eq!(Stamp::Everywhere("1.2.9".into()).put_into(&text), stamped, "{value}");
+        }
+    }
 
     #[test]
     fn a_version_that_asks_git_is_stamped() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::stamp::Stamp;
 use crate::digest::Digest;
 use crate::store::BuildKey;
 
@@ -55,7 +56,7 @@ pub struct Step {
     /// Patches applied with `patch -p1` in the directory `at` before the command: contents in order.
     pub patches: Vec<Vec<u8>>,
     /// The version that `{vsn, git}` means in an `.app.src` of the source.
-    pub stamp: Option<String>,
+    pub stamp: Option<Stamp>,
     /// Command and arguments.
     pub argv: Vec<String>,
     /// The whole environment.
@@ -104,7 +105,7 @@ impl Step {
             line(format_args!("patch {}", Digest::of(patch)));
         }
         if let Some(stamp) = &self.stamp {
-            line(format_args!("stamp {stamp:?}"));
+            line(format_args!("stamp {stamp}"));
         }
         for argument in &self.argv {
             line(format_args!("argument {argument:?}"));

@@ -56,16 +56,16 @@ const IS_WHOLE: &str = r#"
         [Missing | _] -> io:format("~ts is missing~n", [Missing]), halt(1)
     end."#;
 
-/// Builds an OTP. What needs a screen, a Java or a database driver is left out, as are the two large applications that
-/// speak telephone protocols and show traces; a
-/// tarball of a release brings its `configure` along, and one of a commit may lack the directories that git does not keep;
-/// Debian's tarballs lack two scripts of the pages that common_test writes.
+/// Builds an OTP. What needs a screen, a Java or a database driver is left out, as are the large application
+/// that speaks telephone protocols and those that show things on a screen. A tarball of a release brings its `configure`
+/// along; other sources may lack that, the directories that git does not keep, and, where Debian packed them, two
+/// scripts of the pages that common_test writes.
 const BUILD_OTP: &str = r#"set -e
 cd source
 test -e configure || ./otp_build autoconf
 for app in lib/*/src; do mkdir -p "${app%src}ebin"; done
 for script in jquery-latest.js jquery.tablesorter.min.js; do
-    test -e lib/common_test/priv/$script || : > lib/common_test/priv/$script
+    test -e lib/common_test/priv/$script || mkdir -p lib/common_test/priv && : >> lib/common_test/priv/$script
 done
 ./configure --prefix=/usr --libdir=/usr/lib --disable-pgo --without-javac --without-wx --without-odbc \
     --without-jinterface --without-debugger --without-observer --without-et --without-megaco
@@ -131,7 +131,8 @@ impl Tools {
         self.otp.is_some().then_some(0)
     }
 
-    fn otp_input(&self) -> Option<Input> {
+    /// How later steps see an OTP from source.
+    pub(super) fn otp_input(&self) -> Option<Input> {
         let otp = self.otp.as_ref()?;
         Some(Input { at: OTP_HOME.into(), content: Content::Output(0), label: otp.label.clone() })
     }

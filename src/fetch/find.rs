@@ -122,6 +122,29 @@ impl Doors<'_> {
         })
     }
 
+    /// Returns what is offered of a package: by the named repository, or by the first that has it. What is too young is
+    /// left out, unless its version is among those that are pinned already.
+    pub fn offered(
+        &self,
+        package: &str,
+        repository: Option<&str>,
+        pinned: &[String],
+    ) -> Result<Vec<hex::Release>, FetchError> {
+        let repositories: Vec<&HexRepository> = match repository {
+            Some(name) => vec![self.repository(package, name)?],
+            None => self.repositories.iter().collect(),
+        };
+        let (_, mut releases) = self.releases(package, &repositories)?;
+        if self.cooldown.is_some() {
+            let old: Vec<String> =
+                self.old_enough(&releases).into_iter().map(|release| release.version).collect();
+            releases.retain(|release| {
+                old.contains(&release.version) || pinned.contains(&release.version)
+            });
+        }
+        Ok(releases)
+    }
+
     /// Asks one repository after another, as rebar3 does, until one has the package.
     fn releases<'r>(
         &self,

@@ -6,6 +6,7 @@ mod error;
 mod format;
 pub mod git_url;
 mod import;
+pub mod mix;
 mod nix;
 mod reader;
 mod resolve;
@@ -23,7 +24,8 @@ pub use change::{Change, Subject, changes, summary, version};
 pub use difference::{Difference, differences};
 pub use error::{LockError, Place};
 pub use import::{
-    Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
+    Disagreement, ImportError, MIX_LOCK, MixEntry, MixLock, MixLockError, REBAR_LOCK, RebarEntry,
+    RebarLock, RebarPin, rebar_lock_text,
 };
 pub use nix::{NixPin, read_nix};
 pub use resolve::{

@@ -12,7 +12,7 @@ use super::rebar::WishSource;
 use super::source;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
-    Manifest, Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
+    Manifest, Patch, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -72,9 +72,10 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     let project = project(&top.section("project"));
     let image = image(&top.section("image"), &project.name);
     let mirrors = top.texts_by_name("mirrors").into_iter();
+    let build = tools(&top.section("build"));
     Ok(Manifest {
-        toolchain: toolchain(&top.section("toolchain")),
-        build: tools(&top.section("build")),
+        toolchain: toolchain(&top.section("toolchain"), build.tool),
+        build,
         lock: lock(&top.section("lock")),
         deps: top.sections("deps", dep),
         tools: top.texts_by_name("tools").into_iter().map(tool_source).collect(),
@@ -169,11 +170,13 @@ fn project(section: &Section<'_>) -> Project {
     }
 }
 
-fn toolchain(section: &Section<'_>) -> ToolchainWish {
-    ToolchainWish {
-        otp: section.text("otp").expect(CHECKED),
-        packages: section.sorted_texts("packages"),
+fn toolchain(section: &Section<'_>, tool: Tool) -> ToolchainWish {
+    let mut packages = section.sorted_texts("packages");
+    if let Some(package) = tool.package().filter(|package| !packages.iter().any(|p| p == package)) {
+        packages.push(package.to_owned());
+        packages.sort();
     }
+    ToolchainWish { otp: section.text("otp").expect(CHECKED), packages }
 }
 
 fn tool(section: &Section<'_>) -> Option<Tool> {
@@ -203,6 +206,8 @@ fn dep(section: &Section<'_>) -> DepOverride {
         source: section.text("source").map(|text| source::read(&text).expect(CHECKED)),
         env: section.texts_by_name("env"),
         patches: section.list("patches", patch),
+        files: section.list("files", replaced),
+        vsn: section.text("vsn"),
         ignore_plugins: section.sorted_texts("ignore-plugins"),
         tool: tool(section),
     }
@@ -218,6 +223,11 @@ fn patch(section: &Section<'_>) -> Patch {
         file: section.text("file").expect(CHECKED),
         sha256: form::sha256(&sha256).expect(CHECKED),
     }
+}
+
+fn replaced(section: &Section<'_>) -> Replaced {
+    let Patch { file, sha256 } = patch(section);
+    Replaced { path: section.text("path").expect(CHECKED), file, sha256 }
 }
 
 fn release(section: &Section<'_>) -> ReleaseWish {

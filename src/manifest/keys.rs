@@ -156,7 +156,21 @@ const DEP: &[Key] = &[
         "Where it comes from, whatever the closure says: `git+URL#tag=…` (or `branch=`, or a commit; `?dir=…`), `URL#sha256=…`, `./path`, `hex:NAME@REQUIREMENT`. What nothing asks for is added to the project's own dependencies.",
     ),
     key("env", ENV, "Variables that this dependency's step sees."),
-    key("patches", Kind::Tables(PATCH), "Patch files, applied in order."),
+    key(
+        "patches",
+        Kind::Tables(PATCH),
+        "Patch files, applied in order, after files were replaced.",
+    ),
+    key(
+        "files",
+        Kind::Tables(REPLACED),
+        "Files of the project that are put in place of the source's own, before its configuration is read.",
+    ),
+    key(
+        "vsn",
+        Kind::Text(Form::Version),
+        "The version that its application states, where its tag says another or none.",
+    ),
     key("ignore-plugins", Kind::Texts(Form::App), "Plugins that are left out."),
     key("tool", Kind::Text(Form::Tool), "The tool that builds it, where the guess is wrong."),
 ];
@@ -169,6 +183,22 @@ const PATCH: &[Key] = &[
         "file = \"patches/fix.patch\"",
     ),
     required("sha256", Kind::Text(Form::Sha256), "SHA-256 of the patch file.", "sha256 = \"…\""),
+];
+
+const REPLACED: &[Key] = &[
+    required(
+        "path",
+        Kind::Text(Form::Inside),
+        "The path in the source.",
+        "path = \"rebar.config.script\"",
+    ),
+    required(
+        "file",
+        Kind::Text(Form::Inside),
+        "The file's path in the project.",
+        "file = \"overrides/jsx.config.script\"",
+    ),
+    required("sha256", Kind::Text(Form::Sha256), "SHA-256 of the file.", "sha256 = \"…\""),
 ];
 
 const HEX: &[Key] = &[

@@ -7,6 +7,7 @@ mod error;
 mod form;
 mod format;
 mod keys;
+pub mod mix;
 pub mod rebar;
 mod schema;
 mod source;
@@ -79,6 +80,8 @@ pub struct ToolchainWish {
 pub enum Tool {
     /// rebar3.
     Rebar3,
+    /// mix.
+    Mix,
 }
 
 impl Tool {
@@ -86,12 +89,21 @@ impl Tool {
     pub fn name(self) -> &'static str {
         match self {
             Self::Rebar3 => "rebar3",
+            Self::Mix => "mix",
+        }
+    }
+
+    /// Returns the Debian package that the tool needs and no preset has by itself.
+    pub fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Rebar3 => None,
+            Self::Mix => Some("elixir"),
         }
     }
 
     /// Reads a tool's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Rebar3].into_iter().find(|tool| tool.name() == name)
+        [Self::Rebar3, Self::Mix].into_iter().find(|tool| tool.name() == name)
     }
 }
 
@@ -139,8 +151,12 @@ pub struct DepOverride {
     pub source: Option<WishSource>,
     /// Variables that this step sees.
     pub env: BTreeMap<String, String>,
-    /// Patches, applied in order.
+    /// Patches, applied in order, after files were replaced.
     pub patches: Vec<Patch>,
+    /// Files that are put in place of the source's own.
+    pub files: Vec<Replaced>,
+    /// The version that its `.app.src` is to state, whatever it says.
+    pub vsn: Option<String>,
     /// Plugins that are left out.
     pub ignore_plugins: Vec<String>,
     /// The tool that builds it, where the guess is wrong.
@@ -153,6 +169,17 @@ pub struct Patch {
     /// Its path, relative to the manifest.
     pub file: String,
     /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// A file of a source that one of the project takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its path in the source.
+    pub path: String,
+    /// The project's file, relative to the manifest.
+    pub file: String,
+    /// SHA-256 of that file's bytes.
     pub sha256: Digest,
 }
 

@@ -285,8 +285,8 @@ const BAD_VALUES: &[(&str, &str)] = &[
         "rebeam.toml:10:9: `image.shell` must be one of `none`, `busybox`, and here it is `bash`",
     ),
     (
-        "[build]\ntool = \"mix\"",
-        "rebeam.toml:10:8: `build.tool` must be `rebar3`, and here it is `mix`",
+        "[build]\ntool = \"cmake\"",
+        "rebeam.toml:10:8: `build.tool` must be one of `rebar3`, `mix`, and here it is `cmake`",
     ),
     (
         "[build.env]\n\"A-B\" = \"\"",

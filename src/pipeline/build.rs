@@ -1,20 +1,22 @@
 //! Build: from a lock to an image file that was seen to start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale, unpinned};
-use super::{Desk, lacking, quick, rooms};
+use super::lock::{
+    Configs, LockFailure, Update, changed_files, lock as make_lock, stale, unpinned,
+};
+use super::{Desk, lacking, mix, modules, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
-use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::Manifest;
+use crate::manifest::Tool;
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
@@ -173,21 +175,30 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let config = Configs::of(desk, lock).terms(&project.name, tree)?;
-    let patches = patches(desk)?;
+    let configs = Configs::of(desk, lock);
+    let (mut config, facts) = match desk.manifest.build.tool {
+        Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
+        Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
+    };
+    config.extend(compile::flags(&desk.manifest.deps));
+    let patches = changed_files(desk)?;
     let unpinned = unpinned(desk, &lock.sources)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
         tree: tree.digest(),
         config: &config,
+        mix: facts.as_ref(),
         patches: &patches,
         unpinned: &unpinned,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
     let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
-    let compiled = compiled.map_err(|error| lacking::explain(desk, &lock.toolchain, error))?;
+    let compiled = compiled.map_err(|error| match modules::explain(lock, error) {
+        Ok(failure) => failure.into(),
+        Err(error) => lacking::explain(desk, &lock.toolchain, error),
+    })?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,
@@ -196,16 +207,6 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
-}
-
-/// Reads the patch files that the manifest names.
-fn patches(desk: &Desk<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
-    let mut patches = BTreeMap::new();
-    for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
-        let bytes = disk::read(&desk.root.join(&patch.file), TEXT_FILE_BYTES_MAX)?;
-        patches.insert(patch.file.clone(), bytes);
-    }
-    Ok(patches)
 }
 
 fn assemble(

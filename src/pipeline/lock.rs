@@ -6,8 +6,9 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::{Desk, packages, tools};
-use crate::compile::{self, Tools, Workshop};
+use super::gates::{self, Gates};
+use super::{Desk, mix, modules, packages, tools};
+use crate::compile::{self, MixSubject, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -18,6 +19,8 @@ use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
     Settled, Source, ToolchainLock,
 };
+use crate::manifest::Tool;
+use crate::manifest::mix::MixFacts;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
 use crate::manifest::{LockWish, Manifest};
 use crate::project;
@@ -127,11 +130,15 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let tools = tools::pin(desk, kept.as_ref())?;
     let configs = Configs::new(desk, &toolchain, &tools);
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
-    let imported = rebar_lock(desk)?;
-    let (mut resolution, newest) =
-        resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    let is_mix = desk.manifest.build.tool == Tool::Mix;
+    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let (mut resolution, newest) = match is_mix {
+        true => mix::resolve(desk, &configs, kept.as_ref())?,
+        false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
+    };
     resolution.sources.extend(tools.iter().cloned());
     know_all_deps(desk, &resolution.sources, &facts)?;
+    let gates = configs.gates.into_inner().expect("noting does not panic");
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
@@ -142,11 +149,16 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         toolchain,
         sources: resolution.sources,
     };
+    gates::check(desk, &lock, &gates)?;
+    modules::check(desk, &lock)?;
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
+    }
+    if is_mix {
+        mix::warn_of_disagreements(desk, &lock)?;
     }
     let changes = previous.as_ref().map(|old| lock::changes(old, &lock)).unwrap_or_default();
     let changes = lock::summary(&changes);
@@ -187,6 +199,9 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::of(desk, lock);
     let facts = project_facts(desk, &configs)?;
+    if desk.manifest.build.tool == Tool::Mix {
+        mix::warn_of_disagreements(desk, lock)?;
+    }
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
 }
 
@@ -258,7 +273,7 @@ fn resolve(
 }
 
 /// Fetches one wished source and reads its configuration.
-fn answer(
+pub(super) fn answer(
     desk: &Desk<'_>,
     configs: &Configs<'_>,
     request: &Request,
@@ -267,13 +282,14 @@ fn answer(
         WishSource::Path { path } => directory(desk, path)?,
         _ => desk.doors().answer(request)?,
     };
-    let mut facts = configs.facts(&request.app, &found.tree)?;
+    let tree = configs.changed(&request.app, &found.tree)?;
+    let mut facts = configs.facts(&request.app, &tree)?;
     facts = match found.deps {
         Some(deps) => facts.with_package_deps(deps),
-        None => with_own_lock(facts, &found.tree)?,
+        None => with_own_lock(facts, &tree)?,
     };
     let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
+    let tool = wish.and_then(|wish| wish.tool).unwrap_or(Tool::Rebar3);
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -305,6 +321,24 @@ pub(super) fn unpinned(
         }
     }
     Ok(trees)
+}
+
+/// The project's files that change sources: patches, and those that are put in place of others.
+pub(super) fn changed_file_names<'a>(desk: &Desk<'a>) -> impl Iterator<Item = &'a str> {
+    let wishes = desk.manifest.deps.values();
+    wishes.flat_map(|wish| {
+        let patches = wish.patches.iter().map(|patch| patch.file.as_str());
+        patches.chain(wish.files.iter().map(|file| file.file.as_str()))
+    })
+}
+
+/// Reads the files that change sources.
+pub(super) fn changed_files(desk: &Desk<'_>) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let mut contents = BTreeMap::new();
+    for file in changed_file_names(desk) {
+        contents.insert(file.to_owned(), disk::read(&desk.root.join(file), TEXT_FILE_BYTES_MAX)?);
+    }
+    Ok(contents)
 }
 
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
@@ -351,6 +385,8 @@ pub(super) struct Configs<'a> {
     toolchain_lock: &'a ToolchainLock,
     /// The locked tools; all of these that are no tools do not count.
     sources: &'a [Source],
+    /// What the configurations that were read say of OTP.
+    gates: Mutex<Gates>,
     ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
@@ -363,8 +399,8 @@ impl<'a> Configs<'a> {
     }
 
     fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
-        let (ready, gate) = (OnceLock::new(), Mutex::new(()));
-        Self { desk: *desk, toolchain_lock, sources, ready, gate }
+        let (ready, gate, gates) = Default::default();
+        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -376,6 +412,33 @@ impl<'a> Configs<'a> {
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
         Ok(compile::evaluate(app, tree, tools, &workshop)?)
+    }
+
+    /// Returns a source with the changes that the manifest makes to it.
+    fn changed(&self, app: &str, tree: &HeldTree) -> Result<HeldTree, Failure> {
+        let Some(wish) = self.desk.manifest.deps.get(app) else {
+            return Ok(tree.clone());
+        };
+        let overlay = Overlay::of(app, Some(wish), &changed_files(&self.desk)?)?;
+        if overlay.is_empty() {
+            return Ok(tree.clone());
+        }
+        let (toolchain, _) = self.ready()?;
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer })?)
+    }
+
+    /// Returns what the `mix.exs` of the application in `tree` states.
+    pub(super) fn mix_facts(
+        &self,
+        app: &str,
+        tree: &HeldTree,
+        subject: MixSubject<'_>,
+    ) -> Result<MixFacts, Failure> {
+        let (toolchain, tools) = self.ready()?;
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
     }
 
     fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
@@ -392,10 +455,14 @@ impl<'a> Configs<'a> {
         Ok(self.ready.get().expect("it was set above"))
     }
 
-    fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
+    pub(super) fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
         let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
         if let Some(wish) = self.desk.manifest.deps.get(app) {
             facts.ignore_plugins(&wish.ignore_plugins);
+        }
+        if let Some(gate) = gates::read(&facts) {
+            let mut known = self.gates.lock().expect("noting does not panic");
+            known.insert(app.to_owned(), gate);
         }
         Ok(facts)
     }
@@ -405,6 +472,9 @@ impl<'a> Configs<'a> {
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
     let name = desk.manifest.project.name.clone();
+    if desk.manifest.build.tool == Tool::Mix {
+        return mix::project_facts(desk, configs, &tree);
+    }
     let config = configs.facts(&name, &tree)?;
     let mut apps = BTreeMap::new();
     for (app, home) in project::applications(desk.root)? {

@@ -25,8 +25,8 @@ pub(super) fn choose(
         let is_not_behind = |preset: &ToolchainLock| {
             of_otp.is_none_or(|lock| preset.debs.iter().all(|deb| lock.debs.contains(deb)))
         };
-        if let Some(preset) = toolchain::preset(&wish.otp, Architecture::own())
-            .filter(|preset| same(&preset) && is_not_behind(preset))
+        if let Some(preset) =
+            toolchain::preset_with(&wish.otp, Architecture::own(), &wished).filter(is_not_behind)
         {
             return Ok(preset);
         }

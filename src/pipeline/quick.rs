@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Desk;
 use super::build::{BuildOptions, Packed};
+use super::lock::changed_file_names;
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Failure;
@@ -44,8 +45,8 @@ pub(super) fn key(
             text += &format!("path {path} {}\n", Survey::new(&place)?.fingerprint());
         }
     }
-    for patch in desk.manifest.deps.values().flat_map(|wish| &wish.patches) {
-        let path = desk.root.join(&patch.file);
+    for file in changed_file_names(desk) {
+        let path = desk.root.join(file);
         if !disk::exists(&path) {
             return Ok(None);
         }

@@ -88,7 +88,7 @@ pub(super) fn boot_check(
 }
 
 /// Changes with the check itself.
-const BOOT_CHECK_VERSION: u32 = 1;
+const BOOT_CHECK_VERSION: u32 = 2;
 
 /// What decides how a release starts: its files, those of the toolchain that come along, and the wishes for the image.
 fn boot_key(

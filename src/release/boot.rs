@@ -39,7 +39,8 @@ impl BootWatch {
     /// Takes a line; the answer asks the node to stop once it has started.
     pub fn hear(&mut self, line: &str) -> Reply {
         let line = line.trim_end();
-        if line.trim_matches('\'') == MARK {
+        // A logger that was in the middle of a line may stand before it.
+        if line.ends_with(MARK) {
             self.started = true;
             return Reply::Terminate;
         }
@@ -65,6 +66,16 @@ impl BootWatch {
     }
 }
 
+/// What the node evaluates: the boot script only sets the applications' start going, so it waits until none is starting
+/// any more; one that fails ends the node before. The mark goes through the node's own output, so that a logger's
+/// lines do not get in between; the numbers spell `~w~n`.
+fn probe() -> String {
+    format!(
+        "(fun Wait() -> case proplists:get_value(starting,application:info()) of [] -> \
+         io:fwrite(user,[126,119,126,110],[{MARK}]); _ -> timer:sleep(20),Wait() end end)()."
+    )
+}
+
 /// Makes the room in which the release starts from `root`, where exactly the image's files stand.
 ///
 /// The node is started as the image starts it. The emulator takes further arguments from
@@ -77,7 +88,7 @@ pub fn boot_room(
     level: Level,
 ) -> Room {
     let mut env: BTreeMap<String, String> = release.start.env.clone();
-    let probe = format!("-eval 'erlang:display({MARK}).'");
+    let probe = format!("-eval '{}'", probe());
     let flags = env.entry("ERL_ZFLAGS".into()).or_default();
     *flags = format!("{flags} {probe}").trim().to_owned();
     let mut argv = release.start.entrypoint.clone();

@@ -29,6 +29,8 @@ pub(super) struct Spec {
     pub(super) vm_args: Option<Config>,
     /// The words of `vm.args`, or of its source.
     pub(super) arguments: Vec<String>,
+    /// Whether mix put it together: its script `elixir` lies in the version's directory.
+    pub(super) of_mix: bool,
 }
 
 /// A configuration file in the version's directory.
@@ -70,6 +72,7 @@ pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
         arguments: arguments(root, &directory, vm_args)?,
         sys_config: config("sys.config"),
         vm_args,
+        of_mix: has("elixir"),
         name,
         version,
         erts,
@@ -166,6 +169,11 @@ fn arguments(
 }
 
 impl Spec {
+    /// Tells whether mix put the release together.
+    pub(super) fn is_of_mix(&self) -> bool {
+        self.of_mix
+    }
+
     /// Tells whether the node takes part in distribution.
     pub(super) fn is_distributed(&self) -> bool {
         self.asks_for(&["-name", "-sname"])

@@ -39,6 +39,9 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         env.insert("RELX_REPLACE_OS_VARS".into(), "true".into());
         env.insert("RELX_OUT_FILE_PATH".into(), "/tmp".into());
     }
+    if spec.is_of_mix() {
+        env.extend(for_mix(spec));
+    }
     env.extend(image.env.clone());
     let entrypoint = match &image.entrypoint {
         Some(own) => own.clone(),
@@ -67,6 +70,22 @@ fn environment(spec: &Spec, image: &ImageWish) -> BTreeMap<String, String> {
     )
 }
 
+/// What the script of a mix release would have set, and what `config/runtime.exs` and its kin look for.
+fn for_mix(spec: &Spec) -> BTreeMap<String, String> {
+    let version = format!("/{HOME}/{}", spec.directory);
+    BTreeMap::from(
+        [
+            ("RELEASE_ROOT", format!("/{HOME}")),
+            ("RELEASE_NAME", spec.name.clone()),
+            ("RELEASE_VSN", spec.version.clone()),
+            ("RELEASE_MODE", "embedded".into()),
+            ("RELEASE_TMP", "/tmp".into()),
+            ("RELEASE_SYS_CONFIG", format!("{version}/sys")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
+}
+
 fn launcher(spec: &Spec) -> Vec<String> {
     let version = format!("/{HOME}/{}", spec.directory);
     let library = format!("/{HOME}/lib");
@@ -76,6 +95,9 @@ fn launcher(spec: &Spec) -> Vec<String> {
     say(&["-noinput", "+Bd", "-boot", &format!("{version}/{}", spec.boot)]);
     // relx writes its boot files with one or the other of these.
     say(&["-boot_var", "ERTS_LIB_DIR", &library, "-boot_var", "SYSTEM_LIB_DIR", &library]);
+    if spec.is_of_mix() {
+        say(&["-boot_var", "RELEASE_LIB", &library]);
+    }
     if !spec.asks_for(&["-mode"]) {
         say(&["-mode", "embedded"]);
     }

@@ -11,6 +11,8 @@ use crate::tree::{Entry, RelPath};
 
 /// OTP's home in the toolchain.
 pub(super) const OTP: &str = "usr/lib/erlang";
+/// Elixir's own applications in the toolchain.
+const ELIXIR: &str = "usr/lib/elixir/lib";
 /// Directories of an application that only a developer reads.
 const DEVELOPER: [&[u8]; 9] =
     [b"src", b"include", b"doc", b"docs", b"examples", b"c_src", b"test", b"man", b"emacs"];
@@ -69,7 +71,8 @@ impl<'a> Wanted<'a> {
             return Ok(Part::Deps);
         }
         let in_otp = self.inputs.in_otp(&at("lib").join(directory)?)?;
-        Ok(if disk::exists(&in_otp) { Part::Otp } else { Part::App })
+        let in_elixir = at(ELIXIR).join(name.as_bytes())?.under(self.inputs.toolchain);
+        Ok(if disk::exists(&in_otp) || disk::exists(&in_elixir) { Part::Otp } else { Part::App })
     }
 
     /// Returns the part of an application's directory.
@@ -90,7 +93,10 @@ impl<'a> Wanted<'a> {
             }
             [first, ..] if first.starts_with(b"erts-") => None,
             [b"releases", .., name] => {
-                let left = *name == b"COOKIE" || name.ends_with(b".script") || self.is_idle(name);
+                let left = *name == b"COOKIE"
+                    || name.ends_with(b".script")
+                    || self.is_idle(name)
+                    || self.spec.of_mix && !self.has_shell && self.is_script(path, entry);
                 (!left).then_some((Part::Config, Keep::AsItIs))
             }
             [b"bin", name] => {

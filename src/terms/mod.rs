@@ -1,5 +1,6 @@
 //! Terms: Erlang terms as text, parsed and printed, never evaluated.
 
+mod elixir;
 mod parse;
 mod print;
 mod scan;
@@ -130,6 +131,11 @@ impl Explain for TermError {
 /// Reads a text as `file:consult` does: terms, each ended by a dot.
 pub fn parse_all(text: &str) -> Result<Vec<Term>, TermError> {
     parse::all(text)
+}
+
+/// Reads a text that is one literal of Elixir's, as `mix.lock` is.
+pub fn parse_elixir(text: &str) -> Result<Term, TermError> {
+    elixir::one(text)
 }
 
 impl FromStr for Term {

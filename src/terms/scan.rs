@@ -102,14 +102,18 @@ impl<'a> Parser<'a> {
                 self.take_while(|c| c != '\n');
                 continue;
             }
-            if self.at == 0 || self.text[..self.at].ends_with('\n') {
-                let marker =
-                    MERGE_MARKERS.into_iter().find(|marker| self.rest().starts_with(marker));
-                if let Some(marker) = marker {
-                    return Err(self.problem_at(self.at, TermProblem::MergeMarker { marker }));
-                }
-            }
+            self.refuse_merge_marker()?;
             return Ok(());
+        }
+    }
+
+    /// Refuses a merge marker at the start of a line.
+    pub(super) fn refuse_merge_marker(&self) -> Parsed<()> {
+        let begins = self.at == 0 || self.text[..self.at].ends_with('\n');
+        let stands = |marker: &&str| begins && self.rest().starts_with(*marker);
+        match MERGE_MARKERS.into_iter().find(stands) {
+            Some(marker) => Err(self.problem_at(self.at, TermProblem::MergeMarker { marker })),
+            None => Ok(()),
         }
     }
 

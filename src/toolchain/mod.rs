@@ -19,7 +19,7 @@ use crate::store::{BuildKey, HeldBlob, HeldTree, Record, Store};
 
 pub use error::ToolchainError;
 pub use owners::{Owner, Owners};
-pub use preset::{preset, read_preset, write_preset};
+pub use preset::{preset, preset_with, read_preset, write_preset};
 
 /// The version of how a root is put together. Changing it changes every toolchain.
 const RECIPE: u32 = 2;

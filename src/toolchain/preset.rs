@@ -27,6 +27,36 @@ const PRESETS: [(&str, Architecture, &str); 8] = [
     ("29", Architecture::Arm64, include_str!("../../lockfiles/forky-arm64.lock")),
 ];
 
+/// What the package `elixir` brings beside a preset's packages, by OTP and machine.
+const ELIXIR: [(&str, Architecture, &str); 6] = [
+    ("25", Architecture::Amd64, include_str!("../../lockfiles/bookworm-elixir-amd64.lock")),
+    ("25", Architecture::Arm64, include_str!("../../lockfiles/bookworm-elixir-arm64.lock")),
+    ("27", Architecture::Amd64, include_str!("../../lockfiles/trixie-elixir-amd64.lock")),
+    ("27", Architecture::Arm64, include_str!("../../lockfiles/trixie-elixir-arm64.lock")),
+    ("29", Architecture::Amd64, include_str!("../../lockfiles/forky-elixir-amd64.lock")),
+    ("29", Architecture::Arm64, include_str!("../../lockfiles/forky-elixir-arm64.lock")),
+];
+
+/// Returns the toolchain that is preset for this OTP on this machine with these packages beside it: none, or Elixir.
+pub fn preset_with(
+    otp: &str,
+    architecture: Architecture,
+    wished: &[String],
+) -> Option<ToolchainLock> {
+    let mut lock = preset(otp, architecture)?;
+    if wished.is_empty() {
+        return Some(lock);
+    }
+    let (_, _, text) = ELIXIR.iter().find(|(known, machine, _)| {
+        *known == otp && *machine == architecture && wished == ["elixir"]
+    })?;
+    let more = read_preset(text).expect("the presets are data of ours, and a test reads them");
+    lock.debs.extend(more.debs);
+    lock.debs.sort();
+    lock.wished = wished.to_vec();
+    Some(lock)
+}
+
 /// Returns the toolchain that is preset for this OTP on this machine.
 pub fn preset(otp: &str, architecture: Architecture) -> Option<ToolchainLock> {
     let (_, _, text) =

@@ -102,7 +102,10 @@ impl World {
         static MADE: OnceLock<()> = OnceLock::new();
         let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-store-seed");
         MADE.get_or_init(|| {
+            // The toolchain is that of a project with a committed lock, whichever test comes first.
+            let locked = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/hello");
             let mut unpack = self.command(&["shell", "--", "true"]);
+            unpack.current_dir(locked);
             Ran::of(&unpack.env("REBEAM_STORE", &seed).output().unwrap()).succeeds();
         });
         seed

@@ -14,7 +14,7 @@ use ring::signature::{RSA_PKCS1_SHA512, RsaKeyPair};
 use super::harness::World;
 
 const PRIVATE_KEY: &str = include_str!("../../fixtures/hex/private.pem");
-const PUBLIC_KEY: &str = include_str!("../../fixtures/hex/public.pem");
+pub(crate) const PUBLIC_KEY: &str = include_str!("../../fixtures/hex/public.pem");
 
 /// A package of the registry: its name differs from its application's.
 struct Package<'a> {
@@ -49,13 +49,13 @@ fn varint(mut value: u64) -> Vec<u8> {
     out
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, bytes) in files {
         let mut header = tar::Header::new_ustar();
@@ -66,7 +66,7 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn signed(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn signed(payload: &[u8]) -> Vec<u8> {
     let body: String = PRIVATE_KEY.lines().filter(|line| !line.starts_with('-')).collect();
     let der = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
     let key = RsaKeyPair::from_pkcs8(&der).unwrap();

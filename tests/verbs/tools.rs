@@ -60,3 +60,27 @@ fn otp_23_has_a_rebar3_although_its_suite_has_none() {
     world.rebeam(&["build"]).succeeds();
     assert!(world.read("rebeam.lock").contains("https://github.com/erlang/rebar3"));
 }
+
+/// A source of OTP is no part of the repository, and building one takes a quarter of an hour: this one installs Debian's
+/// own, with a name that nothing else gives it.
+#[test]
+fn an_otp_from_source_takes_the_place_of_debians() {
+    let world = World::with("hello").with_own_store();
+    let makefile = "all:\n\tcp -a /usr/lib/erlang otp\n\tmv otp/lib/sasl-* otp/lib/sasl-77.7\n\
+                    \tsed -i 's/{vsn, *\"[^\"]*\"}/{vsn,\"77.7\"}/' otp/lib/sasl-77.7/ebin/sasl.app\n\
+                    install:\n\tmkdir -p $(DESTDIR)/usr/lib\n\tcp -a otp $(DESTDIR)/usr/lib/erlang\n";
+    world.write("../otp/Makefile", makefile);
+    world.write("../otp/configure", "#!/bin/sh\nexit 0\n");
+    let configure = world.path("otp/configure");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(configure, mode).unwrap();
+    tool(&world, "otp = \"../otp\"");
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Compiled otp"), "{}", built.stderr);
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    let mut find = std::process::Command::new("find");
+    let trees = world.path("store/trees");
+    let found = find.arg(trees).args(["-name", "hello.rel", "-exec", "cat", "{}", "+"]).output();
+    let release = String::from_utf8(found.unwrap().stdout).unwrap();
+    assert!(release.contains("{sasl,\"77.7\""), "{release}");
+}

@@ -1,5 +1,6 @@
 //! Import: an existing `rebar.lock`, read as pins and compared with ours; `print` writes one.
 
+mod mix;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use crate::lock::{Lock, Pin, Role, Source, git_url};
 use crate::manifest::rebar::{Wish, WishSource};
 use crate::terms::{self, Term, TermError};
 
+pub use mix::{MIX_LOCK, MixEntry, MixLock, MixLockError};
 pub use print::rebar_lock_text;
 
 /// The file's name in a rebar3 project's root.

@@ -2,14 +2,17 @@
 //!
 //! Nothing is run: files are read as terms, and what only evaluation could tell is left open.
 
+mod mix;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use self::mix::MixProject;
 use super::form::Form;
 use super::rebar::{self, RebarError, RebarFacts};
-use super::{FILE_NAME, OTP_PRESETS};
+use super::{FILE_NAME, OTP_PRESETS, Tool};
 use crate::disk::{self, DiskError};
 use crate::explain::{Blame, Explain};
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -32,6 +35,8 @@ pub struct Detected {
     pub has_manifest: bool,
     /// The facts of `rebar.config`, where there is one.
     pub config: Option<RebarFacts>,
+    /// What `mix.exs` says, where mix builds the project.
+    pub mix: Option<MixProject>,
     /// Whether a `rebar.config.script` changes that configuration.
     pub has_script: bool,
     /// Whether there is a `rebar.lock`.
@@ -63,7 +68,7 @@ pub struct NamedVersion {
 #[derive(Debug, Error)]
 pub enum DetectError {
     /// Neither `rebar.config` nor an application is there.
-    #[error("`{}` holds no rebar3 project{}", path.display(), beside(others))]
+    #[error("`{}` holds no project of rebar3 or mix{}", path.display(), beside(others))]
     NoProject {
         /// Where it was looked for.
         path: PathBuf,
@@ -103,7 +108,7 @@ impl Explain for DetectError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoProject { .. } => {
-                Some("run it in the directory that holds `rebar.config`".to_owned())
+                Some("run it in the directory that holds `rebar.config` or `mix.exs`".to_owned())
             }
             Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
             Self::Rebar(error) => error.hint(),
@@ -119,11 +124,16 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
         Some(text) => Some(RebarFacts::read(&text, "rebar.config")?),
         None => None,
     };
+    let mix = match config {
+        Some(_) => None,
+        None => text(dir, "mix.exs")?.map(|text| mix::read(&text)),
+    };
     let others = ["mix.exs", "erlang.mk", "gleam.toml"];
-    let others = others.into_iter().filter(|name| has(name)).collect();
+    let is_other = |name: &&str| has(name) && !(mix.is_some() && *name == "mix.exs");
+    let others = others.into_iter().filter(is_other).collect();
     let (mut apps, native) = applications(dir)?;
     apps.sort_unstable();
-    if config.is_none() && apps.is_empty() {
+    if config.is_none() && mix.is_none() && apps.is_empty() {
         let path = dir.to_owned();
         return Err(DetectError::NoProject { path, others });
     }
@@ -133,7 +143,7 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     let mut detected = Detected {
         has_manifest: has(FILE_NAME),
         has_script: has("rebar.config.script"),
-        has_lock: has("rebar.lock"),
+        has_lock: has("rebar.lock") || mix.is_some() && has("mix.lock"),
         otp: preset(dir, otp_minimum.as_deref())?,
         otp_minimum,
         releases,
@@ -141,6 +151,7 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
         native,
         others,
         config,
+        mix,
         ..Detected::default()
     };
     detected.name = detected.guess_name(dir);
@@ -271,7 +282,8 @@ impl Detected {
         let directory = disk::canonical(dir).ok();
         let directory = directory.as_ref().and_then(|dir| dir.file_name());
         let directory = directory.map(|name| name.to_string_lossy().into_owned());
-        let candidates = [named.map(|named| named.name.clone()), directory];
+        let app = self.mix.as_ref().and_then(|mix| mix.app.clone());
+        let candidates = [named.map(|named| named.name.clone()), app, directory];
         let mut names = candidates.into_iter().flatten();
         names.find_map(|name| image_name(&name)).unwrap_or_else(|| "app".to_owned())
     }
@@ -283,7 +295,8 @@ impl Detected {
             same.or(self.apps.first())
         });
         let candidates = [release, app].into_iter().flatten();
-        let mut versions = candidates.filter_map(|named| named.version.as_deref());
+        let of_mix = self.mix.as_ref().and_then(|mix| mix.version.as_deref());
+        let mut versions = candidates.filter_map(|named| named.version.as_deref()).chain(of_mix);
         // A tag knows no `+`, which semantic versions put before build metadata.
         let version = versions.find_map(|version| {
             let version = version.replace('+', "-");
@@ -301,11 +314,16 @@ impl Detected {
             let plugins = count(plugins, "plugin", "plugins");
             lines.push(format!("`rebar.config` with {deps} and {plugins}"));
         }
+        if let Some(mix) = &self.mix {
+            let what = if mix.is_umbrella { ", of an umbrella" } else { "" };
+            lines.push(format!("`mix.exs`{what}, which `rebeam lock` evaluates"));
+        }
         if self.has_script {
             lines.push("`rebar.config.script`, which `rebeam lock` evaluates".to_owned());
         }
         if self.has_lock {
-            lines.push("`rebar.lock`, which `rebeam lock` imports".to_owned());
+            let name = if self.mix.is_some() { "mix.lock" } else { "rebar.lock" };
+            lines.push(format!("`{name}`, which `rebeam lock` imports"));
         }
         for (kind, found) in [("release", &self.releases), ("application", &self.apps)] {
             for named in found {
@@ -352,6 +370,10 @@ impl Detected {
             line("# Debian packages that the C code needs beside a compiler:");
         }
         line("# packages = [\"zlib1g-dev\"]");
+        if self.mix.is_some() {
+            line("\n[build]");
+            line(&format!("tool = \"{}\"", Tool::Mix.name()));
+        }
         if let Some(release) =
             release.filter(|release| *release != self.name && Form::App.fits(release))
         {

@@ -113,11 +113,22 @@ fn the_preset_follows_tool_versions_and_the_minimum() {
 
 #[test]
 fn a_directory_without_a_project_is_refused() {
-    let dir = project(&[("mix.exs", "")]);
+    let dir = project(&[("gleam.toml", "")]);
     let error = detect(dir.path()).unwrap_err();
-    let message = format!("`{}` holds no rebar3 project, only `mix.exs`", dir.path().display());
+    let message =
+        format!("`{}` holds no project of rebar3 or mix, only `gleam.toml`", dir.path().display());
     assert_eq!(error.to_string(), message);
     assert!(error.hint().unwrap().contains("rebar.config"));
+}
+
+#[test]
+fn a_mix_project_gets_a_manifest_that_says_so() {
+    let text = "def project, do: [app: :shop, version: \"1.2.0\"]";
+    let dir = project(&[("mix.exs", text), ("mix.lock", "%{}")]);
+    let detected = detect(dir.path()).unwrap();
+    assert_eq!((detected.name.as_str(), detected.version.as_str()), ("shop", "1.2.0"));
+    assert!(detected.lines().contains(&"`mix.lock`, which `rebeam lock` imports".to_owned()));
+    assert!(detected.to_manifest_text().contains("[build]\ntool = \"mix\"\n"));
 }
 
 #[test]

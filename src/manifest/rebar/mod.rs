@@ -12,6 +12,7 @@ use crate::explain::Explain;
 use crate::terms::{self, Term, TermError};
 
 pub use overrides::Overrides;
+pub(in crate::manifest) use wish::{check_name, is_plain, revision};
 
 /// An application that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -113,7 +113,7 @@ fn git_ref(term: &Term) -> Option<GitRef> {
 }
 
 /// Reads what `git checkout` would take for a commit, a tag or a branch of the origin.
-fn revision(name: String) -> GitRef {
+pub(in crate::manifest) fn revision(name: String) -> GitRef {
     let name = name.strip_prefix("origin/").unwrap_or(&name);
     let numbered = name.strip_prefix('v').unwrap_or(name);
     if name.is_empty() || name == "HEAD" {
@@ -135,7 +135,7 @@ fn is_plain_ref(reference: &GitRef) -> bool {
 }
 
 /// An address or name without anything that would change the meaning of a line or an argument.
-fn is_plain(text: &str) -> bool {
+pub(in crate::manifest) fn is_plain(text: &str) -> bool {
     let blank = |c: char| c.is_control() || c.is_whitespace();
     !text.is_empty() && !text.starts_with('-') && !text.contains(blank)
 }
@@ -152,7 +152,7 @@ fn subdir(app: &str, directory: &str) -> Option<String> {
 }
 
 /// Names become directories and file names, so they must be nothing else.
-fn check_name(name: &str) -> Result<(), RebarError> {
+pub(in crate::manifest) fn check_name(name: &str) -> Result<(), RebarError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@' | '-' | '+' | '.');
     let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(plain);
     if fits && !name.starts_with(['.', '-']) {

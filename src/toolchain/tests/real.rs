@@ -29,6 +29,26 @@ fn write_the_presets() {
     }
 }
 
+/// Maintenance, after the presets: what Elixir needs beside each.
+#[test]
+#[ignore = "asks Debian's archive and writes lockfiles/"]
+fn write_what_elixir_needs_beside_the_presets() {
+    let http = Http::new(Network::Open, Mirrors::default());
+    for otp in ["25", "27", "29"] {
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            let web = (&http, &Spoken as &dyn Observer);
+            let base = preset(otp, architecture).unwrap();
+            let mut lock =
+                resolve(otp, &["elixir".into()], architecture, Expiry::Ignored, web).unwrap();
+            lock.debs.retain(|deb| !base.debs.iter().any(|known| known.package == deb.package));
+            let name = format!("{}-elixir-{}.lock", lock.suite, architecture.name());
+            let path = Path::new("lockfiles").join(name);
+            disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
+            println!("{}: {} packages", path.display(), lock.debs.len());
+        }
+    }
+}
+
 /// Tells when the parts of the work were done.
 struct Clock {
     start: std::time::Instant,

@@ -1,0 +1,97 @@
+//! Modules: the BEAM has one namespace for them, so two applications with one module cannot be in one release.
+//!
+//! A source's own `src/NAME.erl` are seen when it is locked. What is generated is seen when it is built.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::Desk;
+use crate::compile::CompileError;
+use crate::disk;
+use crate::explain::{Explain, Failure};
+use crate::lock::{self, Lock, Role};
+use crate::manifest::FILE_NAME;
+use crate::project;
+use crate::store::Store;
+
+/// Two applications define one module.
+#[derive(Debug, Error)]
+#[error(
+    "the module `{module}` is defined by two applications, and one release holds one of each name\n  {}\n  {}",
+    one.join(" → "), other.join(" → ")
+)]
+pub struct ModuleFailure {
+    module: String,
+    one: Vec<String>,
+    other: Vec<String>,
+}
+
+impl Explain for ModuleFailure {
+    fn hint(&self) -> Option<String> {
+        let app = self.other.last()?;
+        Some(format!(
+            "one of them is often a copy or a fork of the other: choose with `[deps.{app}] source` in {FILE_NAME}, or take the \
+             module out with a patch in `[deps.{app}]`"
+        ))
+    }
+}
+
+/// Refuses a closure in which two applications bring one module along in their sources.
+pub(super) fn check(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    let mut own = |app: &str, module: String| match owners.get(&module) {
+        Some(owner) if owner != app => Err(failure(lock, module, [owner, app])),
+        _ => {
+            owners.insert(module, app.to_owned());
+            Ok(())
+        }
+    };
+    for (app, home) in project::applications(desk.root)? {
+        let source = home.join("src");
+        let names = if disk::exists(&source) { disk::list(&source)? } else { Vec::new() };
+        names.iter().filter_map(|name| module(name)).try_for_each(|module| own(&app, module))?;
+    }
+    for source in lock.sources.iter().filter(|source| source.role == Role::Dep) {
+        // A file that the manifest takes out or changes is not known here.
+        let wish = desk.manifest.deps.get(&source.app);
+        if wish.is_some_and(|wish| !wish.patches.is_empty() || !wish.files.is_empty()) {
+            continue;
+        }
+        for module in modules(desk.store, source)? {
+            own(&source.app, module)?;
+        }
+    }
+    Ok(())
+}
+
+fn modules(store: &Store, source: &lock::Source) -> Result<Vec<String>, Failure> {
+    let Some(tree) = source.pin.tree() else { return Ok(Vec::new()) };
+    let Some(held) = store.tree(tree)? else { return Ok(Vec::new()) };
+    let source = held.path().join("src");
+    let names = if disk::exists(&source) { disk::list(&source)? } else { Vec::new() };
+    Ok(names.iter().filter_map(|name| module(name)).collect())
+}
+
+fn module(name: &[u8]) -> Option<String> {
+    let stem = name.strip_suffix(b".erl")?;
+    String::from_utf8(stem.to_vec()).ok()
+}
+
+fn failure(lock: &Lock, module: String, [one, other]: [&str; 2]) -> ModuleFailure {
+    let way = |app: &str| {
+        let ways = lock::why(lock, app);
+        ways.into_iter().next().unwrap_or_else(|| vec![app.to_owned()])
+    };
+    ModuleFailure { module, one: way(one), other: way(other) }
+}
+
+/// Puts what a build found into the words of the lock: with the way to each application.
+pub(super) fn explain(lock: &Lock, error: CompileError) -> Result<ModuleFailure, CompileError> {
+    match error {
+        CompileError::Twins { module, apps: [one, other] } => {
+            Ok(failure(lock, module, [&one, &other]))
+        }
+        error => Err(error),
+    }
+}
