@@ -56,13 +56,13 @@ pub fn treemap(sizes: &Sizes, title: &str, print: &dyn Fn(u64) -> String) -> Str
     let all = (sizes.tar_bytes(), sizes.packed_bytes());
     let packed = format!("{title}: {} unpacked, {} packed", print(all.0), print(all.1));
     picture.label(whole, &packed, "#202020");
-    let weights: Vec<u64> = sizes.layers.iter().map(|layer| layer.tar_bytes).collect();
-    for ((layer, area), hue) in sizes
-        .layers
-        .iter()
-        .zip(squarified(&weights, whole.inside(2.0, STRIP)))
-        .zip(HUES.iter().cycle())
-    {
+    // A layer keeps its hue whatever its size.
+    let mut layers: Vec<(&LayerSize, &u32)> =
+        sizes.layers.iter().zip(HUES.iter().cycle()).collect();
+    layers.sort_by_key(|(layer, _)| std::cmp::Reverse(layer.tar_bytes));
+    let weights: Vec<u64> = layers.iter().map(|(layer, _)| layer.tar_bytes).collect();
+    let areas = squarified(&weights, whole.inside(2.0, STRIP));
+    for ((layer, hue), area) in layers.into_iter().zip(areas) {
         picture.layer(layer, area, *hue);
     }
     picture.line("</svg>");

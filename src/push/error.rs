@@ -261,10 +261,16 @@ impl From<HttpError> for PushError {
                 let host = url.split('/').nth(2).unwrap_or(&url).to_owned();
                 Self::Offline { host }
             }
-            HttpError::Unreachable { name, url, source } => Self::Unreachable { name, url, source },
-            HttpError::Untrusted { url, source, .. } => Self::Untrusted { url, source },
-            HttpError::Status { name, url, status } => Self::Failing { name, url, status },
-            HttpError::Redirects { name, url } => Self::Redirects { url, name },
+            HttpError::Unreachable { name, url, source } => {
+                Self::Unreachable { name, url: place(&url), source }
+            }
+            HttpError::Untrusted { url, source, .. } => {
+                Self::Untrusted { url: place(&url), source }
+            }
+            HttpError::Status { name, url, status } => {
+                Self::Failing { name, url: place(&url), status }
+            }
+            HttpError::Redirects { name, url } => Self::Redirects { url: place(&url), name },
             other => Self::Http(other),
         }
     }
@@ -331,6 +337,11 @@ fn login(host: &str) -> String {
         "docker.io" | "registry-1.docker.io" => "log in: `docker login`".into(),
         host => format!("log in: `docker login {host}`"),
     }
+}
+
+/// Returns an address without its parameters: where they lead to a storage, they are the key to it.
+pub(super) fn place(url: &str) -> String {
+    said(url.split(['?', '#']).next().unwrap_or_default())
 }
 
 /// Returns a stranger's words as they may be shown: one line, without control characters, not long.

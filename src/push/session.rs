@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::challenge::{Challenge, check_realm, scopes};
 use super::credentials::{Credential, Credentials};
-use super::error::said;
+use super::error::{place, said};
 use super::reference::is_loopback;
 use super::url::{Url, encoded, with_parameter};
 use super::{PushError, Reference, Security};
@@ -205,23 +205,23 @@ impl<'a> Session<'a> {
                 return Ok(answer);
             };
             let strange =
-                || self.strange(format!("it redirects `{}` to `{}`", ask.name, said(location)));
+                || self.strange(format!("it redirects `{}` to `{}`", ask.name, place(location)));
             url = parsed.join(location).ok_or_else(strange)?;
         }
-        let (url, name) = (ask.url.to_owned(), ask.name.to_owned());
+        let (url, name) = (place(ask.url), ask.name.to_owned());
         Err(PushError::Redirects { url, name }.into())
     }
 
     /// Reads an address that the registry names; what it sends to must be as closed as itself.
     pub(super) fn admitted<'u>(&self, url: &'u str) -> Result<Url<'u>, PushError> {
         let parsed = Url::parse(url)
-            .ok_or_else(|| self.strange(format!("it names the address `{}`", said(url))))?;
+            .ok_or_else(|| self.strange(format!("it names the address `{}`", place(url))))?;
         let local = is_loopback(self.reference.host()) && is_loopback(parsed.authority);
         let open = self.door.security == Security::Plain || local;
         if parsed.scheme == "https" || open {
             return Ok(parsed);
         }
-        Err(PushError::Downgrade { host: self.host(), url: said(url) })
+        Err(PushError::Downgrade { host: self.host(), url: place(url) })
     }
 
     fn key(&self, reach: Reach) -> &Mutex<Key> {
