@@ -324,16 +324,31 @@ fn an_identity_token_is_traded_by_a_form() {
 
 #[test]
 fn a_token_that_expires_on_the_way_is_fetched_anew() {
-    let fake = Fake::with(|asked, kept| {
-        if asked.method == "POST" && asked.path.contains("/blobs/") && kept.tokens == 1 {
-            kept.key = Some("Bearer second".into());
-        }
-        None
+    for method in ["POST", "PUT"] {
+        let fake = Fake::with(move |asked, kept| {
+            if asked.method == method && asked.path.contains("/blobs/") && kept.tokens == 1 {
+                kept.key = Some("Bearer second".into());
+            }
+            None
+        });
+        let fake = fake.locked("Bearer first");
+        Person::logged_in(&fake.host(), LOGIN).push(&fake, &packed()).unwrap();
+        assert_eq!(fake.kept.lock().unwrap().tokens, 2, "{method}");
+        assert_eq!(fake.tags().len(), 1);
+    }
+}
+
+#[test]
+fn a_busy_registry_is_waited_for() {
+    let calls = AtomicUsize::new(0);
+    let fake = Fake::with(move |asked, _| {
+        let busy = asked.method == "POST" && calls.fetch_add(1, Ordering::SeqCst) == 0;
+        busy.then(|| Reply::status(429).header("Retry-After", "1"))
     });
-    let fake = fake.locked("Bearer first");
-    Person::logged_in(&fake.host(), LOGIN).push(&fake, &packed()).unwrap();
-    assert_eq!(fake.kept.lock().unwrap().tokens, 2);
-    assert_eq!(fake.tags().len(), 1);
+    let (person, began) = (Person::anonymous(), std::time::Instant::now());
+    person.push(&fake, &packed_of(&[("app", b"a small layer")])).unwrap();
+    assert!(began.elapsed().as_millis() >= 1_000);
+    assert_eq!(person.heard.count("\"delay_ms\":1000"), 1);
 }
 
 #[test]

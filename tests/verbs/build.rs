@@ -153,3 +153,21 @@ fn an_image_names_the_commit_of_every_application() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["sources"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn every_byte_of_an_image_is_accounted_for() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    let json = world.rebeam(&["image", "size", "--json", "--svg", "size.svg"]).succeeds().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for layer in json["layers"].as_array().unwrap() {
+        let parts = layer["parts"].as_array().unwrap().iter();
+        let sum: u64 = parts.map(|part| part["bytes"].as_u64().unwrap()).sum();
+        assert_eq!(Some(sum), layer["unpacked_bytes"].as_u64(), "{layer}");
+    }
+    assert!(world.read("size.svg").contains("layer otp"));
+    let table = world.rebeam(&["image", "size", "--files=1"]).succeeds().stdout;
+    for row in ["layer app", "hello-1.0.0", "app/lib/tinyhttp-1.0.0/ebin/tinyhttp.beam"] {
+        assert!(table.contains(row), "{row:?} is missing in:\n{table}");
+    }
+}
