@@ -4,7 +4,7 @@
 //! disk or a kill is shown by failing at 1, 2, 3 … until the whole operation succeeds.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -139,6 +139,13 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(refused("open", path))
+}
+
+/// Opens a file for reading from `at` on. The error is the system's own, for readers that pass it on.
+pub fn open_at(path: &Path, at: u64) -> io::Result<File> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    Ok(file)
 }
 
 /// Creates a new file for writing; it is an error if the path exists.

@@ -57,6 +57,28 @@ pub enum Event<'a> {
     },
     /// The image file was there already and is up to date.
     ImageUpToDate { path: &'a str, image_id: Digest, manifest: Digest },
+    /// A blob is being sent; once more from its start where an attempt failed.
+    PushStarted { name: &'a str, bytes: u64 },
+    /// So many bytes of it were sent.
+    PushProgress { name: &'a str, bytes: u64 },
+    /// A registry has the blob.
+    BlobPushed { name: &'a str, digest: Digest, bytes: u64, arrival: Arrival },
+    /// A registry has the image under this reference, and said its digest.
+    Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
+    /// A container engine has the image under its names.
+    Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
+}
+
+/// How a blob came to be in a registry's repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrival {
+    /// It was there.
+    Present,
+    /// The registry took it from another repository of its own.
+    Mounted,
+    /// It was sent.
+    Sent,
 }
 
 /// Hears the facts of the flow. Must not block for long.

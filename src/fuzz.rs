@@ -14,7 +14,7 @@ use crate::lock::{Lock, RebarLock, git_url, read_nix};
 use crate::manifest::{Manifest, Packages, edit_packages, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
-use crate::{compile, image, release};
+use crate::{compile, image, push, release};
 
 /// A reader, given bytes.
 pub type Target = fn(&[u8]);
@@ -41,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("packages", packages),
     ("rebar_config", rebar_config),
     ("rebar_lock", rebar_lock),
+    ("registry", registry),
     ("requirement", requirement),
     ("tar", tar),
     ("tarball", tarball),
@@ -172,6 +173,11 @@ pub fn rebar_lock(data: &[u8]) {
     let terms = terms::parse_all(&text).unwrap_or_default();
     let empty = RebarFacts::read("", "rebar.config").expect("an empty file asks for nothing");
     let _ = empty.with_lock(&terms);
+}
+
+/// What registries, container engines and the configuration of their logins say.
+pub fn registry(data: &[u8]) {
+    push::fuzz::texts(&text(data));
 }
 
 /// A requirement, and versions behind it, one a line.

@@ -66,3 +66,11 @@ pub const STEP_WALL_S_MAX: u64 = 3600;
 pub const LAYER_BYTES_MAX: u64 = 16 << 30;
 /// Members of an image file.
 pub const IMAGE_MEMBERS_MAX: usize = 10_000;
+/// Blobs of an image that are sent to a registry at once.
+pub const UPLOADS_MAX: usize = 4;
+/// Bytes of a registry's or an engine's answer that says how something went.
+pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// Milliseconds that a program may take to give a registry's credentials.
+pub const CREDENTIALS_MS_MAX: u64 = 60_000;
+/// Milliseconds that a container engine may be silent while it loads an image.
+pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -227,12 +228,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-#[test]
-fn docker_loads_and_runs_the_image() {
-    let Some(world) = tried(&["docker", "dockerd"]) else {
-        return;
-    };
-    let at = world.store("docker");
+/// Starts Docker's daemon with a store below `at`, and returns its address.
+fn dockerd(at: &Path) -> (Daemon, String) {
     let (data, exec, pid) = (at.join("data"), at.join("exec"), at.join("pid"));
     let host = format!("unix://{}", text(&at.join("s")));
     let ready = || {
@@ -253,7 +250,15 @@ fn docker_loads_and_runs_the_image() {
         "--iptables=false",
         "--bridge=none",
     ];
-    let _daemon = Daemon::start("dockerd", &arguments, &at.join("log"), ready);
+    (Daemon::start("dockerd", &arguments, &at.join("log"), ready), host)
+}
+
+#[test]
+fn docker_loads_and_runs_the_image() {
+    let Some(world) = tried(&["docker", "dockerd"]) else {
+        return;
+    };
+    let (_daemon, host) = dockerd(&world.store("docker"));
     run("docker", &["-H", &host, "load", "-i", text(&world.archive)]);
     let reference = format!("{NAME}:{TAG}");
     let id = run("docker", &["-H", &host, "image", "inspect", "-f", "{{.Id}}", &reference]);
@@ -263,6 +268,176 @@ fn docker_loads_and_runs_the_image() {
         &["-H", &host, "run", "--rm", "--network", "none", "--read-only", &reference],
     );
     assert_eq!(said.trim(), SAYS);
+}
+
+/// A call of rebeam with a home of its own.
+fn rebeam(world: &World, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rebeam"));
+    command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &world.root);
+    command.current_dir(&world.root);
+    command
+}
+
+/// Runs it and returns what it told.
+fn told(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}\n{told}", output.status);
+    told
+}
+
+#[test]
+fn docker_gets_the_image_through_its_socket_and_only_once() {
+    let Some(world) = tried(&["docker", "dockerd"]) else {
+        return;
+    };
+    let at = world.store("docker");
+    let (_daemon, host) = dockerd(&at);
+    let load =
+        || told(rebeam(&world, &["image", "load", text(&world.archive)]).env("DOCKER_HOST", &host));
+    assert!(!load().contains("nothing to send"));
+    let reference = format!("{NAME}:{TAG}");
+    let id = || run("docker", &["-H", &host, "image", "inspect", "-f", "{{.Id}}", &reference]);
+    assert_eq!(id().trim(), world.image.image_id().to_string());
+    assert!(load().contains("nothing to send"));
+    // What lost its name gets it again.
+    run("docker", &["-H", &host, "tag", &reference, "other:1"]);
+    run("docker", &["-H", &host, "rmi", &reference]);
+    assert!(load().contains("nothing to send"));
+    assert_eq!(id().trim(), world.image.image_id().to_string());
+    // A user outside the group is told how to get in.
+    for path in [&world.root, &at] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut stranger = rebeam(&world, &["image", "load", text(&world.archive)]);
+    let refused = stranger.env("DOCKER_HOST", &host).uid(4242).gid(4242).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(told.contains("does not let this user in"), "{told}");
+}
+
+#[test]
+fn podman_gets_the_image_through_its_socket_and_only_once() {
+    let Some(world) = tried(&["podman"]) else {
+        return;
+    };
+    let at = world.store("podman");
+    let (root, runroot, socket) = (at.join("root"), at.join("run"), at.join("s"));
+    let host = format!("unix://{}", text(&socket));
+    let own = ["--root", text(&root), "--runroot", text(&runroot), "--storage-driver", "vfs"];
+    let own = [&own[..], &["--cgroup-manager", "cgroupfs", "--events-backend", "file"]].concat();
+    let service = [&own[..], &["system", "service", "--time", "0", &host]].concat();
+    let _daemon = Daemon::start("podman", &service, &at.join("log"), || socket.exists());
+    let load =
+        || told(rebeam(&world, &["image", "load", text(&world.archive)]).env("DOCKER_HOST", &host));
+    assert!(!load().contains("nothing to send"));
+    let reference = format!("docker.io/{NAME}:{TAG}");
+    let id =
+        || run("podman", &[&own[..], &["image", "inspect", "-f", "{{.Id}}", &reference]].concat());
+    assert_eq!(id().trim(), world.image.image_id().hex());
+    assert!(load().contains("nothing to send"));
+    run("podman", &[&own[..], &["tag", &reference, "other:1"]].concat());
+    run("podman", &[&own[..], &["untag", &reference]].concat());
+    assert!(load().contains("nothing to send"));
+    assert_eq!(id().trim(), world.image.image_id().hex());
+}
+
+/// Starts a registry with its data below `at`, and returns its port.
+fn registry(at: &Path, more: &str) -> (Daemon, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = at.join("config.yml");
+    let settings = format!(
+        "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+         http: {{addr: \"127.0.0.1:{port}\", relativeurls: true}}\n{more}",
+        text(&at.join("data")),
+    );
+    fs::write(&config, settings).unwrap();
+    let ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let arguments = ["serve", text(&config)];
+    (Daemon::start("docker-registry", &arguments, &at.join("log"), ready), port)
+}
+
+#[test]
+fn a_registry_that_knows_its_people_lets_only_them_push() {
+    if find("docker-registry").is_none() {
+        missing("docker-registry");
+        return;
+    }
+    let Some(world) = World::new() else {
+        return;
+    };
+    let at = world.store("registry");
+    let people = at.join("people");
+    // The password is `secret`.
+    let ann = "ann:$2b$05$FpJnCt.V/e8SCN7XT1skB.WG17bD/lP5NH.gGAwdoS1cyPiLTXf9G\n";
+    fs::write(&people, ann).unwrap();
+    let more = format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", text(&people));
+    let (_daemon, port) = registry(&at, &more);
+    let place = format!("localhost:{port}/{NAME}");
+    let push = || rebeam(&world, &["push", &place, "--file", text(&world.archive)]);
+    let login = |password: &str| {
+        let auths = format!(
+            r#"{{"auths":{{"localhost:{port}":{{"username":"ann","password":"{password}"}}}}}}"#
+        );
+        fs::create_dir_all(world.root.join(".docker")).unwrap();
+        fs::write(world.root.join(".docker/config.json"), auths).unwrap();
+    };
+    let refused = |says: &str| {
+        let output = push().output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains(says), "{told}");
+        assert!(told.contains(&format!("docker login localhost:{port}")), "{told}");
+    };
+    refused("without a login");
+    login("wrong");
+    refused("does not accept the login of `ann`");
+    login("secret");
+    assert!(told(&mut push()).contains("Pushed"));
+}
+
+#[test]
+fn a_registry_has_the_very_image_that_was_pushed() {
+    if find("docker-registry").is_none() {
+        missing("docker-registry");
+        return;
+    }
+    let Some(world) = tried(&["skopeo"]) else {
+        return;
+    };
+    let at = world.store("registry");
+    let (_daemon, port) = registry(&at, "");
+    let place = format!("localhost:{port}/{NAME}");
+    let file = ["--file", text(&world.archive)];
+    let push = |more: &[&str]| told(&mut rebeam(&world, &[&["push"], more, &file].concat()));
+    let said = push(&[&place, "--tag", "latest", "--tag", TAG]);
+    let manifest = world.image.manifest_digest().to_string();
+    assert!(said.contains(&format!("{place}:latest@{manifest}")), "{said}");
+    assert!(push(&[&place]).contains("nothing to send"));
+    let inspected = |place: &str, tag: &str| -> serde_json::Value {
+        let at = format!("docker://{place}:{tag}");
+        serde_json::from_str(&run("skopeo", &["inspect", "--tls-verify=false", &at])).unwrap()
+    };
+    let layers: Vec<String> =
+        world.image.layers.iter().map(|layer| layer.blob.digest().to_string()).collect();
+    for tag in ["latest", TAG] {
+        let there = inspected(&place, tag);
+        assert_eq!(there["Digest"], manifest.as_str());
+        assert_eq!(there["Layers"], serde_json::json!(layers));
+    }
+    // Another repository takes the blobs from the first.
+    let other = format!("localhost:{port}/other");
+    assert!(push(&[&other, "--mount-from", NAME]).contains("nothing to send"));
+    assert_eq!(inspected(&other, TAG)["Digest"], manifest.as_str());
+    // What a registry gives back is the file that was pushed.
+    let policy = at.join("policy.json");
+    fs::write(&policy, r#"{"default":[{"type":"insecureAcceptAnything"}]}"#).unwrap();
+    let (from, back) = (format!("docker://{other}:{TAG}"), at.join("back"));
+    let to = format!("dir:{}", text(&back));
+    run("skopeo", &["--policy", text(&policy), "copy", "--src-tls-verify=false", &from, &to]);
+    for layer in &world.image.layers {
+        assert!(back.join(layer.blob.digest().hex()).exists());
+    }
 }
 
 #[test]

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
 
-use super::Common;
+use super::push::{self, How};
+use super::{Cli, Common};
 use crate::explain::Failure;
 use crate::pipeline::{self, BuildOptions, Freshness};
+use crate::push::Door;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
@@ -32,10 +35,20 @@ pub(super) struct Build {
     /// Leave the boot check out
     #[arg(long)]
     no_boot_check: bool,
+    /// Push the image to a registry, too [default: the one in the image's name]
+    #[arg(long, value_name = "REF", num_args = 0..=1, default_missing_value = "")]
+    push: Option<String>,
+    #[command(flatten)]
+    how: How,
 }
 
 impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        if self.push.is_none() && self.how.is_said() {
+            let what = "`--tag`, `--mount-from` and `--insecure` go with `--push`";
+            drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
+            return Ok(2);
+        }
         let freshness = match (self.locked, self.frozen) {
             (true, _) => Freshness::Locked,
             (_, true) => Freshness::Frozen,
@@ -44,9 +57,21 @@ impl Build {
         let options =
             BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
-        let packed = common.with_desk(reasons, |desk| pipeline::build(desk, &options))?;
+        let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let wish = self.push.as_ref().map(|_| self.how.wish(references));
+        let (packed, targets) = common.with_desk(reasons, |desk| {
+            let (name, tag) = (&desk.manifest.image.name, &desk.manifest.project.version);
+            // A wrong word is found before the build.
+            let targets = wish.as_ref().map(|wish| wish.targets(name, tag)).transpose()?;
+            Ok((pipeline::build(desk, &options)?, targets))
+        })?;
         if common.mode() != Mode::Json {
             terminal::data(&packed.path.display().to_string());
+        }
+        if let Some(targets) = targets {
+            let screen = common.screen(reasons);
+            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, door);
+            push::tell(common, &self.how.with_door(common, &screen, work)?);
         }
         Ok(0)
     }

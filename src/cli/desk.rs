@@ -22,6 +22,9 @@ pub(super) enum DeskError {
     /// `SOURCE_DATE_EPOCH` is not a number.
     #[error("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds")]
     BadEpoch { text: String },
+    /// The project's image was not built yet.
+    #[error("there is no image at `{}`", path.display())]
+    NotBuilt { path: PathBuf },
 }
 
 impl Explain for DeskError {
@@ -33,6 +36,7 @@ impl Explain for DeskError {
         match self {
             Self::NoHome => Some("name one: `--store DIR` or REBEAM_STORE".into()),
             Self::BadEpoch { .. } => Some("unset it, or set it to seconds since 1970".into()),
+            Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),
         }
     }
 }
@@ -42,6 +46,18 @@ impl Common {
     pub(super) fn open_store(&self, screen: &Screen) -> Result<Store, Failure> {
         let place = self.store.clone().or_else(default_store).ok_or(DeskError::NoHome)?;
         Ok(Store::open_observed(&place, screen)?)
+    }
+
+    /// Returns the image file that is named, or else the project's own.
+    pub(super) fn image_file(&self, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        let path = self.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?;
+        if !disk::exists(&path) {
+            return Err(DeskError::NotBuilt { path }.into());
+        }
+        Ok(path)
     }
 
     pub(super) fn screen(&self, reasons: Reasons) -> Screen {

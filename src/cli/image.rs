@@ -10,6 +10,7 @@ use crate::explain::Failure;
 use crate::image::{self, Inspected};
 use crate::lock::{Lock, Pin, Source};
 use crate::pipeline;
+use crate::push::Sockets;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
@@ -25,11 +26,11 @@ enum Verb {
         /// The file [default: NAME-VERSION.tar of the project]
         file: Option<PathBuf>,
     },
-    /// Load an image file into docker or podman
+    /// Load an image file into docker or podman, unless it has the image already
     Load {
         /// The file [default: NAME-VERSION.tar of the project]
         file: Option<PathBuf>,
-        /// The engine's command [default: docker, else podman]
+        /// Use this engine's command, instead of the socket of docker or podman
         #[arg(long, value_name = "COMMAND")]
         engine: Option<String>,
     },
@@ -38,18 +39,14 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, &archive(common, file)?),
+            Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
             Verb::Load { file, engine } => {
-                pipeline::load(&archive(common, file)?, engine.as_deref())
+                let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
+                let (file, screen) = (common.image_file(file)?, common.screen(Reasons::Summed));
+                pipeline::load(&file, engine.as_deref(), &sockets, &screen)?;
+                Ok(0)
             }
         }
-    }
-}
-
-fn archive(common: &Common, file: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    match file {
-        Some(file) => Ok(file),
-        None => common.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk))),
     }
 }
 

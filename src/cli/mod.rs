@@ -11,6 +11,7 @@ mod init;
 mod lock;
 mod nix;
 mod outdated;
+mod push;
 mod run;
 mod shell;
 mod store;
@@ -146,6 +147,8 @@ enum Verb {
     Build(build::Build),
     /// Start the built image's files in the sandbox, without Docker
     Run(run::Run),
+    /// Push the image to a registry
+    Push(push::Push),
     /// Look into an image file, or load it into a container engine
     Image(image::Image),
     /// Open a shell in the build's room
@@ -195,6 +198,7 @@ impl Verb {
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
+            Self::Push(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),

@@ -35,10 +35,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 impl Run {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let env: BTreeMap<String, String> = self.env.into_iter().collect();
-        let archive = match self.image {
-            Some(image) => image,
-            None => common.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?,
-        };
+        let archive = common.image_file(self.image)?;
         pipeline::run(
             &common.open_store(&common.screen(Reasons::Summed))?,
             &archive,

@@ -6,7 +6,8 @@
 //! certificates takes 10 ms, which a build with nothing to fetch must not pay.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -16,12 +17,17 @@ use ureq::http::{self, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, ResponseExt as _};
+use ureq::{Agent, AsSendBody, Body, ResponseExt as _, SendBody};
 
 use crate::limits::{BODY_SECONDS_MAX, REDIRECTS_MAX};
 
 use super::error::shown;
-use super::{Answer, Failed, Http, HttpError, Method, Network, Pace, Request, local};
+use super::{Answer, Failed, Http, HttpError, Method, Network, Pace, Request, Sent, Step, local};
+
+/// Bytes of a body from which on the server is asked first whether it wants it.
+const EXPECT_BYTES_MIN: u64 = 64 << 10;
+/// How long a server may take to answer that before the body is sent all the same.
+const EXPECT_MS_MAX: u64 = 1_000;
 
 pub(super) struct Agents {
     pace: Pace,
@@ -68,6 +74,7 @@ impl Agents {
     fn config(&self, certificates: RootCerts) -> Config {
         let connect = Duration::from_millis(self.pace.connect_ms_max);
         let silence = Duration::from_millis(self.pace.silence_ms_max);
+        let asking = Duration::from_millis(EXPECT_MS_MAX.min(self.pace.silence_ms_max / 2));
         Config::builder()
             .tls_config(TlsConfig::builder().root_certs(certificates).build())
             .http_status_as_error(false)
@@ -77,6 +84,7 @@ impl Agents {
             .timeout_connect(Some(connect))
             .timeout_per_read(Some(silence))
             .timeout_per_write(Some(silence))
+            .timeout_await_100(Some(asking))
             .timeout_recv_body(Some(Duration::from_secs(BODY_SECONDS_MAX)))
             .user_agent(concat!("rebeam/", env!("CARGO_PKG_VERSION")))
             // Bodies arrive as they are stored: lengths, ranges and digests speak of those bytes.
@@ -84,17 +92,18 @@ impl Agents {
             .build()
     }
 
-    fn run(&self, request: &http::Request<&[u8]>) -> Result<http::Response<Body>, ureq::Error> {
+    /// Asks the agent whose roots are preferred, and the other one where it does not trust the server.
+    fn run(&self, ask: Ask<'_>) -> Result<http::Response<Body>, ureq::Error> {
         let prefer_bundled = self.prefer_bundled.load(Ordering::Relaxed);
         let (first, second) = match prefer_bundled {
             false => (Roots::System, Roots::Bundled),
             true => (Roots::Bundled, Roots::System),
         };
-        let error = match self.run_once(first, request) {
+        let error = match ask(self.agent(first)) {
             Err(error) if is_untrusted(&error) => error,
             other => return other,
         };
-        match self.run_once(second, request) {
+        match ask(self.agent(second)) {
             // The system's own words are the better ones: that is where a person can mend it.
             Err(second_error) if is_untrusted(&second_error) => {
                 Err(if prefer_bundled { second_error } else { error })
@@ -105,18 +114,75 @@ impl Agents {
             }
         }
     }
+}
 
-    fn run_once(
-        &self,
-        roots: Roots,
-        request: &http::Request<&[u8]>,
-    ) -> Result<http::Response<Body>, ureq::Error> {
-        let agent = self.agent(roots);
-        if request.body().is_empty() && !takes_body(request.method()) {
-            let (parts, _) = request.clone().into_parts();
-            return agent.run(http::Request::from_parts(parts, ()));
+/// One attempt with one agent.
+type Ask<'a> = &'a dyn Fn(&Agent) -> Result<http::Response<Body>, ureq::Error>;
+
+fn ask_whole(
+    agent: &Agent,
+    request: &http::Request<&[u8]>,
+) -> Result<http::Response<Body>, ureq::Error> {
+    if request.body().is_empty() && !takes_body(request.method()) {
+        let (parts, _) = request.clone().into_parts();
+        return agent.run(http::Request::from_parts(parts, ()));
+    }
+    agent.run(request.clone())
+}
+
+/// Sends one request and hands a redirect back instead of following it.
+pub(super) fn ask_once(
+    agent: &Agent,
+    head: &http::Request<()>,
+    sent: &Sent<'_>,
+) -> Result<http::Response<Body>, ureq::Error> {
+    let (parts, ()) = head.clone().into_parts();
+    let mut reader;
+    let body = match sent {
+        Sent::Nothing => {
+            let request = http::Request::from_parts(parts, ());
+            return agent.run(unfollowed(agent, request));
         }
-        agent.run(request.clone())
+        Sent::Bytes(bytes) => {
+            let request = http::Request::from_parts(parts, *bytes);
+            return agent.run(unfollowed(agent, request));
+        }
+        Sent::Stream { bytes, source } => {
+            reader = Exactly { inner: source.open()?, left: *bytes };
+            SendBody::from_reader(&mut reader)
+        }
+    };
+    agent.run(unfollowed(agent, http::Request::from_parts(parts, body)))
+}
+
+fn unfollowed<B: AsSendBody>(agent: &Agent, request: http::Request<B>) -> http::Request<B> {
+    let here = request.uri().host().is_some_and(is_loopback);
+    let config = agent.configure_request(request).max_redirects(0).max_redirects_will_error(false);
+    // A proxy's loopback is not ours.
+    if here { config.proxy(None).build() } else { config.build() }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// A body of just so many bytes: one that ends before is an error, and what comes behind is not sent.
+struct Exactly<'a> {
+    inner: Box<dyn Read + 'a>,
+    left: u64,
+}
+
+impl Read for Exactly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.inner.read(&mut buffer[..room])?;
+        if count == 0 && room > 0 {
+            let what = format!("what is sent ended {} bytes too early", self.left);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        self.left -= count as u64;
+        Ok(count)
     }
 }
 
@@ -159,11 +225,44 @@ impl Http {
         let bad_address =
             |_| HttpError::BadAddress { name: request.name.to_owned(), url: shown(&url) };
         let built = builder.body(body).map_err(bad_address)?;
-        match self.inner.agents.run(&built) {
+        match self.inner.agents.run(&|agent| ask_whole(agent, &built)) {
             Ok(response) => Ok(answer(request, response)),
             Err(error) => Err(explain(request, &url, error)),
         }
     }
+
+    /// Makes one attempt at a step of a protocol, and follows no redirect. No mirror stands in for the address.
+    ///
+    /// What to do after a failure that may pass only the caller's protocol knows; see [`Http::pause`].
+    pub fn attempt(&self, step: &Step<'_>) -> Result<Answer, Failed> {
+        let request = &step.request;
+        if self.inner.network == Network::Offline {
+            let (name, url) = (request.name.to_owned(), shown(request.url));
+            return Err(Failed::Final(HttpError::Offline { name, url }));
+        }
+        let head = head(step, request.url)?;
+        match self.inner.agents.run(&|agent| ask_once(agent, &head, &step.sent)) {
+            Ok(response) => Ok(answer(request, response)),
+            Err(error) => Err(explain(request, request.url, error)),
+        }
+    }
+}
+
+/// Makes the request of a step, without its body.
+pub(super) fn head(step: &Step<'_>, url: &str) -> Result<http::Request<()>, HttpError> {
+    let mut builder = http::Request::builder().method(method_name(step.method)).uri(url);
+    for (name, value) in step.request.headers {
+        builder = builder.header(*name, value);
+    }
+    if let Sent::Stream { bytes, .. } = step.sent {
+        builder = builder.header("content-length", bytes);
+        if bytes >= EXPECT_BYTES_MIN {
+            // A server that does not want it says so before it is sent, not by closing the door on it.
+            builder = builder.header("expect", "100-continue");
+        }
+    }
+    let name = || step.request.name.to_owned();
+    builder.body(()).map_err(|_| HttpError::BadAddress { name: name(), url: shown(url) })
 }
 
 fn method_name(method: Method) -> &'static str {
@@ -182,21 +281,26 @@ fn host(url: &str) -> Option<String> {
     Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?).to_ascii_lowercase())
 }
 
-fn answer(request: &Request<'_>, response: http::Response<Body>) -> Answer {
+pub(super) fn answer(request: &Request<'_>, response: http::Response<Body>) -> Answer {
     let url = response.get_uri().to_string();
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers = response
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.as_str().to_owned(), text(value)))
-        .collect();
+    let mut headers = BTreeMap::new();
+    for (name, value) in response.headers() {
+        let before = headers.remove(name.as_str());
+        let value = match before {
+            // A server may offer each way to say who asks in a header of its own.
+            Some(before) if name == "www-authenticate" => format!("{before}, {}", text(value)),
+            _ => text(value),
+        };
+        headers.insert(name.as_str().to_owned(), value);
+    }
     let status = response.status().as_u16();
     let body =
         response.into_body().into_with_config().limit(request.limit.saturating_add(1)).reader();
     Answer { status, url, headers, body: Box::new(body) }
 }
 
-fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
+pub(super) fn explain(request: &Request<'_>, url: &str, error: ureq::Error) -> Failed {
     let name = request.name.to_owned();
     let url = shown(url);
     if is_untrusted(&error) {

@@ -10,13 +10,14 @@ mod agent;
 mod download;
 mod error;
 mod local;
+mod socket;
 #[cfg(test)]
 pub(crate) mod serve;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use crate::limits::REQUEST_ATTEMPTS_MAX;
 
 use agent::Agents;
 pub use error::HttpError;
+pub use socket::Socket;
 
 /// Whether the network may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +151,39 @@ pub struct Call<'a> {
     pub body: &'a [u8],
 }
 
+/// One step of a protocol that follows redirects and repeats itself by its own rules.
+#[derive(Clone, Copy)]
+pub struct Step<'a> {
+    /// What it does.
+    pub method: Method,
+    /// What is asked for, under its very address.
+    pub request: Request<'a>,
+    /// What is sent.
+    pub sent: Sent<'a>,
+}
+
+/// The body of a step.
+#[derive(Clone, Copy)]
+pub enum Sent<'a> {
+    /// None; only with `Get` and `Head`.
+    Nothing,
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// What is read, from its start at each attempt, and never held whole in memory.
+    Stream {
+        /// Its bytes: what is read must have neither less nor is more of it sent.
+        bytes: u64,
+        /// What is read.
+        source: &'a dyn Source,
+    },
+}
+
+/// Something that can be read from its start more than once.
+pub trait Source {
+    /// Opens it at its start.
+    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
+}
+
 /// What a server answered, whatever its status. The body ends with an error at the request's limit.
 pub struct Answer {
     /// The status.
@@ -175,7 +210,8 @@ struct Inner {
 }
 
 /// How an attempt failed.
-enum Failed {
+#[derive(Debug)]
+pub enum Failed {
     /// For good.
     Final(HttpError),
     /// In a way that may pass.
@@ -263,6 +299,17 @@ impl Http {
             }
             Ok(answer)
         })
+    }
+
+    /// Returns the failure that an answer is whose status may pass: 408, 425, 429 and those of 500 on.
+    ///
+    /// For protocols that judge other statuses themselves.
+    pub fn passing(&self, request: &Request<'_>, answer: &Answer) -> Option<Passing> {
+        if !matches!(answer.status, 408 | 425 | 429 | 500..=599) {
+            return None;
+        }
+        let after_ms = download::retry_after_ms(answer, self.inner.pace).ok()?;
+        Some(Passing { error: HttpError::status(request, answer.status), after_ms })
     }
 
     /// Makes attempts until one succeeds, fails for good, or was the last.

@@ -1,8 +1,10 @@
 //! A small server on loopback for tests: one thread a connection, one request a connection.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +20,7 @@ pub(crate) struct Asked {
     pub(crate) body: Vec<u8>,
 }
 
-/// What is answered.
+/// What is answered. A status of 0 hangs up without a word.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -74,25 +76,27 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server; `answer` gets each request and how many came before it.
     pub(crate) fn start(answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_asked_first(|_| None, answer)
+    }
+
+    /// Starts a server that may refuse a body before it is sent, where the client asks for that.
+    pub(crate) fn start_asked_first(
+        refuse: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static,
+        answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
-        let (seen, ended, answer) = (Arc::clone(&asked), Arc::clone(&over), Arc::new(answer));
+        let (seen, ended) = (Arc::clone(&asked), Arc::clone(&over));
+        let manners = Arc::new((refuse, answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-                std::thread::spawn(move || {
-                    let Some(asked) = read(&stream) else { return };
-                    let mut all = seen.lock().expect("no test thread panics here");
-                    let before = all.len();
-                    all.push(asked.clone());
-                    drop(all);
-                    let _ = write(&stream, &asked, &answer(&asked, before));
-                });
+                let (seen, manners) = (Arc::clone(&seen), Arc::clone(&manners));
+                std::thread::spawn(move || serve(&stream, &seen, &manners.0, &manners.1));
             }
         });
         Self { address, asked, over }
@@ -114,8 +118,48 @@ impl Drop for Server {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+/// A server behind a socket in the file system, for as long as the test process lives.
+pub(crate) fn serve_socket(
+    path: &Path,
+    answer: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+) -> Arc<Mutex<Vec<Asked>>> {
+    let listener = UnixListener::bind(path).expect("a test's directory takes a socket");
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            serve(&stream, &seen, &|_| None, &answer);
+        }
+    });
+    asked
+}
+
+fn serve<S: Read + Write + Copy>(
+    stream: S,
+    seen: &Mutex<Vec<Asked>>,
+    refuse: &dyn Fn(&Asked) -> Option<Reply>,
+    answer: &dyn Fn(&Asked, usize) -> Reply,
+) {
     let mut reader = BufReader::new(stream);
+    let Some(mut asked) = read_head(&mut reader) else { return };
+    let refused = match asked.headers.contains_key("expect") {
+        true => refuse(&asked),
+        false => None,
+    };
+    if refused.is_none() && read_body(&mut reader, stream, &mut asked).is_none() {
+        return;
+    }
+    let mut all = seen.lock().expect("no test thread panics here");
+    let before = all.len();
+    all.push(asked.clone());
+    drop(all);
+    let reply = refused.unwrap_or_else(|| answer(&asked, before));
+    if reply.status != 0 {
+        let _ = write(stream, &asked, &reply);
+    }
+}
+
+fn read_head(reader: &mut impl BufRead) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let mut words = line.split_whitespace();
@@ -129,13 +173,19 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").map_or(0, |text| text.parse().unwrap_or(0));
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Asked { method, path, headers, body })
+    Some(Asked { method, path, headers, body: Vec::new() })
 }
 
-fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Result<()> {
+fn read_body(reader: &mut impl Read, mut stream: impl Write, asked: &mut Asked) -> Option<()> {
+    if asked.headers.contains_key("expect") {
+        write!(stream, "HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+    }
+    let length = asked.headers.get("content-length").map_or(0, |text| text.parse().unwrap_or(0));
+    asked.body = vec![0; length];
+    reader.read_exact(&mut asked.body).ok()
+}
+
+fn write(mut stream: impl Write, asked: &Asked, reply: &Reply) -> std::io::Result<()> {
     std::thread::sleep(Duration::from_millis(reply.silent_ms));
     write!(stream, "HTTP/1.1 {} Because\r\nConnection: close\r\n", reply.status)?;
     for (name, value) in &reply.headers {
@@ -143,7 +193,7 @@ fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Resul
     }
     let sent = &reply.body[..reply.cut_after.unwrap_or(reply.body.len()).min(reply.body.len())];
     if asked.method == "HEAD" {
-        return write!(stream, "\r\n");
+        return write!(stream, "Content-Length: {}\r\n\r\n", reply.body.len());
     }
     if reply.chunked {
         write!(stream, "Transfer-Encoding: chunked\r\n\r\n")?;

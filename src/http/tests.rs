@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use crate::disk;
 use crate::event::{Event, Observer, Silent};
 
-use super::serve::{Reply, Server, brisk, closed_door, door};
-use super::{Call, Http, HttpError, Method, Mirrors, Network, Request};
+use super::serve::{Reply, Server, brisk, closed_door, door, serve_socket};
+use super::{Call, Failed, Http, HttpError, Method, Mirrors, Network, Request, Sent, Socket, Step};
 
 fn request<'a>(url: &'a str, limit: u64) -> Request<'a> {
     Request { name: "thing", url, limit, headers: &[] }
@@ -293,4 +293,79 @@ fn pauses_double_and_stay_below_their_bound() {
         let delay_ms = pace.delay_ms(attempt);
         assert!(delay_ms > whole / 2 - 1 && delay_ms <= whole, "{attempt}: {delay_ms}");
     }
+}
+
+struct Numbers(u64);
+
+impl super::Source for Numbers {
+    fn open(&self) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        Ok(Box::new(std::io::Read::take(std::io::repeat(7), self.0)))
+    }
+}
+
+fn put<'a>(url: &'a str, bytes: u64, source: &'a Numbers) -> Step<'a> {
+    let sent = Sent::Stream { bytes, source };
+    Step { method: Method::Put, request: request(url, 10), sent }
+}
+
+#[test]
+fn a_stream_is_sent_with_its_exact_length_and_again_from_its_start() {
+    let server = Server::start(|_, before| Reply::status(if before == 0 { 0 } else { 201 }));
+    let (url, source) = (server.url("/a"), Numbers(1 << 20));
+    let door = door(&[]);
+    let broken = door.attempt(&put(&url, 1_000_000, &source)).err().unwrap();
+    assert!(matches!(broken, Failed::Passing(_)), "{broken:?}");
+    assert_eq!(door.attempt(&put(&url, 1_000_000, &source)).unwrap().status, 201);
+    for asked in server.asked() {
+        assert_eq!(asked.headers["content-length"], "1000000");
+        assert_eq!(asked.headers["expect"], "100-continue");
+        assert!(asked.body.len() == 1_000_000 && asked.body.iter().all(|byte| *byte == 7));
+    }
+}
+
+#[test]
+fn a_stream_that_is_too_short_is_an_error() {
+    let server = Server::start(|_, _| Reply::status(201));
+    let (url, source) = (server.url("/a"), Numbers(5));
+    let failed = door(&[]).attempt(&put(&url, 6, &source)).err().unwrap();
+    let Failed::Passing(super::Passing { error: HttpError::Unreachable { source, .. }, .. }) =
+        failed
+    else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(source.to_string(), "what is sent ended 1 bytes too early");
+}
+
+#[test]
+fn a_step_hands_a_redirect_back() {
+    let server = Server::start(|_, _| Reply::status(307).header("Location", "/b"));
+    let (url, source) = (server.url("/a"), Numbers(5));
+    let answer = door(&[]).attempt(&put(&url, 5, &source)).unwrap();
+    assert_eq!((answer.status, answer.headers["location"].as_str()), (307, "/b"));
+    let failed = closed_door().attempt(&put(&url, 5, &source)).err().unwrap();
+    assert!(matches!(failed, Failed::Final(HttpError::Offline { .. })), "{failed:?}");
+}
+
+#[test]
+fn a_service_behind_a_socket_is_spoken_to_as_one_behind_a_port() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let asked = serve_socket(&path, |asked, _| Reply {
+        chunked: true,
+        silent_ms: if asked.path == "/late" { 2_000 } else { 0 },
+        ..Reply::ok("loaded")
+    });
+    let (socket, source) = (Socket::new(&path, 500), Numbers(200_000));
+    let mut answer = socket.attempt(&put("http://engine/load?quiet=1", 200_000, &source)).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut answer.body, &mut text).unwrap();
+    assert_eq!((answer.status, text.as_str()), (200, "loaded"));
+    let first = asked.lock().unwrap()[0].clone();
+    assert_eq!((first.path.as_str(), first.body.len()), ("/load?quiet=1", 200_000));
+    assert_eq!(first.headers["host"], "engine");
+    let late = socket.attempt(&put("http://engine/late", 5, &Numbers(5))).err().unwrap();
+    assert!(matches!(late, Failed::Passing(_)), "{late:?}");
+    let nobody = Socket::new(&directory.path().join("none"), 500);
+    let failed = nobody.attempt(&put("http://engine/", 5, &Numbers(5))).err().unwrap();
+    assert!(matches!(failed, Failed::Passing(_)), "{failed:?}");
 }

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use super::{inspect, unpack};
+use super::{Contents, inspect, unpack};
 use crate::disk;
 use crate::sandbox::Level;
 
-/// An image file: its documents and layers, and its files laid out.
+/// An image file: its parts as registries know them, its documents and layers, and its files laid out.
 pub(crate) fn archive(file: &Path, root: &Path) {
+    if let Ok(contents) = Contents::read(file) {
+        let _ = contents.check();
+    }
     if let Ok(inspected) = inspect(file) {
         let _ = inspected.room(root, Level::Userns);
         disk::create_dir(root).expect("a directory of the fuzzer's own takes files");

@@ -139,11 +139,11 @@ fn full_name(name: &str) -> String {
     }
 }
 
-fn is_registry(first: &str) -> bool {
+/// Tells whether the first part of a name is a registry's host.
+pub fn is_registry(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost"
 }
 
-/// Tells whether registries take the name: lower-case words, joined by `.`, `_`, `__` or dashes.
 fn is_name(name: &str) -> bool {
     let mut parts: Vec<&str> = name.split('/').collect();
     if parts.len() > 1 && is_registry(parts[0]) {
@@ -153,7 +153,13 @@ fn is_name(name: &str) -> bool {
             return false;
         }
     }
-    name.len() <= 255 && parts.iter().all(|part| is_word(part))
+    is_repository(&parts.join("/")) && name.len() <= 255
+}
+
+/// Tells whether registries take the name of a repository: lower-case words, joined by `.`, `_`, `__` or dashes,
+/// and slashes between such names.
+pub fn is_repository(path: &str) -> bool {
+    path.len() <= 255 && path.split('/').all(is_word)
 }
 
 fn is_word(part: &str) -> bool {
@@ -164,7 +170,8 @@ fn is_word(part: &str) -> bool {
     part.starts_with(word) && part.ends_with(word) && joints.into_iter().all(plain)
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Tells whether registries take the tag.
+pub fn is_tag(tag: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     (1..=128).contains(&tag.len()) && tag.chars().all(plain) && !tag.starts_with(['.', '-'])
 }

@@ -80,7 +80,8 @@ impl Members {
         self.by_name.contains_key(name)
     }
 
-    fn find(&self, name: &str) -> Result<(u64, u64), ImageError> {
+    /// Returns where a member's bytes begin, and how many they are.
+    pub(super) fn find(&self, name: &str) -> Result<(u64, u64), ImageError> {
         let mut looked_for = name;
         for _ in 0..LINKS_MAX {
             match self.by_name.get(looked_for) {

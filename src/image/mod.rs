@@ -1,6 +1,7 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
 mod config;
+mod contents;
 pub(crate) mod fuzz;
 mod gzip;
 mod hybrid;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
-pub use hybrid::write_archive;
+pub use contents::{Blob, Contents};
+pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
 pub use unpack::unpack;
 

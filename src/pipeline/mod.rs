@@ -12,6 +12,7 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod push;
 mod quick;
 mod rooms;
 mod tools;
@@ -29,6 +30,7 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
+pub use push::{PushWish, push, push_file};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;

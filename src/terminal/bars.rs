@@ -33,12 +33,19 @@ impl Bars {
             Event::FetchStarted { name, bytes } => {
                 self.start(name, *bytes, &download_style(*bytes))
             }
-            Event::FetchProgress { name, bytes } => self.set(name, *bytes),
+            Event::PushStarted { name, bytes } => {
+                self.start(name, Some(*bytes), &download_style(Some(*bytes)));
+            }
+            Event::FetchProgress { name, bytes } | Event::PushProgress { name, bytes } => {
+                self.set(name, *bytes);
+            }
             Event::Fetched { name, .. }
+            | Event::BlobPushed { name, .. }
             | Event::StepBuilt { name, .. }
             | Event::StepReused { name, .. } => {
                 self.stop(name);
             }
+            Event::Loaded { .. } => self.stop("image"),
             Event::ToolchainStarted { suite, packages } => {
                 self.start(suite, Some(*packages as u64), &count_style());
             }

@@ -25,7 +25,7 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
         Event::Locked { sources, packages, changes, rewritten } => {
             ("Locked", locked(*sources, *packages, changes, *rewritten))
         }
-        _ => step(event, reasons).or_else(|| image(event))?,
+        _ => step(event, reasons).or_else(|| image(event)).or_else(|| push(event))?,
     };
     Some(headed(verb, &text))
 }
@@ -66,6 +66,27 @@ fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
         _ => return None,
     };
     Some(("Image", text))
+}
+
+/// Verb and text of a fact about where the image went.
+fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
+    let sent = |count: &u64| match count {
+        0 => "nothing to send".to_owned(),
+        count => format!("{} sent", bytes(*count)),
+    };
+    Some(match event {
+        Event::Pushed { reference, manifest, sent_bytes, .. } => {
+            ("Pushed", format!("{reference}@{manifest} ({})", sent(sent_bytes)))
+        }
+        Event::Loaded { engine, image_id, names, sent_bytes } => {
+            let names = names.join(", ");
+            (
+                "Loaded",
+                format!("{names} into {engine} ({})\n{}", sent(sent_bytes), field("id", image_id)),
+            )
+        }
+        _ => return None,
+    })
 }
 
 fn locked(sources: usize, packages: usize, changes: &[String], rewritten: bool) -> String {

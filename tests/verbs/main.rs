@@ -15,6 +15,7 @@ mod life;
 mod lock;
 mod native;
 mod overrides;
+mod push;
 mod rebar3;
 mod texts;
 mod tools;

@@ -1,0 +1,91 @@
+//! `rebeam push`, and what `rebeam build --push` shares with it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Common;
+use crate::explain::Failure;
+use crate::http::{Http, Mirrors};
+use crate::pipeline::{self, PushWish};
+use crate::push::{Credentials, Door, Pushed, Security};
+use crate::terminal::{self, Mode, Reasons, Screen};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A reference is HOST[:PORT]/REPOSITORY[:TAG], as docker's: without a host it is one of docker.io. Without
+a tag the image's own counts, which is the project's version. Logins are those of `docker login`
+and `podman login`. What is there already is not sent again, so the same command goes on after a failure.
+
+Standard output gets HOST/REPOSITORY@DIGEST, one line a repository.")]
+pub(super) struct Push {
+    /// Where to: [HOST[:PORT]/]REPOSITORY[:TAG] [default: the image's name]
+    #[arg(value_name = "REF")]
+    references: Vec<String>,
+    /// The image file [default: NAME-VERSION.tar of the project]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How an image is pushed.
+#[derive(Debug, Args)]
+pub(super) struct How {
+    /// Push under this tag, too
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Take blobs from this repository of the same registry where it has them
+    #[arg(long, value_name = "REPOSITORY")]
+    mount_from: Option<String>,
+    /// Speak plain HTTP to a registry that is not on this machine
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Push {
+    pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        let Self { references, file, how } = self;
+        let wish = how.wish(references);
+        let file = common.image_file(file)?;
+        let screen = common.screen(Reasons::Summed);
+        let pushed =
+            how.with_door(common, &screen, |door| pipeline::push_file(&file, &wish, door))?;
+        tell(common, &pushed);
+        Ok(0)
+    }
+}
+
+impl How {
+    pub(super) fn wish(&self, references: Vec<String>) -> PushWish {
+        let (tags, mount_from) = (self.tags.clone(), self.mount_from.clone());
+        PushWish { references, tags, mount_from }
+    }
+
+    /// Tells whether any of it was said.
+    pub(super) fn is_said(&self) -> bool {
+        !self.tags.is_empty() || self.mount_from.is_some() || self.insecure
+    }
+
+    /// Hands the way to registries to `work`.
+    pub(super) fn with_door<T>(
+        &self,
+        common: &Common,
+        screen: &Screen,
+        work: impl FnOnce(Door<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let http = Http::new(common.network(), Mirrors::default());
+        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
+        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
+        work(Door { http: &http, credentials: &credentials, security, observer: screen })
+    }
+}
+
+/// Prints what a script goes on with.
+pub(super) fn tell(common: &Common, pushed: &[Pushed]) {
+    if common.mode() != Mode::Json {
+        for one in pushed {
+            terminal::data(&format!("{}@{}", one.place, one.manifest));
+        }
+    }
+}

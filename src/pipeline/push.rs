@@ -1,0 +1,147 @@
+//! Push: where an image goes, known before anything is built or sent, and then there.
+
+use std::path::Path;
+
+use crate::explain::Failure;
+use crate::image::Contents;
+use crate::push::{self, Door, PushError, Pushed, Reference, Target, mount_source};
+
+/// What was said about where an image goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushWish {
+    /// References; none for the image's own name.
+    pub references: Vec<String>,
+    /// Tags beside those of the references.
+    pub tags: Vec<String>,
+    /// A repository of the registry that may have the same blobs.
+    pub mount_from: Option<String>,
+}
+
+impl PushWish {
+    /// Reads everything that was said, for an image of this name and tag.
+    ///
+    /// A reference without a tag gets the tags that were named, or else the image's own.
+    pub fn targets(&self, name: &str, tag: &str) -> Result<Vec<Target>, PushError> {
+        let mut references = Vec::new();
+        for text in &self.references {
+            references.push(Reference::parse(text)?);
+        }
+        if references.is_empty() {
+            references.push(Reference::of_image(name)?);
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        for reference in references {
+            let own = reference.tag.clone();
+            let mut tags: Vec<String> = own.into_iter().chain(self.tags.clone()).collect();
+            if tags.is_empty() {
+                tags.push(tag.to_owned());
+            }
+            for tag in &tags {
+                reference.tagged(tag)?;
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            tags.retain(|tag| seen.insert(tag.clone()));
+            let before =
+                targets.iter().rfind(|before| before.reference.registry == reference.registry);
+            let mount_from = match &self.mount_from {
+                Some(from) => Some(mount_source(from, &reference.registry)?),
+                // What was pushed a moment ago is there.
+                None => before.map(|before| before.reference.repository.clone()),
+            };
+            targets.push(Target { reference, tags, mount_from });
+        }
+        Ok(targets)
+    }
+}
+
+/// Pushes the image file to every target, after every digest in it was checked.
+pub fn push(file: &Path, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
+    send(&contents(file)?, targets, door)
+}
+
+fn send(contents: &Contents, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
+    contents.check()?;
+    let mut pushed = Vec::new();
+    for target in targets {
+        pushed.push(push::push(contents, target, door)?);
+    }
+    Ok(pushed)
+}
+
+/// Pushes the image file to where the wish says, or its own name.
+pub fn push_file(file: &Path, wish: &PushWish, door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
+    let contents = contents(file)?;
+    let own = contents.names.first().map_or("", String::as_str);
+    let slash = own.rfind('/').map_or(0, |slash| slash + 1);
+    let (name, tag) = match own[slash..].rfind(':') {
+        Some(colon) => (&own[..slash + colon], &own[slash + colon + 1..]),
+        None => (own, "latest"),
+    };
+    send(&contents, &wish.targets(name, tag)?, door)
+}
+
+fn contents(file: &Path) -> Result<Contents, Failure> {
+    let contents = Contents::read(file)?;
+    if !contents.ours {
+        return Err(PushError::NotOurs { path: file.to_owned() }.into());
+    }
+    Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(references: &[&str], tags: &[&str], mount_from: Option<&str>) -> PushWish {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        PushWish {
+            references: owned(references),
+            tags: owned(tags),
+            mount_from: mount_from.map(str::to_owned),
+        }
+    }
+
+    fn planned(wish: &PushWish) -> Vec<String> {
+        let targets = wish.targets("r.example/team/hello", "1.0.0").unwrap();
+        let line = |target: Target| {
+            let from = target.mount_from.unwrap_or_else(|| "-".into());
+            format!("{} {} {from}", target.reference.place(), target.tags.join(","))
+        };
+        targets.into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn an_image_goes_under_its_own_name_and_tag_where_nothing_else_is_said() {
+        assert_eq!(planned(&wish(&[], &[], None)), ["r.example/team/hello 1.0.0 -"]);
+        let tagged = wish(&["s.example/a:x"], &["y", "x"], None);
+        assert_eq!(planned(&tagged), ["s.example/a x,y -"]);
+        let tagged = wish(&["s.example/a"], &["y"], None);
+        assert_eq!(planned(&tagged), ["s.example/a y -"]);
+    }
+
+    #[test]
+    fn what_one_repository_got_the_next_of_its_registry_may_mount() {
+        let several = wish(&["s.example/a", "t.example/b", "s.example/c"], &[], None);
+        let expected = ["s.example/a 1.0.0 -", "t.example/b 1.0.0 -", "s.example/c 1.0.0 a"];
+        assert_eq!(planned(&several), expected);
+        let named = wish(&["s.example/a"], &[], Some("s.example/base"));
+        assert_eq!(planned(&named), ["s.example/a 1.0.0 base"]);
+        assert_eq!(planned(&wish(&["s.example/a"], &[], Some("x/y"))), ["s.example/a 1.0.0 x/y"]);
+    }
+
+    #[test]
+    fn a_wrong_word_is_found_before_anything_is_done() {
+        for wrong in [
+            wish(&["s.example/A"], &[], None),
+            wish(&["s.example/a", "b c"], &[], None),
+            wish(&["s.example/a"], &["x y"], None),
+            wish(&["s.example/a"], &[], Some("t.example/a")),
+            wish(&["s.example/a"], &[], Some("A")),
+        ] {
+            assert!(wrong.targets("hello", "1").is_err(), "{wrong:?}");
+        }
+        assert!(wish(&[], &[], None).targets("hello", "1").is_err(), "no registry is named");
+        // A version that is no tag is found here, too.
+        assert!(wish(&["s.example/a"], &[], None).targets("hello", "1.0+build").is_err());
+    }
+}
