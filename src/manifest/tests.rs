@@ -63,6 +63,9 @@ fn every_key_is_read() {
     assert_eq!(dep.patches[1].sha256, digest);
     assert_eq!(dep.source, Some(WishSource::Path { path: "libs/snappyer".into() }));
     assert_eq!(manifest.tools.keys().collect::<Vec<_>>(), ["rebar"]);
+    assert_eq!(dep.files[0].path, "rebar.config.script");
+    assert_eq!((dep.files[0].file.as_str(), dep.files[0].sha256), ("overrides/script", digest));
+    assert_eq!(dep.vsn.as_deref(), Some("1.2.9"));
     assert_eq!(dep.ignore_plugins, ["coveralls", "rebar3_lint"]);
     assert_eq!(dep.tool, Some(Tool::Rebar3));
     assert_eq!(manifest.deps["ranch"].patches[0].file, "c.patch");
@@ -125,6 +128,8 @@ patches = [
   { file = "patches/a.patch", sha256 = "SHA256" },
   { file = "patches/b.patch", sha256 = "sha256:SHA256" },
 ]
+files = [{ path = "rebar.config.script", file = "overrides/script", sha256 = "SHA256" }]
+vsn = "1.2.9"
 ignore-plugins = ["rebar3_lint", "coveralls"]
 tool = "rebar3"
 [[deps.ranch.patches]]
@@ -184,7 +189,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[deps.cowboy]\nqqqq = 1",
             "rebeam.toml:10:1: `[deps.cowboy]` has no key `qqqq`",
-            "the keys of `[deps.cowboy]` are use, source, env, patches, ignore-plugins, tool",
+            "the keys of `[deps.cowboy]` are use, source, env, patches, files, vsn, ignore-plugins, tool",
         ),
         (
             "[deps.a]\npatches = [{ file = \"x\", sha265 = \"\" }]",
