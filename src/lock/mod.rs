@@ -23,7 +23,8 @@ pub use import::{
     Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
 };
 pub use resolve::{
-    Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
+    Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Rule, Settled,
+    wanted,
 };
 
 pub use stale::{Staleness, stale};

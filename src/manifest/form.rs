@@ -118,7 +118,7 @@ impl Form {
     pub(super) fn choices(self) -> Vec<&'static str> {
         match self {
             Self::Otp => OTP_PRESETS.to_vec(),
-            Self::Tool => vec![Tool::Rebar3.name()],
+            Self::Tool => Tool::ALL.map(Tool::name).to_vec(),
             Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
             _ => Vec::new(),
         }

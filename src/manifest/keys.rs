@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Texts(Form),
     /// A list of texts that is not empty.
     Command,
+    /// A list of such lists.
+    Commands,
     /// Texts by free names.
     TextMap(Form, Form),
     /// A table with known keys.
@@ -128,6 +130,21 @@ const BUILD: &[Key] = &[
         "The profile that the release is made with; prod by default.",
     ),
     key("env", ENV, "Variables that every build step sees."),
+    key(
+        "dir",
+        Kind::Text(Form::Inside),
+        "The directory of the project in which the release is made; the project's root by default.",
+    ),
+    key(
+        "steps",
+        Kind::Commands,
+        "The commands that make the release, one after another, in place of the tool's own: `[[\"./configure\"], [\"make\", \"rel\"]]`.",
+    ),
+    key(
+        "output",
+        Kind::Text(Form::Inside),
+        "The release's directory after the last command; the only one in `_rel` or `rel` by default.",
+    ),
 ];
 
 const DEP: &[Key] = &[
@@ -145,6 +162,16 @@ const DEP: &[Key] = &[
     key("patches", Kind::Tables(PATCH), "Patch files, applied in order."),
     key("ignore-plugins", Kind::Texts(Form::App), "Plugins that are left out."),
     key("tool", Kind::Text(Form::Tool), "The tool that builds it, where the guess is wrong."),
+    key(
+        "at",
+        Kind::Text(Form::Inside),
+        "Where the project expects it, where its tool is not rebar3; `deps/NAME` by default.",
+    ),
+    key(
+        "steps",
+        Kind::Commands,
+        "The commands that build it in its own directory, in place of the tool's own, where the project's tool is not rebar3.",
+    ),
 ];
 
 const PATCH: &[Key] = &[

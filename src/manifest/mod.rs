@@ -6,6 +6,7 @@ mod error;
 mod form;
 mod format;
 mod keys;
+pub mod makefile;
 pub mod rebar;
 mod schema;
 mod source;
@@ -70,23 +71,36 @@ pub struct ToolchainWish {
 }
 
 /// A build tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {
     /// rebar3.
+    #[default]
     Rebar3,
+    /// erlang.mk: GNU make with the file that the project itself brings along.
+    ErlangMk,
+    /// rebar 2, built from the source that `[tools]` names or erlang.mk asks for.
+    Rebar,
+    /// The commands that the manifest lists.
+    Make,
 }
 
 impl Tool {
+    /// Every tool.
+    pub const ALL: [Self; 4] = [Self::Rebar3, Self::ErlangMk, Self::Rebar, Self::Make];
+
     /// Returns the tool's name as files spell it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rebar3 => "rebar3",
+            Self::ErlangMk => "erlang.mk",
+            Self::Rebar => "rebar",
+            Self::Make => "make",
         }
     }
 
     /// Reads a tool's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Rebar3].into_iter().find(|tool| tool.name() == name)
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 }
 
@@ -106,7 +120,7 @@ impl Shell {
 }
 
 /// `[build]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Build {
     /// The project's own tool.
     pub tool: Tool,
@@ -114,6 +128,12 @@ pub struct Build {
     pub profile: String,
     /// Variables that every step sees.
     pub env: BTreeMap<String, String>,
+    /// The directory of the project in which the release is made.
+    pub dir: Option<String>,
+    /// The commands that make the release, in place of the tool's own.
+    pub steps: Vec<Vec<String>>,
+    /// The release's directory, where the tool's own place is not it.
+    pub output: Option<String>,
 }
 
 /// `[deps.NAME]`.
@@ -131,6 +151,10 @@ pub struct DepOverride {
     pub ignore_plugins: Vec<String>,
     /// The tool that builds it, where the guess is wrong.
     pub tool: Option<Tool>,
+    /// Where the project expects it, relative to the project; `deps/NAME` by default.
+    pub at: Option<String>,
+    /// The commands that build it, in place of the tool's own.
+    pub steps: Vec<Vec<String>>,
 }
 
 /// A patch file of the project.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use thiserror::Error;
 
 use super::Desk;
+use super::makefiles::{self, MakeProject};
 use crate::compile::{self, Workshop};
 use crate::disk;
 use crate::event::Event;
@@ -15,9 +16,10 @@ use crate::fetch::Answer;
 use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
-    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Settled,
-    ToolchainLock,
+    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
+    Settled, ToolchainLock,
 };
+use crate::manifest::Tool;
 use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
 use crate::project;
 use crate::store::HeldTree;
@@ -117,21 +119,25 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
     let configs = Configs::new(desk, &toolchain);
-    let facts = project_facts(desk, &configs)?;
+    let mut facts = project_facts(desk, &configs)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let imported = rebar_lock(desk)?;
-    let (resolution, newest) = resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    let (mut resolution, mut newest) =
+        resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    if let Some(wish) = configs.hidden_rebar(&resolution.sources)? {
+        // Only now is it known that erlang.mk will want it; what is settled already stays.
+        facts.tools.push(wish);
+        let sources = resolution.sources;
+        let held = Lock { sources, ..empty(desk, toolchain.clone()) };
+        let held = makefiles::holding(kept, held);
+        let (again, tool) = resolve(desk, &configs, &facts, Some(&held), None)?;
+        (resolution, newest) = (again, newest.max(tool));
+    }
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
-    let mut lock = Lock {
-        project: desk.manifest.project.name.clone(),
-        epoch: 0,
-        image_format: IMAGE_FORMAT,
-        toolchain,
-        sources: resolution.sources,
-    };
+    let mut lock = Lock { sources: resolution.sources, ..empty(desk, toolchain.clone()) };
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
@@ -145,6 +151,11 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
+}
+
+fn empty(desk: &Desk<'_>, toolchain: ToolchainLock) -> Lock {
+    let project = desk.manifest.project.name.clone();
+    Lock { project, epoch: 0, image_format: IMAGE_FORMAT, toolchain, sources: vec![] }
 }
 
 /// Refuses wishes for a dependency that is not there: a misspelt name would have no effect.
@@ -176,7 +187,8 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 /// Returns what is stale in `lock`, one reason each.
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::new(desk, &lock.toolchain);
-    let facts = project_facts(desk, &configs)?;
+    let mut facts = project_facts(desk, &configs)?;
+    facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
 }
 
@@ -282,13 +294,23 @@ fn answer(
         WishSource::Path { path } => directory(desk, path)?,
         _ => desk.doors().answer(request)?,
     };
-    let mut facts = configs.facts(&request.app, &found.tree)?;
-    facts = match found.deps {
-        Some(deps) => facts.with_package_deps(deps),
-        None => with_own_lock(facts, &found.tree)?,
-    };
     let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish.and_then(|wish| wish.tool).unwrap_or(crate::manifest::Tool::Rebar3);
+    let wished = wish.and_then(|wish| wish.tool);
+    let (tool, facts) = match desk.manifest.build.tool {
+        // What becomes of a tool is its own matter: it is built alone.
+        own if request.role == Role::Tool => (wished.unwrap_or(own), RebarFacts::default()),
+        Tool::ErlangMk => configs.make_dep(&request.app, &found.tree)?,
+        Tool::Make => (wished.unwrap_or(Tool::Make), RebarFacts::default()),
+        own => {
+            let facts = configs.facts(&request.app, &found.tree)?;
+            let facts = match found.deps {
+                Some(deps) => facts.with_package_deps(deps),
+                None if own == Tool::Rebar => facts,
+                None => with_own_lock(facts, &found.tree)?,
+            };
+            (wished.unwrap_or(own), facts)
+        }
+    };
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -347,30 +369,48 @@ fn at_once<I: Sync, O: Send>(
 
 /// Configurations, evaluated where they are code; the toolchain is put together only then.
 pub(super) struct Configs<'a> {
-    desk: Desk<'a>,
+    pub(super) desk: Desk<'a>,
     toolchain_lock: &'a ToolchainLock,
     toolchain: OnceLock<Toolchain>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
+    /// The project's own Makefile, evaluated, where erlang.mk builds it.
+    pub(super) make: OnceLock<MakeProject>,
 }
 
 impl<'a> Configs<'a> {
     pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
-        Self { desk: *desk, toolchain_lock, toolchain: OnceLock::new(), gate: Mutex::new(()) }
+        Self {
+            desk: *desk,
+            toolchain_lock,
+            toolchain: OnceLock::new(),
+            gate: Mutex::new(()),
+            make: OnceLock::new(),
+        }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
     pub(super) fn terms(&self, app: &str, tree: &HeldTree) -> Result<Vec<Term>, Failure> {
+        self.terms_of(app, tree, self.desk.manifest.build.tool)
+    }
+
+    /// Returns the evaluated configuration as this tool would evaluate it.
+    pub(super) fn terms_of(
+        &self,
+        app: &str,
+        tree: &HeldTree,
+        tool: Tool,
+    ) -> Result<Vec<Term>, Failure> {
         if !compile::is_code(tree.path()) {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let toolchain = self.toolchain()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate(app, tree, &workshop)?)
+        Ok(compile::evaluate(app, tree, tool, &workshop)?)
     }
 
-    fn toolchain(&self) -> Result<&Toolchain, Failure> {
+    pub(super) fn toolchain(&self) -> Result<&Toolchain, Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
         if self.toolchain.get().is_none() {
             let Desk { store, http, observer, .. } = self.desk;
@@ -392,7 +432,17 @@ impl<'a> Configs<'a> {
 /// What the project states: its configuration, and those of its own applications.
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
+    let tools = desk.manifest.tools.iter();
+    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
+    let tools: Vec<Wish> = tools.collect();
     let name = desk.manifest.project.name.clone();
+    match desk.manifest.build.tool {
+        Tool::ErlangMk => {
+            return Ok(ProjectFacts { tools, ..configs.make_project_facts(&tree)? });
+        }
+        Tool::Make => return Ok(ProjectFacts { name, tools, ..ProjectFacts::default() }),
+        Tool::Rebar3 | Tool::Rebar => {}
+    }
     let config = configs.facts(&name, &tree)?;
     let mut apps = BTreeMap::new();
     for (app, home) in project::applications(desk.root)? {
@@ -405,7 +455,5 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
-    let tools = desk.manifest.tools.iter();
-    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
-    Ok(ProjectFacts { name, profiles, config, apps, tools: tools.collect() })
+    Ok(ProjectFacts { name, profiles, config, apps, tools, ..ProjectFacts::default() })
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod hex;
 mod load;
 mod lock;
+mod makefiles;
 mod quick;
 mod rooms;
 

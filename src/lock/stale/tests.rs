@@ -15,7 +15,7 @@ fn manifest() -> Manifest {
             otp: "25".into(),
             packages: vec!["libz-dev".into(), "libexpat1-dev".into()],
         },
-        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),

@@ -12,6 +12,7 @@ use crate::explain::Explain;
 use crate::terms::{self, Term, TermError};
 
 pub use overrides::Overrides;
+pub(super) use wish::revision;
 
 /// An application that somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

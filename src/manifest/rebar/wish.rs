@@ -113,7 +113,7 @@ fn git_ref(term: &Term) -> Option<GitRef> {
 }
 
 /// Reads what `git checkout` would take for a commit, a tag or a branch of the origin.
-fn revision(name: String) -> GitRef {
+pub(in crate::manifest) fn revision(name: String) -> GitRef {
     let name = name.strip_prefix("origin/").unwrap_or(&name);
     let numbered = name.strip_prefix('v').unwrap_or(name);
     if name.is_empty() || name == "HEAD" {
