@@ -20,6 +20,15 @@ const RUN: &str = "cd \"$0\" && mkdir -p /build/.evaluated && : >\"$REBEAM_FACTS
     for file in GNUmakefile makefile Makefile; do [ ! -f $file ] || break; done && \
     exec make -s -f \"$file\" -f /build/.rebeam/facts.mk rebeam-facts NO_MAKEDEP=1 \"$@\"";
 
+/// What the project's own Makefile says, and its erlang.mk, by which all dependencies are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeProject {
+    /// What it says.
+    pub facts: MakeFacts,
+    /// The bytes of its erlang.mk.
+    pub erlang_mk: Vec<u8>,
+}
+
 /// Whose Makefile is evaluated.
 #[derive(Debug, Clone, Copy)]
 pub enum Makefile<'a> {

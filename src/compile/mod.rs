@@ -23,7 +23,7 @@ use thiserror::Error;
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
-pub use makefile::{Makefile, evaluate_makefile};
+pub use makefile::{MakeProject, Makefile, evaluate_makefile};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CompileError;
+use super::make;
+use super::makefile::MakeProject;
 use super::rebar::{self, Needs};
 use super::step::{Content, Input, Step, StepKind};
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Tool};
 use crate::terms::Term;
 
 /// Everything that decides the steps.
@@ -25,6 +27,8 @@ pub struct Project<'a> {
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
+    /// What its Makefile says, where erlang.mk builds it.
+    pub make: Option<&'a MakeProject>,
 }
 
 /// The steps of a build; each stands after those it needs, the release is the last.
@@ -36,6 +40,9 @@ pub struct Plan {
 
 /// Plans the build of a project.
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
+    if project.manifest.build.tool != Tool::Rebar3 {
+        return make::plan(project);
+    }
     let mut planner = Planner { project, steps: vec![rebar::tool()], places: BTreeMap::new() };
     for role in [Role::Plugin, Role::Dep] {
         for source in project.lock.sources.iter().filter(|source| source.role == role) {
@@ -50,14 +57,14 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
 /// Where the build tool's own step stands in every plan.
 const TOOL: usize = 0;
 
-struct Planner<'a> {
-    project: &'a Project<'a>,
-    steps: Vec<Step>,
-    places: BTreeMap<(Role, &'a str), usize>,
+pub(super) struct Planner<'a> {
+    pub(super) project: &'a Project<'a>,
+    pub(super) steps: Vec<Step>,
+    pub(super) places: BTreeMap<(Role, &'a str), usize>,
 }
 
 impl<'a> Planner<'a> {
-    fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
+    pub(super) fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
         self.project.lock.sources.iter().find(|source| source.role == role && source.app == app)
     }
 
@@ -84,7 +91,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that these applications need, themselves included.
-    fn closure(&self, role: Role, apps: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    pub(super) fn closure(&self, role: Role, apps: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
         let mut closure = BTreeSet::new();
         let mut open: Vec<&'a str> = apps.into_iter().collect();
         while let Some(app) = open.pop() {
@@ -189,7 +196,7 @@ impl<'a> Planner<'a> {
         all.iter().map(need).collect()
     }
 
-    fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
+    pub(super) fn patches(&self, source: &Source) -> Result<Vec<Vec<u8>>, CompileError> {
         let patches =
             self.project.manifest.deps.get(&source.app).map(|wish| wish.patches.as_slice());
         let read = |patch: &crate::manifest::Patch| {
@@ -236,7 +243,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn all(&self, role: Role) -> BTreeSet<&'a str> {
+    pub(super) fn all(&self, role: Role) -> BTreeSet<&'a str> {
         let sources = self.project.lock.sources.iter().filter(|source| source.role == role);
         sources.map(|source| source.app.as_str()).collect()
     }
@@ -253,7 +260,7 @@ fn place(source: &Source) -> String {
 }
 
 /// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.
-fn label(source: &Source) -> String {
+pub(super) fn label(source: &Source) -> String {
     let version = match &source.pin {
         Pin::Hex { version, .. } => version.clone(),
         Pin::Git { commit, .. } => match source.wanted.strip_prefix("tag ") {
@@ -267,7 +274,7 @@ fn label(source: &Source) -> String {
 }
 
 /// The variables that every step of the project sees.
-fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
+pub(super) fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
     let mut env = fixed_environment();
     env.extend(manifest.build.env.clone());
     env

@@ -52,7 +52,8 @@ pub struct Compiled {
 
 /// Does every step of `plan` whose inputs are new, and returns all outputs.
 pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, CompileError> {
-    let uses_rebar3 = plan.steps.iter().any(|step| step.kind == StepKind::Tool);
+    let uses_rebar3 =
+        plan.steps.iter().any(|step| step.kind == StepKind::Tool && step.name == "rebar3");
     if uses_rebar3 && !disk::exists(&workshop.toolchain.root.path().join("usr/bin/rebar3")) {
         return Err(CompileError::NoRebar3);
     }
@@ -254,13 +255,14 @@ fn furnish(
     }
     for (path, bytes) in &step.files {
         let path = work.join(path);
+        disk::create_dir_all(path.parent().expect("a file stands in a directory"))?;
         // No other process reads it while it is made, so it needs neither a second name nor a sync.
         disk::remove_file(&path)?;
         disk::write_all(&mut disk::create_new(&path, false)?, &path, bytes)?;
     }
     // What the project's own scripts and lock decided is in the configuration already.
     for decided in ["rebar.config.script", "rebar.lock"] {
-        if step.kind == StepKind::Release {
+        if step.kind == StepKind::Release && step.files.contains_key("rebar.config") {
             disk::remove_file(&work.join(decided))?;
         }
     }

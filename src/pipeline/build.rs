@@ -14,6 +14,7 @@ use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
+use crate::manifest::Tool;
 use crate::project::Survey;
 use crate::release::{self, Release};
 use crate::store::HeldTree;
@@ -159,7 +160,12 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let config = Configs::new(desk, &lock.toolchain).terms(&project.name, tree)?;
+    let configs = Configs::new(desk, &lock.toolchain);
+    let (config, make) = match desk.manifest.build.tool {
+        Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
+        Tool::ErlangMk => (vec![], Some(configs.make_project(tree)?)),
+        Tool::Rebar | Tool::Make => (vec![], None),
+    };
     let patches = patches(desk)?;
     let unpinned = unpinned(desk, lock)?;
     let plan = compile::plan(&Project {
@@ -169,6 +175,7 @@ fn compile(
         config: &config,
         patches: &patches,
         unpinned: &unpinned,
+        make,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;

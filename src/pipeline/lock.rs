@@ -7,8 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use thiserror::Error;
 
 use super::Desk;
-use super::makefiles::{self, MakeProject};
-use crate::compile::{self, Workshop};
+use super::makefiles;
+use crate::compile::{self, MakeProject, Workshop};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lock::Configs;
-use crate::compile::{self, Makefile, Workshop};
+use crate::compile::{self, MakeProject, Makefile, Workshop};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
@@ -17,12 +17,6 @@ use crate::store::HeldTree;
 const PROVIDED: &str = "relx";
 /// The name under which rebar 2 is locked.
 pub(super) const REBAR: &str = "rebar";
-
-/// What the project's own Makefile says, and its erlang.mk, by which all dependencies are built.
-pub(super) struct MakeProject {
-    pub(super) facts: MakeFacts,
-    pub(super) erlang_mk: Vec<u8>,
-}
 
 impl Configs<'_> {
     /// Evaluates the project's own Makefile, once.
