@@ -26,6 +26,8 @@ pub const HEX_TARBALL_BYTES_MAX: u64 = 64 << 20;
 pub const HEX_CONTENTS_BYTES_MAX: u64 = 128 << 20;
 /// Bytes of a registry's index document, before and after inflating.
 pub const INDEX_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of a suite's index of files after inflating; today's have 150 MB.
+pub const CONTENTS_BYTES_MAX: u64 = 2 << 30;
 /// Bytes of one Debian package file.
 pub const DEB_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of one downloaded source tarball.

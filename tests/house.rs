@@ -97,3 +97,19 @@ fn nothing_is_left_to_fix_me() {
         assert!(!fs::read_to_string(&file).unwrap().contains(&mark), "{}", file.display());
     }
 }
+
+#[test]
+fn every_trap_is_shown_by_a_test_that_exists() {
+    let files = sources(Path::new("src")).into_iter().chain(sources(Path::new("tests")));
+    let code: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let table = fs::read_to_string("tests/traps.md").unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| trap"));
+    for row in rows {
+        let tests = row.rsplit_once(" | ").unwrap().1;
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            assert!(code.contains(&format!("fn {name}(")), "no test is called `{name}`: {row}");
+        }
+    }
+}

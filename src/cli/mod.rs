@@ -11,6 +11,7 @@ mod run;
 mod shell;
 mod store;
 mod texts;
+mod toolchain;
 mod tree;
 mod update;
 
@@ -136,6 +137,8 @@ enum Verb {
     Shell(shell::Shell),
     /// Print the content hash of a directory, a file or a git commit
     Hash(hash::Hash),
+    /// Change which Debian packages steps see
+    Toolchain(toolchain::Toolchain),
     /// Look after the store
     Store(store::Store),
     /// Check what this machine allows, and name what mends it
@@ -177,6 +180,7 @@ impl Verb {
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),
+            Self::Toolchain(verb) => verb.run(common),
             Self::Store(verb) => verb.run(common),
             Self::Doctor(verb) => verb.run(common),
             Self::Completions(verb) => verb.run(Cli::command()),

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 use crate::explain::Failure;
+use crate::fetch::git;
 use crate::store::GcOptions;
 use crate::terminal::{self, Reasons};
 
@@ -58,15 +59,16 @@ impl Store {
             }
             Verb::Verify { no_heal } => {
                 let report = store.verify(!no_heal, &screen)?;
+                let mirrors = git::verify_mirrors(&store, !no_heal)?;
                 for damage in &report.damaged {
                     terminal::data(&damage.to_string());
                 }
-                terminal::data(&format!(
-                    "{} looked at, {} damaged",
-                    report.checked,
-                    report.damaged.len()
-                ));
-                return Ok(u8::from(!report.damaged.is_empty() && no_heal));
+                for mirror in &mirrors {
+                    terminal::data(&format!("git mirror `{}` is damaged", mirror.display()));
+                }
+                let damaged = report.damaged.len() + mirrors.len();
+                terminal::data(&format!("{} looked at, {damaged} damaged", report.checked));
+                return Ok(u8::from(damaged > 0 && no_heal));
             }
         }
         Ok(0)

@@ -7,10 +7,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::rebar;
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
-use super::{CompileError, Plan, compile};
+use super::{CompileError, Plan, Tools, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::Tool;
@@ -64,6 +63,7 @@ pub fn evaluate(
     app: &str,
     tree: &HeldTree,
     tool: Tool,
+    tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
     let at = format!("_build/default/lib/{app}");
@@ -71,19 +71,19 @@ pub fn evaluate(
     if is_rebar3 {
         program.insert_str(0, REBAR3);
     }
+    let source = Input {
+        at: format!("/build/{at}"),
+        content: Content::Source(tree.digest()),
+        label: app.into(),
+    };
+    let (steps, seen) = match is_rebar3 {
+        true => (tools.steps(), tools.inputs()),
+        false => (tools.otp_steps(), tools.otp_inputs()),
+    };
     let step = Step {
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
-        inputs: vec![
-            Input {
-                at: format!("/build/{at}"),
-                content: Content::Source(tree.digest()),
-                label: app.into(),
-            },
-        ]
-        .into_iter()
-        .chain(is_rebar3.then(|| rebar::tool_input(0)))
-        .collect(),
+        inputs: [source].into_iter().chain(seen).collect(),
         files: BTreeMap::new(),
         patches: vec![],
         stamp: None,
@@ -99,7 +99,7 @@ pub fn evaluate(
         env: super::plan::fixed_environment(),
         output: ".evaluated".into(),
     };
-    let steps = is_rebar3.then(rebar::tool).into_iter().chain([step]).collect();
-    let done = compile(&Plan { steps }, workshop)?;
+    let steps = steps.into_iter().chain([step]).collect();
+    let done = compile(&Plan { steps, otp: tools.otp_step() }, workshop)?;
     read_config(app, done.release.path())
 }

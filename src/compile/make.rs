@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 
 use super::CompileError;
 use super::plan::{Plan, Planner, Project, environment, label};
-use super::rebar;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
 use crate::manifest::Tool;
@@ -25,7 +24,7 @@ const BIN: &str = "/build/.rebeam/bin";
 /// The release's directory at the end.
 const RELEASE: &str = ".release";
 
-/// rebar 2 from its applications, as [`rebar::command`] starts rebar3.
+/// rebar 2 from its applications, as rebar3 is started.
 const REBAR: &str = "#!/bin/sh
 exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
     -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
@@ -91,47 +90,15 @@ done
 mv "$found" /build/.release
 "#;
 
-/// Plans the build of a project whose tool is not rebar3.
-pub(super) fn plan<'a>(project: &'a Project<'a>) -> Result<Plan, CompileError> {
-    let mut planner = Planner { project, steps: vec![], places: BTreeMap::new() };
-    let tools = Tools::ready(&mut planner)?;
-    for source in &project.lock.sources {
-        if source.role == Role::Dep && tools.builds(project, source) {
-            planner.visit_made(source, &tools, &mut Vec::new())?;
-        }
-    }
-    let release = planner.made_release(&tools)?;
-    planner.steps.push(release);
-    Ok(Plan { steps: planner.steps })
-}
-
-/// The tools that the steps see, by the places of their own steps.
-struct Tools {
-    rebar3: Option<usize>,
-    relx: Option<usize>,
+/// What the steps see beside rebar3 and OTP, by the places of their own steps.
+struct Ready {
+    relx: usize,
     rebar: Option<usize>,
 }
 
-impl Tools {
-    /// Plans the steps that make the tools ready.
-    fn ready(planner: &mut Planner<'_>) -> Result<Self, CompileError> {
-        let project = planner.project;
-        let manifest = project.manifest;
-        let wished = manifest.deps.values().any(|dep| dep.tool == Some(Tool::Rebar3));
-        let makes = manifest.build.tool == Tool::ErlangMk;
-        let mut add = |step: Step| {
-            planner.steps.push(step);
-            planner.steps.len() - 1
-        };
-        let rebar3 = (wished || makes).then(|| add(rebar::tool()));
-        let relx = rebar3.map(|rebar3| add(relx(rebar3)));
-        let source = project.lock.find(Role::Tool, "rebar");
-        let rebar = source.map(|source| bootstrap(project, source)).transpose()?.map(add);
-        Ok(Self { rebar3, relx, rebar })
-    }
-
+impl Ready {
     /// Tells whether a dependency gets a step of its own, or lies as source where the project builds it.
-    fn builds(&self, project: &Project<'_>, source: &Source) -> bool {
+    fn builds(project: &Project<'_>, source: &Source) -> bool {
         let wish = project.manifest.deps.get(&source.app);
         let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
         let tool = wish.and_then(|wish| wish.tool);
@@ -141,31 +108,19 @@ impl Tools {
         }
     }
 
-    fn inputs(&self) -> impl Iterator<Item = Input> {
-        let seen = |at: &str, label: &str, step| Input {
-            at: at.into(),
-            content: Content::Output(step),
-            label: label.into(),
-        };
-        let relx = self.relx.map(|step| seen(RELX_HOME, "relx", step));
-        let rebar = self.rebar.map(|step| seen(REBAR_HOME, "rebar", step));
-        self.rebar3.map(rebar::tool_input).into_iter().chain(relx).chain(rebar)
-    }
-
     fn commands(&self) -> BTreeMap<String, Vec<u8>> {
-        let rebar3 = [("relx", RELX), ("rebar3", REBAR3)];
-        let rebar3 = rebar3.into_iter().filter(|_| self.rebar3.is_some());
-        let all = rebar3.chain(self.rebar.map(|_| ("rebar", REBAR)));
+        let commands = [("relx", RELX), ("rebar3", REBAR3)].into_iter();
+        let all = commands.chain(self.rebar.map(|_| ("rebar", REBAR)));
         all.map(|(name, text)| (format!(".rebeam/bin/{name}"), text.into())).collect()
     }
 }
 
 /// The step that makes relx ready.
-fn relx(rebar3: usize) -> Step {
+fn relx(rebar3: Vec<Input>) -> Step {
     Step {
         name: "relx".into(),
         kind: StepKind::Tool,
-        inputs: vec![rebar::tool_input(rebar3)],
+        inputs: rebar3,
         files: BTreeMap::from([("rebar_log.erl".into(), REBAR_LOG.into())]),
         patches: vec![],
         stamp: None,
@@ -176,17 +131,21 @@ fn relx(rebar3: usize) -> Step {
 }
 
 /// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
-fn bootstrap(project: &Project<'_>, source: &Source) -> Result<Step, CompileError> {
-    let source_tree = digest(project, source)?;
+fn bootstrap(
+    project: &Project<'_>,
+    source: &Source,
+    otp: Vec<Input>,
+) -> Result<Step, CompileError> {
+    let own = Input {
+        at: "/build/rebar".into(),
+        content: Content::Source(digest(project, source)?),
+        label: label(source),
+    };
     let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
     Ok(Step {
         name: "rebar".into(),
         kind: StepKind::Tool,
-        inputs: vec![Input {
-            at: "/build/rebar".into(),
-            content: Content::Source(source_tree),
-            label: label(source),
-        }],
+        inputs: [own].into_iter().chain(otp).collect(),
         files: BTreeMap::new(),
         patches: vec![],
         stamp: source.describe.clone(),
@@ -215,11 +174,49 @@ fn lines(steps: &[Vec<String>]) -> String {
 const READY: &str = "chmod -R +x /build/.rebeam\n";
 
 impl<'a> Planner<'a> {
+    /// Plans the build of a project whose tool is not rebar3.
+    pub(super) fn make(mut self) -> Result<Plan, CompileError> {
+        let ready = self.ready()?;
+        let project = self.project;
+        for source in &project.lock.sources {
+            if source.role == Role::Dep && Ready::builds(project, source) {
+                self.visit_made(source, &ready, &mut Vec::new())?;
+            }
+        }
+        let release = self.made_release(&ready)?;
+        self.steps.push(release);
+        Ok(Plan { steps: self.steps, otp: self.tools.otp_step() })
+    }
+
+    /// Plans the steps that make the tools ready.
+    fn ready(&mut self) -> Result<Ready, CompileError> {
+        self.steps.push(relx(self.tools.inputs()));
+        let relx = self.steps.len() - 1;
+        let mut rebar = None;
+        if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
+            self.steps.push(bootstrap(self.project, source, self.tools.otp_inputs())?);
+            rebar = Some(self.steps.len() - 1);
+        }
+        Ok(Ready { relx, rebar })
+    }
+
+    /// How a step sees the tools.
+    fn seen(&self, ready: &Ready) -> Vec<Input> {
+        let seen = |at: &str, label: &str, step| Input {
+            at: at.into(),
+            content: Content::Output(step),
+            label: label.into(),
+        };
+        let relx = seen(RELX_HOME, "relx", ready.relx);
+        let rebar = ready.rebar.map(|step| seen(REBAR_HOME, "rebar", step));
+        self.tools.inputs().into_iter().chain([relx]).chain(rebar).collect()
+    }
+
     /// Plans a dependency after everything that it needs.
     fn visit_made(
         &mut self,
         source: &'a Source,
-        tools: &Tools,
+        ready: &Ready,
         way: &mut Vec<&'a str>,
     ) -> Result<(), CompileError> {
         if self.places.contains_key(&(source.role, source.app.as_str())) {
@@ -232,13 +229,13 @@ impl<'a> Planner<'a> {
         way.push(&source.app);
         for dep in &source.deps {
             if let Some(dep) = self.source(source.role, dep)
-                && tools.builds(self.project, dep)
+                && Ready::builds(self.project, dep)
             {
-                self.visit_made(dep, tools, way)?;
+                self.visit_made(dep, ready, way)?;
             }
         }
         way.pop();
-        let step = self.made(source, tools)?;
+        let step = self.made(source, ready)?;
         self.places.insert((source.role, &source.app), self.steps.len());
         self.steps.push(step);
         Ok(())
@@ -262,7 +259,7 @@ impl<'a> Planner<'a> {
         Ok(inputs)
     }
 
-    fn made(&self, source: &'a Source, tools: &Tools) -> Result<Step, CompileError> {
+    fn made(&self, source: &'a Source, ready: &Ready) -> Result<Step, CompileError> {
         let manifest = self.project.manifest;
         let wish = manifest.deps.get(&source.app);
         let steps = wish.map(|wish| wish.steps.as_slice()).unwrap_or_default();
@@ -279,8 +276,8 @@ impl<'a> Planner<'a> {
         }];
         let closure = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
         inputs.extend(self.laid(&closure, |dep| format!("/build/deps/{}", dep.app))?);
-        inputs.extend(tools.inputs());
-        let mut files = tools.commands();
+        inputs.extend(self.seen(ready));
+        let mut files = ready.commands();
         if let Some(make) = self.project.make {
             files.insert("erlang.mk".into(), make.erlang_mk.clone());
         }
@@ -350,7 +347,7 @@ impl<'a> Planner<'a> {
         env
     }
 
-    fn made_release(&self, tools: &Tools) -> Result<Step, CompileError> {
+    fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
         let manifest = self.project.manifest;
         let below = manifest.build.dir.as_deref().unwrap_or_default();
         let top = format!("/build/{below}");
@@ -366,7 +363,7 @@ impl<'a> Planner<'a> {
                 None => format!("{top}/deps/{}", source.app),
             }
         })?);
-        inputs.extend(tools.inputs());
+        inputs.extend(self.seen(ready));
         let default: &[&[&str]] = match manifest.build.tool {
             Tool::Rebar => &[&["rebar", "compile"], &["rebar", "generate"]],
             Tool::ErlangMk => &[&["make", "apps", "rel"]],
@@ -388,7 +385,7 @@ impl<'a> Planner<'a> {
             name: manifest.project.name.clone(),
             kind: StepKind::Release,
             inputs,
-            files: tools.commands(),
+            files: ready.commands(),
             patches: vec![],
             stamp: Some(manifest.project.version.clone()),
             argv: shell(&format!("{READY}cd {top}\n{}\n{FIND}", lines(&steps))),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
-use super::{CompileError, Plan, compile};
+use super::{CompileError, Plan, Tools, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::makefile::{MakeFacts, PROGRAM};
@@ -45,9 +45,9 @@ pub enum Makefile<'a> {
 
 /// Evaluates the Makefile of the application whose source is `tree`.
 pub fn evaluate_makefile(
-    app: &str,
-    tree: &HeldTree,
+    (app, tree): (&str, &HeldTree),
     makefile: Makefile<'_>,
+    tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<MakeFacts, CompileError> {
     let (at, directory) = match makefile {
@@ -72,7 +72,10 @@ pub fn evaluate_makefile(
     let step = Step {
         name: format!("{app}'s Makefile"),
         kind: StepKind::Config,
-        inputs: vec![Input { at, content: source, label: app.into() }],
+        inputs: [Input { at, content: source, label: app.into() }]
+            .into_iter()
+            .chain(tools.otp_inputs())
+            .collect(),
         files,
         patches: vec![],
         stamp: None,
@@ -80,7 +83,8 @@ pub fn evaluate_makefile(
         env,
         output: ".evaluated".into(),
     };
-    let done = compile(&Plan { steps: vec![step] }, workshop)?;
+    let steps = tools.otp_steps().into_iter().chain([step]).collect();
+    let done = compile(&Plan { steps, otp: tools.otp_step() }, workshop)?;
     let text = disk::read_text(&done.release.path().join("facts"), TEXT_FILE_BYTES_MAX)?;
     Ok(MakeFacts::read(&text))
 }

@@ -15,6 +15,7 @@ mod rebar;
 mod run;
 mod stamp;
 mod step;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub use makefile::{MakeProject, Makefile, evaluate_makefile};
 pub use plan::{Plan, Project, plan};
 pub use run::{Compiled, Workshop, compile, lay};
 pub use step::{Content, Input, Step, StepKind};
+pub use tools::Tools;
 
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain};
@@ -123,8 +125,15 @@ pub enum CompileError {
     Disk(#[from] DiskError),
 }
 
+/// Characters of a log's line that an error shows; a crash can print a megabyte on one.
+const SHOWN_CHARS_MAX: usize = 300;
+
 fn indent(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
+    let show = |line: &String| match line.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("  | {}…", &line[..end]),
+        None => format!("  | {line}"),
+    };
+    lines.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for CompileError {
@@ -147,7 +156,11 @@ impl Explain for CompileError {
             Self::DiskFull { .. } => {
                 Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
-            Self::NoRebar3 => Some("choose `otp = \"25\"` or newer in `[toolchain]`; OTP 23's suite came before rebar3".into()),
+            Self::NoRebar3 => Some(format!(
+                "add `{}` to `[tools]` in {}: it is built from source",
+                crate::manifest::tools::rebar3_line(),
+                crate::manifest::FILE_NAME
+            )),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
             }

@@ -68,6 +68,7 @@ mod tests {
                 step(b"above", &[2]),
                 step(b"release", &[0, 1, 3]),
             ],
+            otp: None,
         };
         let urgency = urgency(&plan, |digest| if digest == large { 1 << 20 } else { 1 });
         let mut order: Vec<usize> = (0..plan.steps.len()).collect();

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::CompileError;
-use super::make;
 use super::makefile::MakeProject;
 use super::rebar::{self, Needs};
 use super::step::{Content, Input, Step, StepKind};
+use super::tools::Tools;
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::{Manifest, Tool};
@@ -36,14 +36,17 @@ pub struct Project<'a> {
 pub struct Plan {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The step that builds OTP, where Debian's is not taken.
+    pub otp: Option<usize>,
 }
 
 /// Plans the build of a project.
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
+    let tools = Tools::of(&project.lock.sources, project.unpinned);
+    let mut planner = Planner { project, steps: tools.steps(), places: BTreeMap::new(), tools };
     if project.manifest.build.tool != Tool::Rebar3 {
-        return make::plan(project);
+        return planner.make();
     }
-    let mut planner = Planner { project, steps: vec![rebar::tool()], places: BTreeMap::new() };
     for role in [Role::Plugin, Role::Dep] {
         for source in project.lock.sources.iter().filter(|source| source.role == role) {
             planner.visit(source, &mut Vec::new())?;
@@ -51,14 +54,12 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     }
     let release = planner.release();
     planner.steps.push(release);
-    Ok(Plan { steps: planner.steps })
+    Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
-
-/// Where the build tool's own step stands in every plan.
-const TOOL: usize = 0;
 
 pub(super) struct Planner<'a> {
     pub(super) project: &'a Project<'a>,
+    pub(super) tools: Tools,
     pub(super) steps: Vec<Step>,
     pub(super) places: BTreeMap<(Role, &'a str), usize>,
 }
@@ -142,7 +143,7 @@ impl<'a> Planner<'a> {
         inputs.extend(
             self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
         );
-        inputs.push(rebar::tool_input(TOOL));
+        inputs.extend(self.tools.inputs());
         let manifest = self.project.manifest;
         let wish = manifest.deps.get(&source.app);
         let mut env = environment(manifest);
@@ -224,7 +225,7 @@ impl<'a> Planner<'a> {
         inputs.extend(
             self.outputs(Role::Plugin, &self.closure(Role::Plugin, plugins.iter().copied())),
         );
-        inputs.push(rebar::tool_input(TOOL));
+        inputs.extend(self.tools.inputs());
         let name = manifest.release.name.as_ref().unwrap_or(&manifest.project.name);
         let mut argv = self.rebar3("release");
         if manifest.release.name.is_some() {

@@ -6,48 +6,11 @@
 //! whose overrides empty the dependencies' own lists. What is compiled already rebar3 leaves alone: it
 //! skips every dependency whose artifacts are complete.
 
-use std::collections::BTreeMap;
-
-use super::step::{Content, Input, Step, StepKind};
 use crate::terms::Term;
-
-/// Where rebar3's applications are seen, out of the way of what is built.
-const HOME: &str = "/opt/rebar3";
-
-/// Takes the escript apart into its applications.
-const TAKE_APART: &str = r#"
-    {ok, Parts} = escript:extract("/usr/bin/rebar3", []),
-    {archive, Archive} = lists:keyfind(archive, 1, Parts),
-    ok = file:make_dir("rebar3"),
-    {ok, _} = zip:unzip(Archive, [{cwd, "rebar3"}]),
-    halt(0)."#;
 
 /// Starts rebar3 from its applications, with the emulator's flags that its escript has.
 const START: &str = "exec erl +sbtu +A1 -noinput -boot no_dot_erlang -pa /opt/rebar3/*/ebin \
     -eval 'rebar3:main(init:get_plain_arguments()), halt(0).' -extra \"$@\"";
-
-/// The step that makes rebar3 ready: an escript is unpacked and loaded whole at every start, which takes longer
-/// than many a dependency; its applications lying ready are loaded as they are used.
-pub(super) fn tool() -> Step {
-    Step {
-        name: "rebar3".into(),
-        kind: StepKind::Tool,
-        inputs: vec![],
-        files: BTreeMap::new(),
-        patches: vec![],
-        stamp: None,
-        argv: ["erl", "-noinput", "-boot", "no_dot_erlang", "-eval", TAKE_APART]
-            .map(str::to_owned)
-            .into(),
-        env: super::plan::fixed_environment(),
-        output: "rebar3".into(),
-    }
-}
-
-/// How a step sees the output of [`tool`].
-pub(super) fn tool_input(step: usize) -> Input {
-    Input { at: HOME.into(), content: Content::Output(step), label: "rebar3".into() }
-}
 
 /// A call of rebar3.
 pub(super) fn command(arguments: &[&str]) -> Vec<String> {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
+use super::tools::wants_debians_rebar3;
 use super::{CompileError, order, reason};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
@@ -40,6 +41,8 @@ pub struct Workshop<'a> {
 pub struct Compiled {
     /// The release directory as the project's own tool made it.
     pub release: HeldTree,
+    /// The OTP that was built from source; it stands in the place of the toolchain's.
+    pub otp: Option<HeldTree>,
     /// The outputs of all steps, in the plan's order.
     pub outputs: Vec<HeldTree>,
     /// The steps' keys, in the plan's order.
@@ -52,9 +55,9 @@ pub struct Compiled {
 
 /// Does every step of `plan` whose inputs are new, and returns all outputs.
 pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, CompileError> {
-    let uses_rebar3 =
-        plan.steps.iter().any(|step| step.kind == StepKind::Tool && step.name == "rebar3");
-    if uses_rebar3 && !disk::exists(&workshop.toolchain.root.path().join("usr/bin/rebar3")) {
+    if plan.steps.iter().any(wants_debians_rebar3)
+        && !disk::exists(&workshop.toolchain.root.path().join("usr/bin/rebar3"))
+    {
         return Err(CompileError::NoRebar3);
     }
     let board = Board {
@@ -85,6 +88,7 @@ pub fn compile(plan: &Plan, workshop: &Workshop<'_>) -> Result<Compiled, Compile
         .collect();
     let release = outputs.last().expect("a plan ends with the release").clone();
     Ok(Compiled {
+        otp: plan.otp.map(|step| outputs[step].clone()),
         release,
         keys: work.keys.into_iter().flatten().collect(),
         reused: outputs.len() - work.built,

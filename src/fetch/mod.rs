@@ -163,9 +163,14 @@ impl<'a> Doors<'a> {
 
     /// Makes every source of a lock present, several at once. Does nothing for those that are held.
     pub fn fetch(&self, lock: &Lock) -> Result<Sources, FetchError> {
+        self.fetch_sources(&lock.sources)
+    }
+
+    /// Makes these locked sources present, several at once.
+    pub fn fetch_sources(&self, wanted: &[Source]) -> Result<Sources, FetchError> {
         let mut sources = Sources::default();
         let mut missing = Vec::new();
-        for source in &lock.sources {
+        for source in wanted {
             let Some(digest) = source.pin.tree() else {
                 continue;
             };

@@ -17,6 +17,9 @@ use super::{
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
+/// Where rebar3 looks for sources that take the place of what is asked for.
+const CHECKOUTS: &str = "_checkouts";
+
 const HEALTH_INTERVAL_S: u64 = 30;
 const HEALTH_TIMEOUT_S: u64 = 5;
 const HEALTH_RETRIES: u32 = 3;
@@ -33,7 +36,26 @@ impl Manifest {
         }
         let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
         let root = disk::canonical(dir)?;
-        build(&text, &path.display().to_string(), &root)
+        let mut manifest = build(&text, &path.display().to_string(), &root)?;
+        manifest.take_checkouts(dir)?;
+        Ok(manifest)
+    }
+
+    /// Takes each directory below `_checkouts` as the source of the dependency or plugin that it is
+    /// named after, as rebar3 does, where the manifest itself gives none.
+    fn take_checkouts(&mut self, dir: &Path) -> Result<(), ManifestError> {
+        let place = dir.join(CHECKOUTS);
+        let names = if disk::exists(&place) { disk::list(&place)? } else { vec![] };
+        for name in names {
+            let Some(name) = String::from_utf8(name).ok().filter(|name| Form::App.fits(name))
+            else {
+                continue;
+            };
+            let path = format!("{CHECKOUTS}/{name}");
+            let dep = self.deps.entry(name).or_default();
+            dep.source.get_or_insert(WishSource::Path { path });
+        }
+        Ok(())
     }
 
     /// Reads a manifest's text. `path` is its file: it stands in errors, and mirrors that begin
@@ -229,7 +251,7 @@ fn image(section: &Section<'_>, project: &str) -> ImageWish {
         health: section.get("health").map(|_| health(&section.section("health"))),
         entrypoint: section.texts("entrypoint"),
         cmd: section.texts("cmd").unwrap_or_default(),
-        shell: shell.map_or(Shell::None, |shell| Shell::from_name(&shell).expect(CHECKED)),
+        shell: shell.map(|shell| Shell::from_name(&shell).expect(CHECKED)),
         tzdata: section.flag("tzdata").unwrap_or(false),
         ca_certificates: section.flag("ca-certificates"),
     }

@@ -245,7 +245,7 @@ const IMAGE: &[Key] = &[
     key(
         "shell",
         Kind::Text(Form::Shell),
-        "Which shell the image holds; none by default. busybox is for remote_console.",
+        "Which shell the image holds; by default busybox where the release cannot start without a shell (a named node starts epmd through it, `.src` configuration is filled in by it), else none. remote_console needs busybox.",
     ),
     key("tzdata", Kind::Flag, "Whether time zone data is put in; false by default."),
     key(

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod detect;
+mod edit;
 mod error;
 mod form;
 mod format;
@@ -10,12 +11,14 @@ pub mod makefile;
 pub mod rebar;
 mod schema;
 mod source;
+pub mod tools;
 
 use std::collections::BTreeMap;
 
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use edit::with_packages;
 pub use error::{ManifestError, Place};
 pub use schema::json_schema;
 
@@ -189,10 +192,9 @@ pub struct ReleaseWish {
 }
 
 /// Which shell the image holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
     /// None: the entry point starts the emulator directly.
-    #[default]
     None,
     /// busybox, for `remote_console` and the release's own script.
     Busybox,
@@ -219,8 +221,8 @@ pub struct ImageWish {
     pub entrypoint: Option<Vec<String>>,
     /// Arguments behind the entry point.
     pub cmd: Vec<String>,
-    /// Which shell the image holds.
-    pub shell: Shell,
+    /// Which shell the image holds; by default one only where the release cannot start without.
+    pub shell: Option<Shell>,
     /// Whether time zone data is put in.
     pub tzdata: bool,
     /// Whether the CA bundle is put in; by default where the release holds `ssl`.

@@ -40,7 +40,7 @@ fn a_short_manifest_has_sensible_defaults() {
     assert_eq!(manifest.release.boot_timeout_s, Some(30));
     assert_eq!(manifest.image.name, "shop");
     assert_eq!(manifest.image.user, (65532, 65532));
-    assert_eq!(manifest.image.shell, Shell::None);
+    assert_eq!(manifest.image.shell, None);
     assert_eq!(manifest.image.ca_certificates, None);
     assert!(manifest.deps.is_empty() && manifest.mirrors.is_empty());
 }
@@ -76,7 +76,7 @@ fn every_key_is_read() {
     assert_eq!(image.labels["org.opencontainers.image.source"], "https://x");
     assert_eq!(image.entrypoint, Some(vec!["/app/start".to_owned()]));
     assert_eq!(image.cmd, ["b", "a"], "the order of arguments is kept");
-    assert_eq!(image.shell, Shell::Busybox);
+    assert_eq!(image.shell, Some(Shell::Busybox));
     assert!(image.tzdata);
     assert_eq!(image.ca_certificates, Some(false));
     let health = HealthCheck {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale};
-use super::{Desk, quick, rooms};
+use super::lock::{Configs, LockFailure, Update, lock as make_lock, stale, unpinned};
+use super::{Desk, lacking, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -13,12 +13,15 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{self, IMAGE_FORMAT, Lock, Pin, Role};
-use crate::manifest::Tool;
-use crate::project::Survey;
+use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
+use crate::manifest::{Manifest, Tool};
+use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
+
+/// The label of a source's commit (OCI image specification, "Annotations").
+const REVISION: &str = "org.opencontainers.image.revision";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,13 +132,14 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let compiled = compile(desk, lock, &toolchain, &project)?;
     let release = assemble(desk, lock, &toolchain, &compiled)?;
+    let labelled = with_revision(desk)?;
     // The check wants the files, not the layers: both go on at once.
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(|| match boot_check {
             true => rooms::boot_check(desk, &release, (&toolchain, &compiled)),
             false => Ok(()),
         });
-        let image = image::assemble(&release, lock, desk.manifest, desk.store, desk.observer);
+        let image = image::assemble(&release, lock, &labelled, desk.store, desk.observer);
         (image, boot.join().expect("a panic has ended the process"))
     });
     let image = image?;
@@ -152,6 +156,15 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     Ok(Made { image, project: project.digest() })
 }
 
+/// The manifest with a label for the commit that the project is, if it is one, unless it has such a label.
+fn with_revision(desk: &Desk<'_>) -> Result<Manifest, Failure> {
+    let mut manifest = desk.manifest.clone();
+    if let Some(commit) = project::revision(desk.root)? {
+        manifest.image.labels.entry(REVISION.into()).or_insert(commit);
+    }
+    Ok(manifest)
+}
+
 fn compile(
     desk: &Desk<'_>,
     lock: &Lock,
@@ -160,14 +173,14 @@ fn compile(
 ) -> Result<Compiled, Failure> {
     let started = Instant::now();
     let project = &desk.manifest.project;
-    let configs = Configs::new(desk, &lock.toolchain);
+    let configs = Configs::of(desk, lock);
     let (config, make) = match desk.manifest.build.tool {
         Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
         Tool::ErlangMk => (vec![], Some(configs.make_project(tree)?)),
         Tool::Rebar | Tool::Make => (vec![], None),
     };
     let patches = patches(desk)?;
-    let unpinned = unpinned(desk, lock)?;
+    let unpinned = unpinned(desk, &lock.sources)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
@@ -179,7 +192,8 @@ fn compile(
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer })?;
+    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
+    let compiled = compiled.map_err(|error| lacking::explain(desk, &lock.toolchain, error))?;
     desk.observer.observe(&Event::Built {
         name: &project.name,
         version: &project.version,
@@ -188,18 +202,6 @@ fn compile(
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     Ok(compiled)
-}
-
-/// Takes the directories that the manifest names as dependencies, as they are now.
-fn unpinned(desk: &Desk<'_>, lock: &Lock) -> Result<BTreeMap<String, Digest>, Failure> {
-    let mut trees = BTreeMap::new();
-    for source in &lock.sources {
-        if let Pin::Path { path } = &source.pin {
-            let tree = Survey::new(&desk.root.join(path))?.take(desk.store)?;
-            trees.insert(source.app.clone(), tree.digest());
-        }
-    }
-    Ok(trees)
 }
 
 /// Reads the patch files that the manifest names.
@@ -226,6 +228,7 @@ fn assemble(
         release: compiled.release.path(),
         listing: &listing,
         toolchain: toolchain.root.path(),
+        otp: compiled.otp.as_ref().map(HeldTree::path),
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })

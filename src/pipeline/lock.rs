@@ -6,9 +6,9 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::Desk;
-use super::makefiles;
-use crate::compile::{self, MakeProject, Workshop};
+use super::{Desk, tools};
+use crate::compile::{self, MakeProject, Tools, Workshop};
+use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
@@ -17,10 +17,10 @@ use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
-    Settled, ToolchainLock,
+    Settled, Source, ToolchainLock,
 };
 use crate::manifest::Tool;
-use crate::manifest::rebar::{self, RebarFacts, Wish, WishSource};
+use crate::manifest::rebar::{self, RebarFacts, WishSource};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -118,26 +118,30 @@ impl Explain for LockFailure {
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
-    let configs = Configs::new(desk, &toolchain);
-    let mut facts = project_facts(desk, &configs)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
+    let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
+    let configs = Configs::new(desk, &toolchain, &tools);
+    let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let imported = rebar_lock(desk)?;
-    let (mut resolution, mut newest) =
+    let (mut resolution, newest) =
         resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?;
+    resolution.sources.extend(tools.iter().cloned());
+    // Only now is it known that erlang.mk will want it.
     if let Some(wish) = configs.hidden_rebar(&resolution.sources)? {
-        // Only now is it known that erlang.mk will want it; what is settled already stays.
-        facts.tools.push(wish);
-        let sources = resolution.sources;
-        let held = Lock { sources, ..empty(desk, toolchain.clone()) };
-        let held = makefiles::holding(kept, held);
-        let (again, tool) = resolve(desk, &configs, &facts, Some(&held), None)?;
-        (resolution, newest) = (again, newest.max(tool));
+        resolution.sources.extend(tools::pin(desk, vec![wish], kept.as_ref())?);
     }
+    resolution.sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     know_all_deps(desk, &resolution.sources, &facts)?;
     for conflict in &resolution.conflicts {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
-    let mut lock = Lock { sources: resolution.sources, ..empty(desk, toolchain.clone()) };
+    let mut lock = Lock {
+        project: desk.manifest.project.name.clone(),
+        epoch: 0,
+        image_format: IMAGE_FORMAT,
+        toolchain: toolchain.clone(),
+        sources: resolution.sources,
+    };
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
@@ -151,11 +155,6 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
-}
-
-fn empty(desk: &Desk<'_>, toolchain: ToolchainLock) -> Lock {
-    let project = desk.manifest.project.name.clone();
-    Lock { project, epoch: 0, image_format: IMAGE_FORMAT, toolchain, sources: vec![] }
 }
 
 /// Refuses wishes for a dependency that is not there: a misspelt name would have no effect.
@@ -186,7 +185,7 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 
 /// Returns what is stale in `lock`, one reason each.
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
-    let configs = Configs::new(desk, &lock.toolchain);
+    let configs = Configs::of(desk, lock);
     let mut facts = project_facts(desk, &configs)?;
     facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
@@ -198,9 +197,7 @@ fn choose_toolchain(
     update: &Update,
 ) -> Result<ToolchainLock, Failure> {
     let wish = &desk.manifest.toolchain;
-    let mut wished = wish.packages.clone();
-    wished.sort();
-    wished.dedup();
+    let wished = desk.manifest.wished_packages();
     let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
     if !update.toolchain {
         if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
@@ -323,10 +320,25 @@ fn answer(
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })
+}
+
+/// Takes the directories that the manifest names as dependencies, as they are now.
+pub(super) fn unpinned(
+    desk: &Desk<'_>,
+    sources: &[Source],
+) -> Result<BTreeMap<String, Digest>, Failure> {
+    let mut trees = BTreeMap::new();
+    for source in sources {
+        if let Pin::Path { path } = &source.pin {
+            let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
+            trees.insert(source.app.clone(), tree.digest());
+        }
+    }
+    Ok(trees)
 }
 
 /// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
@@ -371,7 +383,9 @@ fn at_once<I: Sync, O: Send>(
 pub(super) struct Configs<'a> {
     pub(super) desk: Desk<'a>,
     toolchain_lock: &'a ToolchainLock,
-    toolchain: OnceLock<Toolchain>,
+    /// The locked tools; all of these that are no tools do not count.
+    sources: &'a [Source],
+    ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
     /// The project's own Makefile, evaluated, where erlang.mk builds it.
@@ -379,14 +393,14 @@ pub(super) struct Configs<'a> {
 }
 
 impl<'a> Configs<'a> {
-    pub(super) fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock) -> Self {
-        Self {
-            desk: *desk,
-            toolchain_lock,
-            toolchain: OnceLock::new(),
-            gate: Mutex::new(()),
-            make: OnceLock::new(),
-        }
+    /// What the sources of a lock are evaluated with.
+    pub(super) fn of(desk: &Desk<'a>, lock: &'a Lock) -> Self {
+        Self::new(desk, &lock.toolchain, &lock.sources)
+    }
+
+    fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
+        let (ready, gate, make) = (OnceLock::new(), Mutex::new(()), OnceLock::new());
+        Self { desk: *desk, toolchain_lock, sources, ready, gate, make }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -404,20 +418,24 @@ impl<'a> Configs<'a> {
         if !compile::is_code(tree.path()) {
             return Ok(compile::read_config(app, tree.path())?);
         }
-        let toolchain = self.toolchain()?;
+        let (toolchain, tools) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate(app, tree, tool, &workshop)?)
+        Ok(compile::evaluate(app, tree, tool, tools, &workshop)?)
     }
 
-    pub(super) fn toolchain(&self) -> Result<&Toolchain, Failure> {
+    pub(super) fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
-        if self.toolchain.get().is_none() {
+        if self.ready.get().is_none() {
             let Desk { store, http, observer, .. } = self.desk;
             let made = toolchain::toolchain(self.toolchain_lock, store, http, observer)?;
-            drop(self.toolchain.set(made));
+            let tools = self.sources.iter().filter(|source| source.role == Role::Tool);
+            let tools: Vec<Source> = tools.cloned().collect();
+            self.desk.doors().fetch_sources(&tools)?;
+            let tools = Tools::of(&tools, &unpinned(&self.desk, &tools)?);
+            drop(self.ready.set((made, tools)));
         }
-        Ok(self.toolchain.get().expect("it was set above"))
+        Ok(self.ready.get().expect("it was set above"))
     }
 
     fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
@@ -432,9 +450,7 @@ impl<'a> Configs<'a> {
 /// What the project states: its configuration, and those of its own applications.
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
-    let tools = desk.manifest.tools.iter();
-    let tools = tools.map(|(app, source)| Wish { app: app.clone(), source: source.clone() });
-    let tools: Vec<Wish> = tools.collect();
+    let tools = tools::wishes(desk);
     let name = desk.manifest.project.name.clone();
     match desk.manifest.build.tool {
         Tool::ErlangMk => {

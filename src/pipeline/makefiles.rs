@@ -7,7 +7,7 @@ use crate::compile::{self, MakeProject, Makefile, Workshop};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
-use crate::lock::{self, Lock, ProjectFacts, Role, Rule};
+use crate::lock::{self, ProjectFacts, Role, Rule};
 use crate::manifest::Tool;
 use crate::manifest::makefile::{self, DepKind, MakeError, MakeFacts, Place};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
@@ -48,11 +48,11 @@ impl Configs<'_> {
         tree: &HeldTree,
         makefile: Makefile<'_>,
     ) -> Result<MakeFacts, Failure> {
-        let toolchain = self.toolchain()?;
+        let (toolchain, tools) = self.ready()?;
         let desk = &self.desk;
         let (store, level, jobs, observer) = (desk.store, desk.level, desk.jobs, desk.observer);
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate_makefile(app, tree, makefile, &workshop)?)
+        Ok(compile::evaluate_makefile((app, tree), makefile, tools, &workshop)?)
     }
 
     /// What an erlang.mk project asks for: itself and its applications below `apps`.
@@ -134,15 +134,4 @@ impl Configs<'_> {
             Wish { app: REBAR.to_owned(), source }
         }))
     }
-}
-
-/// Adds what a first resolution settled to what the previous lock holds, so that a second one fetches nothing again.
-pub(super) fn holding(previous: Option<Lock>, first: Lock) -> Lock {
-    let former = previous.into_iter().flat_map(|lock| lock.sources);
-    let is_new = |old: &lock::Source| {
-        !first.sources.iter().any(|new| new.role == old.role && new.app == old.app)
-    };
-    let former: Vec<lock::Source> = former.filter(is_new).collect();
-    let sources = first.sources.iter().cloned().chain(former).collect();
-    Lock { sources, ..first }
 }

@@ -3,17 +3,20 @@
 mod build;
 mod doctor;
 mod hex;
+mod lacking;
 mod load;
 mod lock;
 mod makefiles;
 mod quick;
 mod rooms;
+mod tools;
 
 use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use doctor::examine;
 pub use hex::{RepositoryFailure, repositories};
+pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};

@@ -15,7 +15,7 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock;
 use crate::manifest;
 use crate::manifest::rebar::WishSource;
-use crate::project::Survey;
+use crate::project::{self, Survey};
 use crate::store::{BuildKey, Record};
 
 /// Changes when what a build makes of the same inputs changes.
@@ -36,8 +36,10 @@ pub(super) fn key(
     let mut text = format!("build {BUILD_VERSION}\nlock {}\n", read(lock)?);
     text += &format!("manifest {}\n", read(desk.root.join(manifest::FILE_NAME))?);
     text += &format!("project {}\n", Survey::new(desk.root)?.fingerprint());
-    for wish in desk.manifest.deps.values() {
-        if let Some(WishSource::Path { path }) = &wish.source {
+    text += &format!("commit {:?}\n", project::checked_out(desk.root)?);
+    let sources = desk.manifest.deps.values().filter_map(|wish| wish.source.as_ref());
+    for source in sources.chain(desk.manifest.tools.values()) {
+        if let WishSource::Path { path } = source {
             let place = desk.root.join(path);
             text += &format!("path {path} {}\n", Survey::new(&place)?.fingerprint());
         }

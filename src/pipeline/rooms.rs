@@ -97,8 +97,9 @@ fn boot_key(
     (toolchain, compiled): (&Toolchain, &Compiled),
 ) -> Result<BuildKey, Failure> {
     let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
+    let otp = compiled.otp.as_ref().map(|otp| format!(" {}", otp.digest())).unwrap_or_default();
     Ok(BuildKey::of(&format!(
-        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}\nmanifest {manifest}\nlevel {}\n",
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n",
         release::RULES,
         compiled.release.digest(),
         toolchain.root.digest(),

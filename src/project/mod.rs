@@ -73,9 +73,10 @@ impl Explain for ProjectError {
     }
 }
 
-/// Names at the project's top that are never sources: ours, git's and rebar3's.
-const NO_SOURCES: [&str; 6] =
-    [".git", "_build", ".rebar3", "rebeam.lock", "rebeam.toml", ".rebeam"];
+/// Names at the project's top that are never sources: ours, git's and rebar3's. What lies below
+/// `_checkouts` are dependencies, each a source of its own.
+const NO_SOURCES: [&str; 7] =
+    [".git", "_build", ".rebar3", "_checkouts", "rebeam.lock", "rebeam.toml", ".rebeam"];
 
 /// One file or link of the project with its status.
 struct Found {
@@ -93,11 +94,7 @@ impl Survey {
     /// Lists the project's files below `root`; a `.tar` at the top is taken for a built image.
     pub fn new(root: &Path) -> Result<Self, ProjectError> {
         let git = |source| ProjectError::Git { path: root.to_owned(), source };
-        let repository = match Repository::discover(root) {
-            Ok(repository) => Some(repository),
-            Err(error) if error.code() == git2::ErrorCode::NotFound => None,
-            Err(error) => return Err(git(error)),
-        };
+        let repository = around(root).map_err(git)?;
         let mut survey = Self { root: root.to_owned(), files: Vec::new() };
         for name in disk::list(root)? {
             let text = String::from_utf8_lossy(&name);
@@ -221,15 +218,57 @@ pub fn applications(root: &Path) -> Result<BTreeMap<String, PathBuf>, ProjectErr
 /// Returns the time of the newest commit of the repository around `root`, in seconds since 1970.
 pub fn newest_commit(root: &Path) -> Result<Option<i64>, ProjectError> {
     let git = |source| ProjectError::Git { path: root.to_owned(), source };
-    let repository = match Repository::discover(root) {
-        Ok(repository) => repository,
-        Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
-        Err(error) => return Err(git(error)),
+    let Some(repository) = around(root).map_err(git)? else { return Ok(None) };
+    let commit = head(&repository).map_err(git)?;
+    Ok(commit.map(|commit| commit.time().seconds()))
+}
+
+/// Returns the commit that is checked out around `root`, as 40 hex digits; `None` outside of git.
+pub fn checked_out(root: &Path) -> Result<Option<String>, ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    let Some(repository) = around(root).map_err(git)? else { return Ok(None) };
+    let commit = head(&repository).map_err(git)?;
+    Ok(commit.map(|commit| commit.id().to_string()))
+}
+
+/// Returns the commit whose files those below `root` are, to the last byte; `None` where a file was
+/// changed, added or removed since. Built images count for nothing.
+pub fn revision(root: &Path) -> Result<Option<String>, ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    let Some(repository) = around(root).map_err(git)? else { return Ok(None) };
+    let Some(commit) = head(&repository).map_err(git)? else { return Ok(None) };
+    let Some(top) = repository.workdir().map(disk::canonical).transpose()? else {
+        return Ok(None);
     };
+    let below = disk::canonical(root)?;
+    let below = below.strip_prefix(&top).unwrap_or(Path::new("")).to_owned();
+    let mut options = git2::DiffOptions::new();
+    options.include_untracked(true).recurse_untracked_dirs(true);
+    if below != Path::new("") {
+        options.pathspec(&below).disable_pathspec_match(true);
+    }
+    let tree = commit.tree().map_err(git)?;
+    let changes = repository.diff_tree_to_workdir_with_index(Some(&tree), Some(&mut options));
+    let changes = changes.map_err(git)?;
+    let is_image =
+        |path: &Path| path.parent() == Some(&below) && path.extension() == Some(OsStr::new("tar"));
+    let mut paths = changes.deltas().filter_map(|delta| delta.new_file().path());
+    Ok(paths.all(is_image).then(|| commit.id().to_string()))
+}
+
+fn around(root: &Path) -> Result<Option<Repository>, git2::Error> {
+    match Repository::discover(root) {
+        Ok(repository) => Ok(Some(repository)),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn head(repository: &Repository) -> Result<Option<git2::Commit<'_>>, git2::Error> {
     match repository.head() {
-        Ok(head) => Ok(Some(head.peel_to_commit().map_err(git)?.time().seconds())),
+        Ok(head) => head.peel_to_commit().map(Some),
         Err(error) if error.code() == git2::ErrorCode::UnbornBranch => Ok(None),
-        Err(error) => Err(git(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -274,6 +313,31 @@ mod tests {
             let held = Survey::new(&root).unwrap().take(&store).unwrap();
             assert_eq!(disk::read_text(&held.path().join("src/a.erl"), 100).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn the_revision_is_the_commit_only_while_nothing_differs_from_it() {
+        let (_world, root, _store) = world();
+        assert_eq!(revision(&root).unwrap(), None);
+        let repository = Repository::init(&root).unwrap();
+        assert_eq!(revision(&root).unwrap(), None, "there is no commit yet");
+        let mut index = repository.index().unwrap();
+        index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).unwrap();
+        let tree = repository.find_tree(index.write_tree().unwrap()).unwrap();
+        index.write().unwrap();
+        let author = git2::Signature::new("a", "a@b.test", &git2::Time::new(1, 0)).unwrap();
+        let commit = repository.commit(Some("HEAD"), &author, &author, "a", &tree, &[]).unwrap();
+        let commit = Some(commit.to_string());
+        assert_eq!(revision(&root).unwrap(), commit);
+        assert_eq!(checked_out(&root).unwrap(), commit);
+        write(&root.join("a-1.0.tar"), "an image");
+        assert_eq!(revision(&root).unwrap(), commit);
+        write(&root.join("src/b.erl"), "-module(b).");
+        assert_eq!(revision(&root).unwrap(), None, "a file was added");
+        assert_eq!(revision(&root.join("src")).unwrap(), None);
+        disk::remove_file(&root.join("src/b.erl")).unwrap();
+        write(&root.join("src/a.erl"), "-module(a). % changed");
+        assert_eq!(revision(&root).unwrap(), None, "a file was changed");
     }
 
     #[test]

@@ -113,12 +113,11 @@ impl Gathering<'_> {
         let spec = self.spec;
         for (name, version) in &spec.apps {
             let directory = at("lib").join(format!("{name}-{version}").as_bytes())?;
-            let in_otp = at(OTP).join(directory.as_bytes())?;
             let is_own = self.inputs.listing.get(&directory).is_some();
-            let is_otp = disk::exists(&in_otp.under(self.inputs.toolchain));
+            let is_otp = disk::exists(&self.inputs.in_otp(&directory)?);
             if is_otp {
-                let resource = in_otp.join(format!("ebin/{name}.app").as_bytes())?;
-                self.packages.extend((self.inputs.owner)(&resource));
+                let resource = directory.join(format!("ebin/{name}.app").as_bytes())?;
+                self.packages.extend(self.inputs.otp_owner(&resource)?);
             }
             match (is_own, is_otp) {
                 (true, _) => {}
@@ -136,16 +135,15 @@ impl Gathering<'_> {
 
     fn erts(&mut self) -> Result<(), ReleaseError> {
         let bin = at(&format!("erts-{}", self.spec.erts)).join(b"bin")?;
-        let in_otp = at(OTP).join(bin.as_bytes())?;
-        let emulator = in_otp.join(b"beam.smp")?;
-        self.packages.extend((self.inputs.owner)(&emulator));
-        if self.inputs.listing.get(&bin.join(b"beam.smp")?).is_some() {
+        let emulator = bin.join(b"beam.smp")?;
+        self.packages.extend(self.inputs.otp_owner(&emulator)?);
+        if self.inputs.listing.get(&emulator).is_some() {
             return Ok(());
         }
-        if !disk::exists(&emulator.under(self.inputs.toolchain)) {
+        if !disk::exists(&self.inputs.in_otp(&emulator)?) {
             return Err(ReleaseError::NoErts { version: self.spec.erts.clone() });
         }
-        let mut tools = disk::list(&in_otp.under(self.inputs.toolchain))?;
+        let mut tools = disk::list(&self.inputs.in_otp(&bin)?)?;
         tools.retain(|tool| self.wanted.wants_tool(tool));
         let is_wanted = |rest: &[&[u8]]| matches!(rest, [tool] if tools.iter().any(|t| t == tool));
         self.otp_tree(&bin, &is_wanted)
@@ -157,8 +155,7 @@ impl Gathering<'_> {
         directory: &RelPath,
         wanted: &dyn Fn(&[&[u8]]) -> bool,
     ) -> Result<(), ReleaseError> {
-        let in_otp = at(OTP).join(directory.as_bytes())?;
-        let root = in_otp.under(self.inputs.toolchain);
+        let root = self.inputs.in_otp(directory)?;
         let listing: Tree = tree::scan(&root, &[])?.tree;
         for (path, entry) in listing.entries() {
             let parts: Vec<&[u8]> = path.components().collect();
@@ -167,7 +164,7 @@ impl Gathering<'_> {
             }
             let node = match entry {
                 Entry::Directory => None,
-                Entry::Symlink { .. } => self.linked(&in_otp.join(path.as_bytes())?)?,
+                Entry::Symlink { .. } => self.linked(&directory.join(path.as_bytes())?)?,
                 Entry::File { .. } => Some(self.file(&path.under(&root), path, entry)),
             };
             if let Some(node) = node {
@@ -178,12 +175,16 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    /// Packages link to files of others; the image gets the file itself.
+    /// Packages link to files of others; the image gets the file itself. An OTP from source links within itself.
     fn linked(&self, link: &RelPath) -> Result<Option<Node>, ReleaseError> {
-        let Some(real) = closure::resolve(self.inputs.toolchain, link)? else {
+        let (root, link) = match self.inputs.otp {
+            Some(otp) => (otp, link.clone()),
+            None => (self.inputs.toolchain, at(OTP).join(link.as_bytes())?),
+        };
+        let Some(real) = closure::resolve(root, &link)? else {
             return Ok(None);
         };
-        let real = real.under(self.inputs.toolchain);
+        let real = real.under(root);
         match disk::status(&real)?.map(|status| status.kind) {
             Some(disk::Kind::File { executable }) => Ok(Some(system::file(&real, executable)?)),
             _ => Ok(None),
@@ -219,7 +220,8 @@ impl Gathering<'_> {
         let image = &self.inputs.manifest.image;
         let mut entries = system::base(image);
         let tls = self.apps.contains_key("ssl");
-        entries.extend(system::wished(image, self.inputs.toolchain, tls)?);
+        let shell = start::shell(self.spec, image);
+        entries.extend(system::wished(image, self.inputs.toolchain, shell, tls)?);
         self.parts.entry(Part::System).or_default().extend(entries);
         Ok(())
     }

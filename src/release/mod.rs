@@ -34,6 +34,7 @@ use crate::disk;
 use crate::limits::FILE_BYTES_MAX;
 use crate::manifest::Manifest;
 use crate::tree::{RelPath, Tree};
+use wanted::OTP;
 
 /// The version of the rules by which a release becomes files; part of every layer's key.
 pub const RULES: u32 = 1;
@@ -61,6 +62,8 @@ pub struct Inputs<'a> {
     pub listing: &'a Tree,
     /// The toolchain's root, a whole file system.
     pub toolchain: &'a Path,
+    /// The home of an OTP that was built from source; where there is one, the toolchain's own does not count.
+    pub otp: Option<&'a Path>,
     /// Names the package that a path of the toolchain came with.
     pub owner: &'a dyn Fn(&RelPath) -> Option<Package>,
     /// Names the packages that hold a library, for an error's hint.
@@ -73,6 +76,24 @@ pub struct Inputs<'a> {
     pub lock_text: &'a str,
     /// How the image was made, as JSON without times, which travels in the image.
     pub provenance: &'a str,
+}
+
+impl Inputs<'_> {
+    /// Returns where a path below OTP's home stands on disk.
+    fn in_otp(&self, below: &RelPath) -> Result<PathBuf, ReleaseError> {
+        Ok(match self.otp {
+            Some(otp) => below.under(otp),
+            None => at(OTP).join(below.as_bytes())?.under(self.toolchain),
+        })
+    }
+
+    /// Names the package that a path below OTP's home came with; none where OTP was built from source.
+    fn otp_owner(&self, below: &RelPath) -> Result<Option<Package>, ReleaseError> {
+        Ok(match self.otp {
+            Some(_) => None,
+            None => (self.owner)(&at(OTP).join(below.as_bytes())?),
+        })
+    }
 }
 
 /// The parts of an image, from what changes least to what changes most.

@@ -12,9 +12,18 @@ use crate::manifest::{ImageWish, Shell};
 /// The user's home in the image.
 pub(super) const USER_HOME: &str = "home/app";
 
+/// Returns the shell that the image holds: what the manifest says, else one only where the release cannot start
+/// without: to fill its configuration in, or because the emulator starts epmd through it.
+pub(super) fn shell(spec: &Spec, image: &ImageWish) -> Shell {
+    let needs = spec.unfinished().is_some() || spec.starts_epmd();
+    let by_default = if needs && image.entrypoint.is_none() { Shell::Busybox } else { Shell::None };
+    image.shell.unwrap_or(by_default)
+}
+
 /// Settles how the release starts.
 pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseError> {
-    let by_script = match (spec.unfinished(), image.shell) {
+    let shell = shell(spec, image);
+    let by_script = match (spec.unfinished(), shell) {
         (None, _) => false,
         (Some(_), Shell::Busybox) => true,
         // An entry point of the project's own may fill the files in itself.
@@ -22,7 +31,7 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         (Some(path), Shell::None) => return Err(ReleaseError::NeedsShell { path }),
     };
     let own = image.entrypoint.is_some();
-    if spec.starts_epmd() && image.shell == Shell::None && !own {
+    if spec.starts_epmd() && shell == Shell::None && !own {
         return Err(ReleaseError::NeedsEpmd);
     }
     let mut env = environment(spec, image);

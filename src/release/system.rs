@@ -94,6 +94,7 @@ fn users(user: (u32, u32)) -> (String, String) {
 pub(super) fn wished(
     image: &ImageWish,
     toolchain: &Path,
+    shell: Shell,
     tls: bool,
 ) -> Result<Entries, ReleaseError> {
     let mut entries = Entries::new();
@@ -115,7 +116,7 @@ pub(super) fn wished(
     if image.tzdata {
         zones(toolchain, &mut entries)?;
     }
-    if image.shell == Shell::Busybox {
+    if shell == Shell::Busybox {
         let busybox = resolve(toolchain, &at("usr/bin/busybox"))?;
         let busybox = busybox.ok_or(ReleaseError::NoSystemFile {
             path: "usr/bin/busybox".into(),

@@ -19,6 +19,7 @@ pub(crate) struct World {
     directory: tempfile::TempDir,
     pub(crate) manifest: Manifest,
     pub(crate) deps: BTreeSet<String>,
+    pub(crate) otp: Option<PathBuf>,
 }
 
 pub(crate) fn manifest() -> Manifest {
@@ -39,7 +40,7 @@ pub(crate) fn manifest() -> Manifest {
             health: None,
             entrypoint: None,
             cmd: vec![],
-            shell: Shell::None,
+            shell: None,
             tzdata: false,
             ca_certificates: None,
         },
@@ -55,6 +56,7 @@ impl World {
             directory: tempfile::tempdir().unwrap(),
             manifest: manifest(),
             deps: BTreeSet::from(["ranch".into()]),
+            otp: None,
         };
         let whole = module(&[(b"Code", b"code"), (b"Dbgi", b"a long story")]);
         for path in [
@@ -161,6 +163,7 @@ impl World {
             release: &release,
             listing: &listing,
             toolchain: &self.path("toolchain"),
+            otp: self.otp.as_deref(),
             owner: &|path| {
                 let name = path.to_string().contains("libz").then_some("zlib1g")?;
                 Some(Package { name: name.into(), version: "1:1.2.13".into() })
@@ -307,7 +310,7 @@ fn the_node_is_started_without_a_shell() {
 #[test]
 fn a_shell_brings_what_it_loads_itself() {
     let mut world = World::new();
-    world.manifest.image.shell = Shell::Busybox;
+    world.manifest.image.shell = Some(Shell::Busybox);
     let shell = Craft { machine: X86_64, needed: &["libresolv.so.2"], ..Craft::default() };
     world.toolchain("usr/bin/busybox", &craft(&shell));
     let error = world.assemble().unwrap_err();
@@ -325,16 +328,22 @@ fn a_distributed_node_brings_its_port_mapper() {
 
 #[test]
 fn a_node_that_cannot_start_its_port_mapper_is_refused() {
-    let world = World::new();
+    let mut world = World::new();
+    world.manifest.image.shell = Some(Shell::None);
     world.release("releases/1.2.0/vm.args", b"-sname shop\n");
     let error = world.assemble().unwrap_err();
     assert!(error.to_string().contains("epmd"), "{error}");
     assert!(error.hint().unwrap().contains("shell = \"busybox\""));
+    world.manifest.image.shell = None;
+    world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
+    let release = world.assemble().unwrap();
+    assert!(release.get(&at("usr/bin/sh")).is_some(), "a node that needs a shell brings one");
 }
 
 #[test]
 fn a_configuration_that_needs_a_shell_is_refused_without_one() {
     let mut world = World::new();
+    world.manifest.image.shell = Some(Shell::None);
     std::fs::remove_file(world.path("release/releases/1.2.0/sys.config")).unwrap();
     world.release("releases/1.2.0/sys.config.src", b"[].");
     let error = world.assemble().unwrap_err();
@@ -344,7 +353,7 @@ fn a_configuration_that_needs_a_shell_is_refused_without_one() {
          and the image has no shell"
     );
     assert!(error.hint().unwrap().contains("shell = \"busybox\""));
-    world.manifest.image.shell = Shell::Busybox;
+    world.manifest.image.shell = None;
     world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
     let release = world.assemble().unwrap();
     assert_eq!(release.start.entrypoint, ["/app/bin/shop", "foreground"]);
@@ -376,6 +385,22 @@ fn what_a_release_was_made_without_comes_from_the_toolchain() {
         "the release needs `kernel` 8.5, which neither it nor the toolchain holds"
     );
     assert!(error.hint().unwrap().contains("erlang-kernel"));
+}
+
+#[test]
+fn an_otp_from_source_stands_in_the_place_of_the_toolchains() {
+    let mut world = World::new();
+    let whole = world.assemble().unwrap();
+    for place in ["erts-13.1", "lib/kernel-8.5"] {
+        let to = world.path("otp").join(place);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::rename(world.path("release").join(place), to).unwrap();
+    }
+    world.otp = Some(world.path("otp"));
+    let built = world.assemble().unwrap();
+    for part in Part::ALL {
+        assert_eq!(paths(&whole, part), paths(&built, part));
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::spec::Spec;
+use super::start;
 use super::{Inputs, Part, ReleaseError, at, head};
 use crate::disk;
 use crate::manifest::Shell;
@@ -42,7 +43,7 @@ impl<'a> Wanted<'a> {
             inputs,
             spec,
             erts: format!("erts-{}", spec.erts).into_bytes(),
-            has_shell: inputs.manifest.image.shell == Shell::Busybox,
+            has_shell: start::shell(spec, &inputs.manifest.image) == Shell::Busybox,
             parts: BTreeMap::new(),
         };
         let lib = at("lib");
@@ -67,8 +68,8 @@ impl<'a> Wanted<'a> {
         if self.inputs.dep_apps.contains(&name) {
             return Ok(Part::Deps);
         }
-        let in_otp = at(OTP).join(b"lib")?.join(directory)?;
-        Ok(if disk::exists(&in_otp.under(self.inputs.toolchain)) { Part::Otp } else { Part::App })
+        let in_otp = self.inputs.in_otp(&at("lib").join(directory)?)?;
+        Ok(if disk::exists(&in_otp) { Part::Otp } else { Part::App })
     }
 
     /// Returns the part of an application's directory.

@@ -33,6 +33,7 @@ mod find;
 mod index;
 mod insert;
 mod listing;
+mod mirrors;
 mod reserve;
 mod schema;
 mod scratch;

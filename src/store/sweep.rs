@@ -42,6 +42,33 @@ pub struct GcReport {
     pub bytes_kept: u64,
 }
 
+impl GcOptions {
+    /// Tells whether what no project needs goes, when it was last used at `used_at` and this much is kept.
+    fn dooms(&self, used_at: i64, report: &GcReport) -> bool {
+        let seconds = |days: u64| i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_S);
+        let oldest = self.older_than_days.map(|days| now().saturating_sub(seconds(days)));
+        let too_old = oldest.is_some_and(|oldest| used_at < oldest);
+        let too_much = self.bytes_max.is_some_and(|max| report.bytes_kept > max);
+        too_old || too_much || (oldest.is_none() && self.bytes_max.is_none())
+    }
+}
+
+impl GcReport {
+    fn remove(&mut self, bytes: u64) {
+        self.removed += 1;
+        self.bytes_freed += bytes;
+        self.kept -= 1;
+        self.bytes_kept -= bytes;
+    }
+}
+
+/// What the sweep takes away.
+#[derive(Default)]
+struct Doomed {
+    objects: Vec<(Kind, Digest)>,
+    mirrors: Vec<PathBuf>,
+}
+
 /// An object as the sweep sees it.
 struct Thing {
     kind: Kind,
@@ -78,8 +105,11 @@ impl Store {
                 self.index().drop_roots(&gone)?;
             }
             // A few at a time: on a full disk each gives the room that noting the next needs.
-            for batch in doomed.chunks(BATCH_LEN) {
+            for batch in doomed.objects.chunks(BATCH_LEN) {
                 self.discard(&batch.iter().copied().collect())?;
+            }
+            for mirror in &doomed.mirrors {
+                disk::remove_tree(mirror)?;
             }
             reserve::keep(&self.root);
             Ok(report)
@@ -108,30 +138,28 @@ impl Store {
         Ok(roots)
     }
 
-    /// Decides what goes.
-    fn choose(&self, options: GcOptions) -> Result<(GcReport, Vec<(Kind, Digest)>)> {
+    /// Decides what goes: mirrors before objects, since they cost least to have again.
+    fn choose(&self, options: GcOptions) -> Result<(GcReport, Doomed)> {
         let needed = self.needed()?;
-        let things = self.things()?;
+        let (mirrors, things) = (self.weighed_mirrors()?, self.things()?);
+        let bytes = mirrors.iter().map(|mirror| mirror.bytes);
         let mut report = GcReport {
-            kept: things.len(),
-            bytes_kept: things.iter().map(|thing| thing.bytes).sum(),
+            kept: mirrors.len() + things.len(),
+            bytes_kept: bytes.chain(things.iter().map(|thing| thing.bytes)).sum(),
             ..GcReport::default()
         };
-        let days = |days: u64| i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_S);
-        let oldest = options.older_than_days.map(|count| now().saturating_sub(days(count)));
-        let mut doomed = Vec::new();
-        for thing in things {
-            let too_old = oldest.is_some_and(|oldest| thing.used_at < oldest);
-            let too_much = options.bytes_max.is_some_and(|max| report.bytes_kept > max);
-            let unbounded = oldest.is_none() && options.bytes_max.is_none();
-            if needed.contains(&thing.digest) || !(too_old || too_much || unbounded) {
-                continue;
+        let mut doomed = Doomed::default();
+        for mirror in mirrors {
+            if options.dooms(mirror.fetched_at, &report) {
+                report.remove(mirror.bytes);
+                doomed.mirrors.push(mirror.path);
             }
-            report.removed += 1;
-            report.bytes_freed += thing.bytes;
-            report.kept -= 1;
-            report.bytes_kept -= thing.bytes;
-            doomed.push((thing.kind, thing.digest));
+        }
+        for thing in things {
+            if !needed.contains(&thing.digest) && options.dooms(thing.used_at, &report) {
+                report.remove(thing.bytes);
+                doomed.objects.push((thing.kind, thing.digest));
+            }
         }
         Ok((report, doomed))
     }
@@ -189,7 +217,7 @@ impl Store {
 }
 
 /// Adds up the bytes of all files at and below `path`.
-fn weigh(path: &Path) -> Result<u64> {
+pub(super) fn weigh(path: &Path) -> Result<u64> {
     let mut bytes = 0;
     let mut left = vec![path.to_owned()];
     while let Some(path) = left.pop() {

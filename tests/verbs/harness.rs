@@ -34,6 +34,42 @@ impl World {
         world
     }
 
+    /// Makes a project of these files, by name and text.
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-store");
+        let world = Self { directory, store };
+        fs::create_dir_all(world.project()).unwrap();
+        for (name, text) in files {
+            world.write(name, text);
+        }
+        world
+    }
+
+    /// Makes the git repository `NAME` of these files, with one commit that bears `tag`.
+    pub(crate) fn repository(&self, name: &str, tag: &str, files: &[(&str, &str)]) {
+        let work = self.path("work");
+        drop(fs::remove_dir_all(&work));
+        for (file, text) in files {
+            let path = work.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let bare = self.path("git").join(format!("{name}.git"));
+        let (work, bare) = (work.to_str().unwrap(), bare.to_str().unwrap());
+        for arguments in [
+            &["-c", "init.defaultBranch=main", "init", "-q", work][..],
+            &["-C", work, "add", "-A"],
+            &["-C", work, "commit", "-qm", "fixture"],
+            &["-C", work, "tag", tag],
+            &["clone", "-q", "--bare", work, bare],
+        ] {
+            let mut command = Command::new("git");
+            let output = fixed(command.args(arguments)).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+
     /// Uses a store that no other test knows and that holds the toolchain and nothing else.
     pub(crate) fn with_own_store(mut self) -> Self {
         self.store = self.path("store");
@@ -118,16 +154,7 @@ impl World {
     pub(crate) fn git(&self, repository: &str, arguments: &[&str]) -> String {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.path("git").join(format!("{repository}.git"))).args(arguments);
-        for (name, value) in [
-            ("NAME", "fixture"),
-            ("EMAIL", "fixture@rebeam.test"),
-            ("DATE", "2024-05-01T10:00:00Z"),
-        ] {
-            command
-                .env(format!("GIT_AUTHOR_{name}"), value)
-                .env(format!("GIT_COMMITTER_{name}"), value);
-        }
-        let output = command.output().unwrap();
+        let output = fixed(&mut command).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -200,6 +227,18 @@ impl Ran {
         }
         self
     }
+}
+
+/// Makes what git writes the same at any time, for any user.
+fn fixed(command: &mut Command) -> &mut Command {
+    for (name, value) in
+        [("NAME", "fixture"), ("EMAIL", "fixture@rebeam.test"), ("DATE", "2024-05-01T10:00:00Z")]
+    {
+        command
+            .env(format!("GIT_AUTHOR_{name}"), value)
+            .env(format!("GIT_COMMITTER_{name}"), value);
+    }
+    command
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) {

@@ -11,4 +11,7 @@ mod closure;
 mod harness;
 mod hex;
 mod lock;
+mod native;
+mod rebar3;
 mod texts;
+mod tools;

@@ -30,8 +30,20 @@ pub(super) fn fetch(
     suite: &str,
     architecture: &str,
     trust: &Trust,
-    (http, observer): (&Http, &dyn Observer),
+    web: (&Http, &dyn Observer),
 ) -> Result<Index, DebianError> {
+    let file = format!("main/binary-{architecture}/Packages.xz");
+    let packed = fetch_file(suite, &file, trust, web)?;
+    Ok(Index { suite: suite.into(), text: unpack(&format!("{suite} Packages"), &packed)? })
+}
+
+/// Fetches one of a suite's index files as it is packed, and believes it in the same way.
+pub(super) fn fetch_file(
+    suite: &str,
+    file: &str,
+    trust: &Trust,
+    (http, observer): (&Http, &dyn Observer),
+) -> Result<Vec<u8>, DebianError> {
     let base = format!("{}/dists/{suite}", Mirror::of_suite(suite).base(http)?);
     let get = |name: &str, url: &str, limit: u64| {
         let request = Request { name, url, limit, headers: &[] };
@@ -40,15 +52,15 @@ pub(super) fn fetch(
     let signed =
         get(&format!("{suite} InRelease"), &format!("{base}/InRelease"), RELEASE_BYTES_MAX)?;
     let release = release::read(&signed, suite, trust)?;
-    let file = format!("main/binary-{architecture}/Packages.xz");
-    let (url, digest, size) = locate(&release, &base, suite, &file)?;
-    let name = format!("{suite} Packages");
+    let (url, digest, size) = locate(&release, &base, suite, file)?;
+    let file = file.rsplit('/').next().unwrap_or(file);
+    let name = format!("{suite} {}", file.split(['.', '-']).next().unwrap_or(file));
     let packed = get(&name, &url, size)?;
     let received = Digest::of(&packed);
     if received != digest {
         return Err(DebianError::Mismatch { name, promised: digest, received });
     }
-    Ok(Index { suite: suite.into(), text: unpack(&name, &packed)? })
+    Ok(packed)
 }
 
 /// Finds an index file's address, digest and size. An address by hash does not change under our hands.

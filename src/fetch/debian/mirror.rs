@@ -42,9 +42,16 @@ impl Mirror {
         if http.mirrors().rewrite(&probe) != probe {
             return Ok(vec![primary.into()]);
         }
-        let found =
-            apt_sources(Path::new("/etc/apt"))?.into_iter().find(|uri| self.is_served_at(uri));
-        Ok(found.into_iter().chain([primary.to_owned()]).collect())
+        let near = self.near(apt_sources(Path::new("/etc/apt"))?);
+        Ok(near.into_iter().chain([primary.to_owned()]).collect())
+    }
+
+    /// Returns where what apt asks holds this archive. A host that has no security updates among its
+    /// sources, as one made by debootstrap, finds them beside its main archive.
+    fn near(self, uris: Vec<String>) -> Option<String> {
+        let beside = uris.iter().find(|uri| Self::Main.is_served_at(uri));
+        let beside = beside.filter(|_| self == Self::Security).map(|uri| format!("{uri}-security"));
+        uris.into_iter().find(|uri| self.is_served_at(uri)).or(beside)
     }
 
     /// Returns the address that is asked first.
@@ -127,6 +134,19 @@ mod tests {
             deb822_uris(sources),
             ["http://b.example/debian", "http://c.example/debian-security"]
         );
+    }
+
+    #[test]
+    fn security_updates_are_looked_for_beside_the_main_archive_where_apt_names_none() {
+        let uris = |uris: &[&str]| uris.iter().map(|uri| (*uri).to_owned()).collect::<Vec<_>>();
+        let bare = uris(&["http://other.example/tools", "http://a.example/debian"]);
+        let full = uris(&["http://a.example/debian", "http://s.example/debian-security"]);
+        let near = |mirror: Mirror, uris: &Vec<String>| mirror.near(uris.clone());
+        let some = |uri: &str| Some(uri.to_owned());
+        assert_eq!(near(Mirror::Security, &bare), some("http://a.example/debian-security"));
+        assert_eq!(near(Mirror::Security, &full), some("http://s.example/debian-security"));
+        assert_eq!(near(Mirror::Main, &bare), some("http://a.example/debian"));
+        assert_eq!(near(Mirror::Security, &uris(&["http://u.example/ubuntu"])), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! each package by SHA-256. A lock holds those, so only `resolve` reads an index.
 
 mod compression;
+mod contents;
 mod control;
 mod deb;
 mod each;
@@ -12,11 +13,13 @@ mod error;
 pub(crate) mod fixture;
 pub(crate) mod fuzz;
 mod index;
+mod lack;
 mod mirror;
 mod pool;
 mod release;
 mod resolve;
 mod suite;
+mod usual;
 mod version;
 
 use std::collections::BTreeSet;
@@ -27,9 +30,11 @@ use crate::http::Http;
 use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
+pub use contents::{Asked, Holder, holder, usual_holder};
 pub use deb::unpack;
 pub(crate) use each::each;
 pub use error::DebianError;
+pub use lack::{Lack, lacks};
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};
 
 use index::Universe;

@@ -5,11 +5,12 @@
 //! alone. Only the first kind is told to a server as had. Its tags are those that the server
 //! listed last and whose commits are here. One process fetches into a mirror at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use git2::{Oid, Repository};
 
 use crate::disk::{self, LockMode};
+use crate::store::{Store, StoreError};
 
 use super::origin::Origin;
 use super::wire::{Depth, Server};
@@ -24,7 +25,7 @@ pub(super) fn open_mirror(
     named: &Named,
     address: &Address,
 ) -> Result<(Repository, PathBuf), GitError> {
-    let root = git.store.root().join("git");
+    let root = git.store.mirrors_root();
     disk::create_dir_all(&root)?;
     let directory = root.join(address.directory());
     let lock = root.join(format!("{}.lock", address.directory()));
@@ -49,7 +50,7 @@ pub(super) fn forget(git: Git<'_>, url: &str) -> Result<bool, GitError> {
     let Some(address) = Address::new(url) else {
         return Ok(false);
     };
-    let root = git.store.root().join("git");
+    let root = git.store.mirrors_root();
     let directory = root.join(address.directory());
     if !disk::exists(&directory) {
         return Ok(false);
@@ -58,6 +59,37 @@ pub(super) fn forget(git: Git<'_>, url: &str) -> Result<bool, GitError> {
     let _held = disk::lock(&lock, LockMode::Exclusive)?;
     disk::remove_tree(&directory)?;
     Ok(true)
+}
+
+/// Reads every object of every mirror again and returns the mirrors that hold a damaged one; with
+/// `heal` they are removed, and fetched again when they are next needed.
+pub fn verify_mirrors(store: &Store, heal: bool) -> Result<Vec<PathBuf>, StoreError> {
+    let mut damaged = Vec::new();
+    for mirror in store.mirrors()? {
+        if !is_whole(&mirror) {
+            if heal {
+                disk::remove_tree(&mirror)?;
+            }
+            damaged.push(mirror);
+        }
+    }
+    Ok(damaged)
+}
+
+/// Tells whether every object of a repository has the id that its content hashes to.
+fn is_whole(mirror: &Path) -> bool {
+    let read = || -> Result<bool, git2::Error> {
+        let repository = Repository::open_bare(mirror)?;
+        let odb = repository.odb()?;
+        let mut whole = true;
+        odb.foreach(|id| {
+            whole = odb.read(*id).is_ok();
+            whole
+        })
+        .or_else(|error| if whole { Err(error) } else { Ok(()) })?;
+        Ok(whole)
+    };
+    read().unwrap_or(false)
 }
 
 impl Origin<'_> {

@@ -32,6 +32,7 @@ use address::Address;
 pub use error::GitError;
 use error::Named;
 use listing::Listing;
+pub use mirror::verify_mirrors;
 use origin::Origin;
 use wire::Depth;
 

@@ -19,13 +19,17 @@ pub(super) fn resolution(
     refuse_cycles(project, walk)?;
     let levels = levels(walk);
     let profiles = profiles(walk);
+    let ways = ways(project, walk);
     let mut sources = Vec::new();
     let mut conflicts = Vec::new();
     for (node, wish) in &walk.winners {
         let (role, app) = node;
         let answer =
             settled.get(&key(wish)).ok_or_else(|| ResolveError::Unsettled { app: app.clone() })?;
-        let conflict = conflict(walk, node, wish, &answer.pin);
+        let mut conflict = conflict(walk, node, wish, &answer.pin);
+        if let Some(conflict) = &mut conflict {
+            conflict.chains = chains(conflict, &ways);
+        }
         let lost = conflict.iter().flat_map(|conflict| &conflict.losers);
         let lost = lost.map(ToString::to_string).collect();
         conflicts.extend(conflict);
@@ -70,7 +74,35 @@ fn conflict(walk: &Walk<'_>, node: &Node, winner: &Wish, pin: &Pin) -> Option<Co
         role: node.0,
         winner: won,
         losers,
+        chains: BTreeMap::new(),
     })
+}
+
+/// The shortest way from the project to every application, by name.
+fn ways<'w>(project: &'w ProjectFacts, walk: &'w Walk<'_>) -> BTreeMap<&'w str, Vec<&'w str>> {
+    let mut ways: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let roots = walk.roots.values().flatten();
+    let mut queue: VecDeque<(&Node, Vec<&str>)> =
+        roots.map(|node| (node, vec![project.name.as_str()])).collect();
+    while let Some((node, mut way)) = queue.pop_front() {
+        way.push(&node.1);
+        if ways.contains_key(node.1.as_str()) {
+            continue;
+        }
+        let named = walk.edges.get(node).into_iter().flatten();
+        queue.extend(named.map(|other| (other, way.clone())));
+        ways.insert(&node.1, way);
+    }
+    ways
+}
+
+fn chains(conflict: &Conflict, ways: &BTreeMap<&str, Vec<&str>>) -> BTreeMap<String, Vec<String>> {
+    let asked = conflict.losers.iter().chain([&conflict.winner]);
+    let way = |parent: &String| {
+        let way = ways.get(parent.as_str())?;
+        Some((parent.clone(), way.iter().map(|app| (*app).to_owned()).collect()))
+    };
+    asked.flat_map(|asked| &asked.parents).filter_map(way).collect()
 }
 
 /// Tells whether a request is served by what another one was settled to.

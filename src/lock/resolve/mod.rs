@@ -117,7 +117,23 @@ pub struct Conflict {
     pub winner: Asked,
     /// What lost, each with who asked for it.
     pub losers: Vec<Asked>,
+    /// The shortest way from the project to each that asked and is not the project itself.
+    pub chains: BTreeMap<String, Vec<String>>,
 }
+
+impl Conflict {
+    /// Writes who asked through whom, below the line that names those that asked.
+    fn write_chains(&self, f: &mut std::fmt::Formatter<'_>, asked: &Asked) -> std::fmt::Result {
+        let chains = asked.parents.iter().filter_map(|parent| self.chains.get(parent));
+        for chain in chains.take(CHAINS_SHOWN_MAX) {
+            write!(f, "\n         {}", chain.join(" → "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Ways that are shown for one source; the rest is for `rebeam why`.
+const CHAINS_SHOWN_MAX: usize = 5;
 
 /// One source that was asked for, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,8 +162,10 @@ impl std::fmt::Display for Conflict {
             self.losers.len() + 1
         )?;
         write!(f, "\n  taken: {}", self.winner)?;
+        self.write_chains(f, &self.winner)?;
         for loser in &self.losers {
             write!(f, "\n  lost:  {loser}")?;
+            self.write_chains(f, loser)?;
         }
         Ok(())
     }

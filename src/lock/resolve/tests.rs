@@ -327,8 +327,13 @@ fn one_wish_in_both_namespaces_is_settled_once() {
 #[test]
 fn two_versions_are_reported_with_their_parents_and_the_winner() {
     let world = world(
-        &deps("a@1 b@1 x@1"),
-        &[("a@1", &deps("c@1")), ("b@1", &deps("c@2")), ("x@1", &deps("c@2"))],
+        &deps("a@1 b@1 y@1"),
+        &[
+            ("a@1", &deps("c@1")),
+            ("b@1", &deps("c@2")),
+            ("y@1", &deps("x@1")),
+            ("x@1", &deps("c@2")),
+        ],
     );
     let resolution = world.run().result.unwrap();
     assert_eq!(resolution.conflicts.len(), 1);
@@ -336,7 +341,10 @@ fn two_versions_are_reported_with_their_parents_and_the_winner() {
         resolution.conflicts[0].to_string(),
         "dep `c` is asked for in 2 versions\
          \n  taken: https://git.example/c tag 1 (by a)\
-         \n  lost:  https://git.example/c tag 2 (by b, x)"
+         \n         top → a\
+         \n  lost:  https://git.example/c tag 2 (by b, x)\
+         \n         top → b\
+         \n         top → y → x"
     );
     let c = &resolution.sources[2];
     assert_eq!(c.lost, ["https://git.example/c tag 2 (by b, x)"]);
@@ -373,7 +381,10 @@ fn requirements_that_the_taken_version_meets_are_no_conflict() {
         conflicts[0].to_string(),
         "dep `c` is asked for in 2 versions\
          \n  taken: hexpm/c 1.0.0 (by a, b)\
-         \n  lost:  hexpm/c ~> 2.0 (by x)"
+         \n         top → a\
+         \n         top → b\
+         \n  lost:  hexpm/c ~> 2.0 (by x)\
+         \n         top → x"
     );
 }
 

@@ -60,7 +60,7 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
             false => names.join(", "),
         }
     };
-    let packages = list(&manifest.toolchain.packages);
+    let packages = list(&manifest.wished_packages());
     found.compare("[toolchain]", "packages", &list(&lock.toolchain.wished), &packages);
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {

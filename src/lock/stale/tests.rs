@@ -29,7 +29,7 @@ fn manifest() -> Manifest {
             health: None,
             entrypoint: None,
             cmd: vec![],
-            shell: crate::manifest::Shell::None,
+            shell: None,
             tzdata: false,
             ca_certificates: None,
         },

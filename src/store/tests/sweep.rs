@@ -90,3 +90,19 @@ fn gc_waits_for_no_one_and_removes_nothing_from_under_another_rebeam() {
     drop(other);
     assert_eq!(store.gc(GcOptions::default()).unwrap().removed, 3);
 }
+
+#[test]
+fn gc_takes_mirrors_first_for_they_only_save_fetching() {
+    let root = tempfile::tempdir().unwrap();
+    let (store, digests, _) = five(root.path());
+    let mirror = store.mirrors_root().join("a");
+    disk::create_dir_all(&mirror.join("objects/pack")).unwrap();
+    disk::write_atomic(&mirror.join("objects/pack/a.pack"), b"0123456789").unwrap();
+    disk::write_atomic(&store.mirrors_root().join("a.lock"), b"").unwrap();
+    let limit = |bytes| GcOptions { bytes_max: Some(bytes), ..GcOptions::default() };
+    assert_eq!(store.gc(limit(60)).unwrap().removed, 0);
+    let done = store.gc(limit(55)).unwrap();
+    assert_eq!((done.removed, done.bytes_freed), (1, 10));
+    assert!(!disk::exists(&mirror));
+    assert_eq!(held(&store, &digests), [true; 5]);
+}

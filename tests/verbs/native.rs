@@ -1,0 +1,49 @@
+//! Native code that needs more of Debian than the preset has.
+
+use super::harness::World;
+
+/// Lets the C code of a dependency include a header and call what it declares.
+fn adler_includes(world: &World, header: &str, library: &str, call: &str) {
+    world.commit(
+        "adler",
+        "c_src/adler_nif.c",
+        "#include <erl_nif.h>",
+        &format!("#include <erl_nif.h>\n#include <{header}>\nconst void *used(void) {{ return (const void *){call}; }}"),
+    );
+    world.commit("adler", "c_src/Makefile", "-o $@ $<", &format!("-o $@ $< {library}"));
+    world.rebeam(&["update", "adler"]).succeeds();
+}
+
+#[test]
+fn a_missing_header_is_named_with_its_debian_package() {
+    let world = World::with("hello");
+    adler_includes(&world, "expat.h", "-lexpat", "XML_ExpatVersion()");
+    world.rebeam(&["build"]).fails(
+        1,
+        &["step `adler`", "`expat.h` is in libexpat1-dev", "rebeam toolchain add libexpat1-dev"],
+    );
+    world.rebeam(&["toolchain", "add", "libexpat1-dev"]).succeeds();
+    assert!(world.read("rebeam.toml").contains("packages = [\"libexpat1-dev\"]"));
+    // The library itself comes along into the image, or this would be refused.
+    world.rebeam(&["build"]).succeeds();
+}
+
+#[test]
+fn what_is_not_usual_is_looked_up_in_the_suites_index_of_files() {
+    let world = World::with("hello");
+    adler_includes(&world, "libwebsockets.h", "-lwebsockets", "lws_get_library_version()");
+    world.rebeam(&["build"]).fails(
+        1,
+        &["`libwebsockets.h` is in libwebsockets-dev", "rebeam toolchain add libwebsockets-dev"],
+    );
+    // What was looked up once is known without a network.
+    world.rebeam(&["build", "--offline"]).fails(1, &["is in libwebsockets-dev"]);
+}
+
+#[test]
+fn a_header_that_debian_does_not_have_adds_nothing() {
+    let world = World::with("hello");
+    adler_includes(&world, "no_such_header_anywhere.h", "", "0");
+    let ran = world.rebeam(&["build"]).fails(1, &["no_such_header_anywhere.h: No such file"]);
+    assert!(ran.stderr.contains("rebeam shell --failed"), "{}", ran.stderr);
+}

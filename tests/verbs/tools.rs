@@ -1,0 +1,62 @@
+//! `[tools]`: what is built from source before everything else.
+
+use super::harness::World;
+
+/// Makes of Debian's rebar3 what a bootstrap leaves behind, so that all but the bootstrap itself is as with a real source.
+const STAND_IN: &str = r#"#!/usr/bin/env escript
+main(["--offline"]) ->
+    {ok, Parts} = escript:extract("/usr/bin/rebar3", []),
+    {archive, Archive} = lists:keyfind(archive, 1, Parts),
+    ok = filelib:ensure_dir("_build/prod/lib/x"),
+    {ok, _} = zip:unzip(Archive, [{cwd, "_build/prod/lib"}]).
+"#;
+
+fn tool(world: &World, line: &str) {
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[tools]\n{line}\n"));
+}
+
+#[test]
+fn rebar3_from_source_builds_the_project() {
+    let world = World::with("hello").with_own_store();
+    world.write("../rebar3/bootstrap", STAND_IN);
+    tool(&world, "rebar3 = \"../rebar3\"");
+    world.write("rebar.config.script", "CONFIG.");
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Compiled rebar3"), "{}", built.stderr);
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    assert!(world.read("rebeam.lock").contains("app = \"rebar3\"\nrole = \"tool\""));
+    // A change of the tool's source is a reason to build again.
+    world.write("../rebar3/bootstrap", &format!("{STAND_IN}\n%% Newer.\n"));
+    let again = world.rebeam(&["build", "--why"]).succeeds();
+    assert!(again.stderr.contains("rebar3 ../rebar3 changed"), "{}", again.stderr);
+}
+
+#[test]
+fn a_bootstrap_that_leaves_half_a_rebar3_is_refused() {
+    let world = World::with("hello").with_own_store();
+    let half = STAND_IN.replace(
+        "[{cwd,",
+        "[{file_filter, fun(F) -> element(2, F) =/= \"rebar/ebin/rebar3.beam\" end}, {cwd,",
+    );
+    world.write("../rebar3/bootstrap", &half);
+    tool(&world, "rebar3 = \"../rebar3\"");
+    world.rebeam(&["build"]).fails(1, &["step `rebar3`", "rebar3.beam is missing"]);
+}
+
+/// The suite of OTP 23 came before rebar3. Its source is no part of Debian's archive, so this runs where
+/// `REBEAM_TEST_REBAR3` names a clone of rebar3's repository.
+#[test]
+fn otp_23_has_a_rebar3_although_its_suite_has_none() {
+    let Some(clone) = std::env::var_os("REBEAM_TEST_REBAR3") else {
+        eprintln!("skipped: REBEAM_TEST_REBAR3 names no clone of rebar3's repository");
+        return;
+    };
+    let world = World::with("hello");
+    world.edit("rebeam.toml", "otp = \"25\"", "otp = \"23\"");
+    let manifest = world.read("rebeam.toml");
+    let mirror = format!("\"https://github.com/erlang/rebar3\" = \"file://{}\"", clone.display());
+    world.write("rebeam.toml", &format!("{manifest}{mirror}\n"));
+    world.rebeam(&["build"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("https://github.com/erlang/rebar3"));
+}
