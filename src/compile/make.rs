@@ -171,7 +171,16 @@ fn lines(steps: &[Vec<String>]) -> String {
     steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-const READY: &str = "chmod -R +x /build/.rebeam\n";
+/// Makes our commands ones. OTP has no `erl_interface` since 23, and what older tools still link it for is in `ei`: so
+/// it is there and holds nothing.
+const READY: &str = "chmod -R +x /build/.rebeam
+set -- /usr/lib/erlang/lib/erl_interface-*/lib/liberl_interface.a
+if [ ! -e \"$1\" ]; then
+    mkdir -p /build/.rebeam/lib
+    ar rc /build/.rebeam/lib/liberl_interface.a
+    export LIBRARY_PATH=/build/.rebeam/lib
+fi
+";
 
 impl<'a> Planner<'a> {
     /// Plans the build of a project whose tool is not rebar3.
@@ -227,7 +236,7 @@ impl<'a> Planner<'a> {
             return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
         }
         way.push(&source.app);
-        for dep in &source.deps {
+        for dep in self.needed(source) {
             if let Some(dep) = self.source(source.role, dep)
                 && Ready::builds(self.project, dep)
             {
@@ -239,6 +248,27 @@ impl<'a> Planner<'a> {
         self.places.insert((source.role, &source.app), self.steps.len());
         self.steps.push(step);
         Ok(())
+    }
+
+    /// What a dependency names, and what the manifest says that it needs.
+    fn needed(&self, source: &'a Source) -> impl Iterator<Item = &'a str> + use<'a> {
+        let wish = self.project.manifest.deps.get(&source.app);
+        let silent = wish.into_iter().flat_map(|wish| &wish.needs);
+        source.deps.iter().chain(silent).map(String::as_str)
+    }
+
+    /// Everything that a dependency needs, by whatever way.
+    fn all_needed(&self, source: &'a Source) -> BTreeSet<&'a str> {
+        let mut all = BTreeSet::new();
+        let mut open: Vec<&'a str> = self.needed(source).collect();
+        while let Some(app) = open.pop() {
+            if let Some(dep) = self.source(Role::Dep, app)
+                && all.insert(dep.app.as_str())
+            {
+                open.extend(self.needed(dep));
+            }
+        }
+        all
     }
 
     /// The dependencies of a step, built where they have steps of their own.
@@ -274,13 +304,15 @@ impl<'a> Planner<'a> {
             content: Content::Source(digest(self.project, source)?),
             label: label(source),
         }];
-        let closure = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
+        let closure = self.all_needed(source);
         inputs.extend(self.laid(&closure, |dep| format!("/build/deps/{}", dep.app))?);
         inputs.extend(self.seen(ready));
         let mut files = ready.commands();
         if let Some(make) = self.project.make {
             files.insert("erlang.mk".into(), make.erlang_mk.clone());
         }
+        let place = if patched { format!("/build/.sources/{}", source.app) } else { own.clone() };
+        let replaced = replace_escripts(&place);
         let script = match tool {
             _ if !steps.is_empty() => format!("cd {own}\n{}", lines(steps)),
             _ if patched => {
@@ -303,7 +335,7 @@ impl<'a> Planner<'a> {
             patches: self.patches(source)?,
             stamp: source.describe.clone(),
             argv: shell(&format!(
-                "{READY}{script}\n[ ! -d {own}/ebin ] || touch {own}/ebin/dep_built"
+                "{READY}{replaced}{script}\n[ ! -d {own}/ebin ] || touch {own}/ebin/dep_built"
             )),
             env,
             output: format!("deps/{}", source.app),
@@ -393,6 +425,14 @@ impl<'a> Planner<'a> {
             output: RELEASE.into(),
         })
     }
+}
+
+/// Puts our commands where a source brings an escript along that was built who knows how, for an OTP of its time.
+fn replace_escripts(place: &str) -> String {
+    format!(
+        "for tool in rebar rebar3; do\n\
+         \x20   if [ -f {place}/$tool ] && [ -f {BIN}/$tool ]; then cp {BIN}/$tool {place}/$tool; fi\ndone\n"
+    )
 }
 
 /// Fetches by `cp`, patches and builds one dependency. A Makefile that would download erlang.mk gets the project's.

@@ -205,6 +205,7 @@ fn dep(section: &Section<'_>) -> DepOverride {
         patches: section.list("patches", patch),
         ignore_plugins: section.sorted_texts("ignore-plugins"),
         tool: tool(section),
+        needs: section.sorted_texts("needs"),
         at: section.text("at"),
         steps: section.commands("steps"),
     }

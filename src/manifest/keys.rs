@@ -163,6 +163,11 @@ const DEP: &[Key] = &[
     key("ignore-plugins", Kind::Texts(Form::App), "Plugins that are left out."),
     key("tool", Kind::Text(Form::Tool), "The tool that builds it, where the guess is wrong."),
     key(
+        "needs",
+        Kind::Texts(Form::App),
+        "Other dependencies that it needs built and does not name itself, where its tool is not rebar3.",
+    ),
+    key(
         "at",
         Kind::Text(Form::Inside),
         "Where the project expects it, where its tool is not rebar3; `deps/NAME` by default.",

@@ -154,6 +154,8 @@ pub struct DepOverride {
     pub ignore_plugins: Vec<String>,
     /// The tool that builds it, where the guess is wrong.
     pub tool: Option<Tool>,
+    /// Applications that it needs and does not name: those beside which it happened to be built.
+    pub needs: Vec<String>,
     /// Where the project expects it, relative to the project; `deps/NAME` by default.
     pub at: Option<String>,
     /// The commands that build it, in place of the tool's own.

@@ -132,7 +132,12 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     }
     resolution.sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     know_all_deps(desk, &resolution.sources, &facts)?;
-    for conflict in &resolution.conflicts {
+    let is_open = |conflict: &&lock::Conflict| {
+        let dep = desk.manifest.deps.get(&conflict.app);
+        dep.is_none_or(|dep| dep.source.is_none())
+    };
+    // What the manifest says itself is decided; the lock still names what lost.
+    for conflict in resolution.conflicts.iter().filter(is_open) {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
     let mut lock = Lock {
