@@ -30,8 +30,8 @@ exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
     -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
 ";
 
-/// relx 3's command line over relx 4: those of its options that erlang.mk gives, and the two names that only relx 3 gave
-/// to overlays.
+/// relx 3's command line over relx 4: those of its options that erlang.mk gives, its defaults, and the two names that
+/// only relx 3 gave to overlays.
 const RELX: &str = r#"#!/bin/sh
 exec erl +A1 -noinput -boot no_dot_erlang -pa ebin -eval '
     Options = fun Read(["-c", File | Rest], Known) -> Read(Rest, Known#{config => File});
@@ -49,12 +49,16 @@ exec erl +A1 -noinput -boot no_dot_erlang -pa ebin -eval '
                                    maps:get(name, Known, Name) =:= Name],
     {Name, Wish} = hd(Releases),
     Version = case Wish of {cmd, Command} -> string:trim(os:cmd(Command)); _ -> Wish end,
-    Own = [{output_dir, maps:get(output, Known)},
+    Defaults = [{Key, Value} || {Key, Value} <- [{include_erts, true}, {dev_mode, false}],
+                                not lists:keymember(Key, 1, Config)],
+    Own = Defaults ++ [{output_dir, maps:get(output, Known)},
            {overlay_vars_values, [{rel_name, Name}, {rel_vsn, Version}]}],
-    case relx:build_release(#{name => Name, vsn => Version}, Config ++ Own) of
+    try relx:build_release(#{name => Name, vsn => Version}, Config ++ Own) of
         {ok, _} -> halt(0);
-        {error, {Module, Reason}} -> io:format("~ts~n", [Module:format_error(Reason)]), halt(1);
-        Other -> io:format("~tp~n", [Other]), halt(1)
+        {error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1);
+        Other -> io:format("~n~tp~n", [Other]), halt(1)
+    catch
+        error:{error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1)
     end.' -extra "$@"
 "#;
 
@@ -108,8 +112,9 @@ impl Ready {
         }
     }
 
-    fn commands(&self) -> BTreeMap<String, Vec<u8>> {
-        let commands = [("relx", RELX), ("rebar3", REBAR3)].into_iter();
+    /// The commands that a step sees; `release` is what only the project's own has.
+    fn commands(&self, release: &[(&'static str, &'static str)]) -> BTreeMap<String, Vec<u8>> {
+        let commands = release.iter().copied().chain([("rebar3", REBAR3)]);
         let all = commands.chain(self.rebar.map(|_| ("rebar", REBAR)));
         all.map(|(name, text)| (format!(".rebeam/bin/{name}"), text.into())).collect()
     }
@@ -307,7 +312,7 @@ impl<'a> Planner<'a> {
         let closure = self.all_needed(source);
         inputs.extend(self.laid(&closure, |dep| format!("/build/deps/{}", dep.app))?);
         inputs.extend(self.seen(ready));
-        let mut files = ready.commands();
+        let mut files = ready.commands(&[]);
         if let Some(make) = self.project.make {
             files.insert("erlang.mk".into(), make.erlang_mk.clone());
         }
@@ -417,7 +422,7 @@ impl<'a> Planner<'a> {
             name: manifest.project.name.clone(),
             kind: StepKind::Release,
             inputs,
-            files: ready.commands(),
+            files: ready.commands(&[("relx", RELX)]),
             patches: vec![],
             stamp: Some(manifest.project.version.clone()),
             argv: shell(&format!("{READY}cd {top}\n{}\n{FIND}", lines(&steps))),
