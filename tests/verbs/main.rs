@@ -8,6 +8,7 @@
 mod bad_input;
 mod build;
 mod closure;
+mod erlang_mk;
 mod harness;
 mod hex;
 mod lock;
