@@ -92,7 +92,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that these applications need, themselves included.
-    pub(super) fn closure(&self, role: Role, apps: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    pub(super) fn closure(
+        &self,
+        role: Role,
+        apps: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeSet<&'a str> {
         let mut closure = BTreeSet::new();
         let mut open: Vec<&'a str> = apps.into_iter().collect();
         while let Some(app) = open.pop() {

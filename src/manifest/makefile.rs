@@ -87,7 +87,9 @@ pub enum MakeError {
         name: String,
     },
     /// A method that rebeam does not fetch by.
-    #[error("the Makefile of `{parent}` takes `{name}` by `{method}`, which rebeam does not do: `dep_{name} = {line}`")]
+    #[error(
+        "the Makefile of `{parent}` takes `{name}` by `{method}`, which rebeam does not do: `dep_{name} = {line}`"
+    )]
     Method {
         /// Whose Makefile.
         parent: String,
@@ -163,7 +165,8 @@ impl DepKind {
             return Ok(Self::ErlangMk);
         }
         let code = |line: &str| !line.starts_with('#');
-        let names_rebar = makefile.to_lowercase().lines().any(|line| code(line) && line.contains("rebar"));
+        let names_rebar =
+            makefile.to_lowercase().lines().any(|line| code(line) && line.contains("rebar"));
         Ok(if !is_patched || names_rebar { rebar } else { Self::Other })
     }
 }
@@ -269,7 +272,8 @@ impl MakeDep {
     fn read(name: &str, line: &str, commit: &str, index: &[&str]) -> Self {
         let mut words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         if words.is_empty() {
-            words = index.iter().filter(|word| !word.is_empty()).map(|&word| word.to_owned()).collect();
+            words =
+                index.iter().filter(|word| !word.is_empty()).map(|&word| word.to_owned()).collect();
         }
         let commit = Some(commit.to_owned()).filter(|commit| !commit.is_empty());
         Self { name: name.to_owned(), words, commit }
@@ -298,7 +302,9 @@ impl MakeDep {
                 repository: None,
             }),
             ["cp" | "ln", path, ..] if place == Place::Project && !path.starts_with('/') => {
-                Ok(WishSource::Path { path: path.trim_start_matches("./").trim_end_matches('/').to_owned() })
+                Ok(WishSource::Path {
+                    path: path.trim_start_matches("./").trim_end_matches('/').to_owned(),
+                })
             }
             ["cp" | "ln", path, ..] => Err(MakeError::Outside {
                 parent: parent.to_owned(),
@@ -306,7 +312,9 @@ impl MakeDep {
                 path: (*path).to_owned(),
             }),
             // The form of before 2014: the address, and perhaps the commit.
-            [url, rest @ ..] if url.contains("://") => Ok(git(url, rest.first().or(Some(&"master")), None)),
+            [url, rest @ ..] if url.contains("://") => {
+                Ok(git(url, rest.first().or(Some(&"master")), None))
+            }
             [method, ..] => Err(MakeError::Method {
                 parent: parent.to_owned(),
                 name: self.name.clone(),
@@ -343,7 +351,10 @@ mod tests {
             ("git https://host/x 1.2.0", git(GitRef::Tag("1.2.0".into()), None)),
             ("git https://host/x master", git(GitRef::Branch("master".into()), None)),
             ("git https://host/x", git(GitRef::Default, None)),
-            ("git-subfolder https://host/x 0123456 deps/y", git(GitRef::Commit("0123456".into()), Some("deps/y"))),
+            (
+                "git-subfolder https://host/x 0123456 deps/y",
+                git(GitRef::Commit("0123456".into()), Some("deps/y")),
+            ),
             ("https://host/x", git(GitRef::Branch("master".into()), None)),
             ("hex 1.2.0", hex("x")),
             ("hex 1.2.0 xx", hex("xx")),
@@ -365,8 +376,11 @@ mod tests {
 
     #[test]
     fn trap_17_the_commit_variable_beats_the_line() {
-        let facts = MakeFacts::read("dep\trun\tx\tgit https://host/x master\t2.10.0\tgit\thttps://other\t1.0\n");
-        let wishes = MakeFacts::wishes(&facts.deps, "shop", Place::Project, &BTreeMap::new()).unwrap();
+        let facts = MakeFacts::read(
+            "dep\trun\tx\tgit https://host/x master\t2.10.0\tgit\thttps://other\t1.0\n",
+        );
+        let wishes =
+            MakeFacts::wishes(&facts.deps, "shop", Place::Project, &BTreeMap::new()).unwrap();
         assert_eq!(wishes[0].source, git(GitRef::Tag("2.10.0".into()), None));
     }
 
@@ -383,7 +397,8 @@ mod tests {
         assert_eq!(names(&facts.deps), ["b", "x"]);
         assert_eq!(names(&facts.release_deps), ["relx"]);
         assert!(facts.no_autopatch.contains("knet"));
-        let wishes = MakeFacts::wishes(&facts.deps[1..], "shop", Place::Dep, &BTreeMap::new()).unwrap();
+        let wishes =
+            MakeFacts::wishes(&facts.deps[1..], "shop", Place::Dep, &BTreeMap::new()).unwrap();
         assert_eq!(wishes[0].source, git(GitRef::Branch("master".into()), None));
     }
 

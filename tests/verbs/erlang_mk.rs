@@ -84,6 +84,9 @@ fn traps_5_17_18_20_the_makefile_decides_what_is_locked() {
 #[test]
 fn an_erlang_mk_project_boots_and_gives_the_same_bytes_twice() {
     let (Some(one), Some(two)) = (project(), project()) else { return };
+    for world in [&one, &two] {
+        world.rebeam(&["lock"]).succeeds();
+    }
     let (one, two) = (one.with_own_store(), two.with_own_store());
     let built = one.rebeam(&["build"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);

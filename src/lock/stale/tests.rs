@@ -59,7 +59,8 @@ fn project(deps: &str, prod: &str, plugins: &str) -> ProjectFacts {
         profiles: vec!["prod".into()],
         config: RebarFacts::read(&text, "rebar.config").unwrap(),
         apps: BTreeMap::from([("top".into(), RebarFacts::default())]),
-        tools: vec![], rule: Default::default(),
+        tools: vec![],
+        rule: Default::default(),
     }
 }
 
