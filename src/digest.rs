@@ -73,6 +73,37 @@ impl Digest {
     }
 }
 
+/// The digits of Nix's base 32: no letters that words are made of.
+const NIX32: &[u8; 32] = b"0123456789abcdfghijklmnpqrsvwxyz";
+
+impl Digest {
+    /// Reads a digest as Nix expressions spell it: base 32, hex or base 64, with or without the algorithm before it.
+    pub fn from_nix(text: &str) -> Result<Self, DigestError> {
+        let bad = || DigestError { text: shorten(text) };
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        match digits.len() {
+            52 => Self::from_nix32(digits).ok_or_else(bad),
+            64 => Self::from_hex(digits).map_err(|_| bad()),
+            44 => format!("sha256-{digits}").parse().map_err(|_| bad()),
+            _ => text.parse().map_err(|_| bad()),
+        }
+    }
+
+    /// The last digit holds the lowest bits of the first byte; the first one has a single bit.
+    fn from_nix32(digits: &str) -> Option<Self> {
+        let mut bytes = [0_u8; 33];
+        for (place, digit) in digits.bytes().rev().enumerate() {
+            let value = NIX32.iter().position(|known| *known == digit)?;
+            let shifted = u16::try_from(value).ok()? << (place * 5 % 8);
+            let [low, high] = shifted.to_le_bytes();
+            bytes[place * 5 / 8] |= low;
+            bytes[place * 5 / 8 + 1] |= high;
+        }
+        let (digest, over) = bytes.split_at(32);
+        (over == [0]).then(|| Self(digest.try_into().expect("32 of 33 bytes")))
+    }
+}
+
 impl FromStr for Digest {
     type Err = DigestError;
 
@@ -167,6 +198,20 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.sri().parse(), Ok(digest));
         assert_eq!(Digest::from_hex(&EMPTY_HEX.to_uppercase()), Ok(digest));
+    }
+
+    #[test]
+    fn a_digest_reads_from_each_spelling_of_a_nix_expression() {
+        let digest = Digest::of(b"");
+        let plain = digest.sri().split_off("sha256-".len());
+        // From `nix-hash --type sha256 --to-base32`.
+        let nix32 = "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
+        for text in [nix32, &format!("sha256:{nix32}"), EMPTY_HEX, &plain, &digest.sri()] {
+            assert_eq!(Digest::from_nix(text), Ok(digest), "{text}");
+        }
+        for text in ["", "e", &nix32.replace('0', "e"), &nix32.replacen('0', "2", 1), &nix32[1..]] {
+            assert!(Digest::from_nix(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -82,3 +82,15 @@ impl fmt::Debug for Failure {
         write!(f, "{}", self.messages().join(": "))
     }
 }
+
+/// Characters of a quoted line that are shown; a crash can print a megabyte on one.
+const QUOTED_CHARS_MAX: usize = 300;
+
+/// Lays out what a command printed below an error's first line.
+pub fn quoted(lines: &[String]) -> String {
+    let show = |line: &String| match line.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("  | {}…", &line[..end]),
+        None => format!("  | {line}"),
+    };
+    lines.iter().map(show).collect::<Vec<_>>().join("\n")
+}

@@ -7,10 +7,11 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
+use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
-use crate::lock::{Lock, RebarLock, git_url};
-use crate::manifest::{Manifest, rebar::RebarFacts};
+use crate::lock::{Lock, RebarLock, git_url, read_nix};
+use crate::manifest::{Manifest, Packages, edit_packages, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
 use crate::{compile, image, release};
@@ -36,6 +37,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("kept_room", kept_room),
     ("lock", lock),
     ("manifest", manifest),
+    ("nix", nix),
     ("packages", packages),
     ("rebar_config", rebar_config),
     ("rebar_lock", rebar_lock),
@@ -137,7 +139,22 @@ pub fn lock(data: &[u8]) {
 
 /// `rebeam.toml`.
 pub fn manifest(data: &[u8]) {
-    let _ = Manifest::parse(&text(data), Path::new("/project/rebeam.toml"));
+    let text = text(data);
+    let file = Path::new("/project/rebeam.toml");
+    let names = ["libexpat1-dev".to_owned()];
+    let is_read = Manifest::parse(&text, file).is_ok();
+    for change in [Packages::Add(&names), Packages::Remove(&names)] {
+        // What was a manifest stays one.
+        if let (true, Ok(edited)) = (is_read, edit_packages(&text, file, change)) {
+            Manifest::parse(&edited, file).expect("one package more or less is no error");
+        }
+    }
+}
+
+/// A Nix expression, and the digests in it.
+pub fn nix(data: &[u8]) {
+    let _ = read_nix(&text(data));
+    let _ = Digest::from_nix(&text(data));
 }
 
 /// `rebar.config`, and what it asks for.

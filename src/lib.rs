@@ -21,6 +21,7 @@ pub mod lock;
 pub mod store;
 pub mod project;
 pub mod fetch;
+pub mod bundle;
 pub mod sandbox;
 pub mod toolchain;
 pub mod compile;

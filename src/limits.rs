@@ -32,6 +32,8 @@ pub const CONTENTS_BYTES_MAX: u64 = 2 << 30;
 pub const DEB_BYTES_MAX: u64 = 1 << 30;
 /// Bytes of one downloaded source tarball.
 pub const DOWNLOAD_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of everything in a bundle, after unpacking.
+pub const BUNDLE_BYTES_MAX: u64 = 64 << 30;
 /// Bytes of a git fetch.
 pub const GIT_FETCH_BYTES_MAX: u64 = 4 << 30;
 /// Times a request is made before its error counts.

@@ -28,6 +28,18 @@ impl Version {
         (given == 3).then_some(version)
     }
 
+    /// Reads the version that a tag names: `2.10.0`, `v2.10`, `release-2.10.0`; `None` where it names none.
+    ///
+    /// A single number is no version: it may be a year or a build.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let start = tag.find(|character: char| character.is_ascii_digit())?;
+        let (prefix, version) = tag.split_at(start);
+        let prefix = prefix.strip_suffix(['v', 'V']).unwrap_or(prefix);
+        let is_set_off = prefix.is_empty() || prefix.ends_with(['-', '_', '/', '.']);
+        let (version, given) = parse_partial(version)?;
+        (is_set_off && given >= 2).then_some(version)
+    }
+
     /// Tells whether this is a version before a release.
     pub fn is_pre(&self) -> bool {
         !self.pre.is_empty()

@@ -103,6 +103,7 @@ fn manifest() -> Manifest {
         project: Project { name: "fake".into(), version: TAG.into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
+        lock: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),

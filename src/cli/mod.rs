@@ -1,12 +1,16 @@
 //! CLI: arguments become options, verbs become calls; the only room that knows clap, the environment and the clock.
 
+mod audit;
 mod build;
+mod bundle;
 mod desk;
 mod doctor;
 mod hash;
 mod image;
 mod init;
 mod lock;
+mod nix;
+mod outdated;
 mod run;
 mod shell;
 mod store;
@@ -14,6 +18,7 @@ mod texts;
 mod toolchain;
 mod tree;
 mod update;
+mod vendor;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -123,6 +128,16 @@ enum Verb {
     Lock(lock::Lock),
     /// Pin sources or the toolchain anew
     Update(update::Update),
+    /// Change the Debian packages of the toolchain
+    Toolchain(toolchain::Toolchain),
+    /// Compare what is locked with what its origins have today
+    Outdated(outdated::Outdated),
+    /// Look for retired releases and security advisories in what is locked
+    Audit(audit::Audit),
+    /// Lay every locked source out as a directory
+    Vendor(vendor::Vendor),
+    /// Take everything that a build needs to a machine without a network
+    Bundle(bundle::Bundle),
     /// Draw the locked closure as a tree
     Tree(tree::Tree),
     /// Say by which ways an application came into the lock
@@ -137,8 +152,6 @@ enum Verb {
     Shell(shell::Shell),
     /// Print the content hash of a directory, a file or a git commit
     Hash(hash::Hash),
-    /// Change which Debian packages steps see
-    Toolchain(toolchain::Toolchain),
     /// Look after the store
     Store(store::Store),
     /// Check what this machine allows, and name what mends it
@@ -173,6 +186,11 @@ impl Verb {
             Self::Init(verb) => verb.run(common),
             Self::Lock(verb) => verb.run(common),
             Self::Update(verb) => verb.run(common),
+            Self::Toolchain(verb) => verb.run(common),
+            Self::Outdated(verb) => verb.run(common),
+            Self::Audit(verb) => verb.run(common),
+            Self::Vendor(verb) => verb.run(common),
+            Self::Bundle(verb) => verb.run(common),
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),
@@ -180,7 +198,6 @@ impl Verb {
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),
-            Self::Toolchain(verb) => verb.run(common),
             Self::Store(verb) => verb.run(common),
             Self::Doctor(verb) => verb.run(common),
             Self::Completions(verb) => verb.run(Cli::command()),

@@ -15,6 +15,9 @@ pub(super) struct Update {
     /// Take an index of Debian's that is past its date: for frozen mirrors and snapshots
     #[arg(long)]
     expired_index: bool,
+    /// Pin what is younger than `minimum-age` in rebeam.toml allows, this once
+    #[arg(long)]
+    any_age: bool,
 }
 
 impl Update {
@@ -22,6 +25,7 @@ impl Update {
         let mut which =
             if self.names.is_empty() { Which::everything() } else { Which::named(&self.names) };
         which.expired_index = self.expired_index;
+        which.any_age = self.any_age;
         common.with_desk(Reasons::Summed, |desk| pipeline::lock(desk, &which).map(drop))?;
         Ok(0)
     }

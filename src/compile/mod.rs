@@ -15,6 +15,7 @@ mod rebar;
 mod run;
 mod stamp;
 mod step;
+mod strip;
 mod tools;
 
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ pub use step::{Content, Input, Step, StepKind};
 pub use tools::Tools;
 
 use crate::disk::DiskError;
-use crate::explain::{Blame, Explain};
+use crate::explain::{Blame, Explain, quoted};
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
 use crate::terms::TermError;
@@ -41,7 +42,7 @@ use crate::tree::TreeError;
 #[derive(Debug, Error)]
 pub enum CompileError {
     /// The step's command failed.
-    #[error("step `{step}` {how}\n{}\n  whole log: {}", indent(tail), log.display())]
+    #[error("step `{step}` {how}\n{}\n  whole log: {}", quoted(tail), log.display())]
     Failed {
         /// The step's name.
         step: String,
@@ -123,17 +124,6 @@ pub enum CompileError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-}
-
-/// Characters of a log's line that an error shows; a crash can print a megabyte on one.
-const SHOWN_CHARS_MAX: usize = 300;
-
-fn indent(lines: &[String]) -> String {
-    let show = |line: &String| match line.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => format!("  | {}…", &line[..end]),
-        None => format!("  | {line}"),
-    };
-    lines.iter().map(show).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for CompileError {

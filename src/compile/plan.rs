@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::CompileError;
 use super::makefile::MakeProject;
 use super::rebar::{self, Needs};
 use super::step::{Content, Input, Step, StepKind};
 use super::tools::Tools;
+use super::{CompileError, strip};
 use crate::digest::Digest;
 use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::{Manifest, Tool};
@@ -53,7 +53,8 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
         }
     }
     let release = planner.release();
-    planner.steps.push(release);
+    let keeps = project.manifest.release.keep_debug_info;
+    planner.steps.push(if keeps { release } else { strip::stripped(release) });
     Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
 

@@ -3,7 +3,7 @@
 
 use super::hex::{HEXPM, Release};
 use super::{Doors, FetchError, Found};
-use crate::lock::{Pin, RebarPin, Request, Role, Source};
+use crate::lock::{Pin, RebarPin, Request, Source};
 use crate::manifest::Tool;
 use crate::manifest::rebar::{GitRef, Wish, WishSource};
 use crate::store::{BuildKey, HeldTree, Record};
@@ -36,7 +36,9 @@ impl Doors<'_> {
             }
             None => (request.wish.clone(), None),
         };
-        let found = self.find(&wish, outer)?;
+        // What a rebar.lock pins has been decided on; only what is looked up must be old enough.
+        let cooldown = self.cooldown.filter(|_| request.imported.is_none());
+        let found = Doors { cooldown, ..self.clone() }.find(&wish, outer)?;
         self.note_deps(&found)?;
         let time = (found.time != 0).then_some(found.time);
         Ok(Answer {
@@ -52,7 +54,7 @@ impl Doors<'_> {
     fn keep(&self, request: &Request, pin: &Pin) -> Result<Answer, FetchError> {
         let source = Source {
             app: request.app.clone(),
-            role: Role::Dep,
+            role: request.role,
             pin: pin.clone(),
             wanted: request.wanted.clone(),
             describe: None,

@@ -39,12 +39,16 @@ impl Doors<'_> {
         reference: &GitRef,
         subdir: Option<&str>,
     ) -> Result<Found, FetchError> {
-        let found = self.git().resolve(&GitRequest {
+        let request = GitRequest {
             app: app.to_owned(),
             url: url.to_owned(),
             reference: reference.clone(),
             subdir: subdir.map(str::to_owned),
-        })?;
+        };
+        let mut found = self.git().resolve(&request)?;
+        if let Some(older) = self.older_git(&request, &found.commit)? {
+            found = self.git().resolve(&older)?;
+        }
         let wanted = reference.to_string();
         let commit = GitCommit {
             app,
@@ -85,7 +89,7 @@ impl Doors<'_> {
         outer: Option<Digest>,
     ) -> Result<Found, FetchError> {
         let (repository, releases) = self.releases(package, repositories)?;
-        let release = hex::choose(package, &releases, requirement)?;
+        let release = self.choose_hex(package, &releases, requirement)?;
         self.hex().remark(package, release);
         let chosen = HexPackage {
             repository,

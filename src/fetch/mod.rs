@@ -3,17 +3,21 @@
 //! What the store holds is not asked for again. A source that is not what the lock says never
 //! becomes held: the store hashes what was fetched and refuses it.
 
+mod age;
 mod answer;
 pub mod debian;
 mod find;
 pub(crate) mod fuzz;
 pub mod git;
 pub mod hex;
+mod news;
 #[cfg(test)]
 mod tests;
 pub mod url;
+mod vendored;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -27,11 +31,15 @@ use crate::limits::DOWNLOADS_MAX;
 use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::rebar::{GitRef, Wish};
 use crate::store::{HeldTree, Store, StoreError};
+use crate::tree::TreeError;
 
+pub use age::Cooldown;
 pub use answer::Answer;
 use git::{Git, GitCommit, GitError};
 use hex::{Hex, HexError, HexPackage, HexRepository};
+pub use news::{News, Standing};
 use url::{Tarball, UrlError};
+pub use vendored::vendored_place;
 
 /// What sources are fetched with.
 #[derive(Clone)]
@@ -44,6 +52,10 @@ pub struct Doors<'a> {
     pub observer: &'a dyn Observer,
     /// Repositories of hex packages, in the order in which they are asked.
     pub repositories: Vec<HexRepository>,
+    /// How old must be what is pinned for the first time; `None` where nobody asked.
+    pub cooldown: Option<Cooldown>,
+    /// A directory that `rebeam vendor` made, asked before any origin.
+    pub vendor: Option<PathBuf>,
 }
 
 /// The sources of a lock, all held. Path sources are the project's and not among them.
@@ -91,6 +103,20 @@ pub enum FetchError {
         /// The repository.
         repository: String,
     },
+    /// It was made public too short a time ago.
+    #[error("`{name}`: {what} is {age} old, and `minimum-age` is {minimum}")]
+    TooYoung {
+        /// The application or package.
+        name: String,
+        /// The commit or release.
+        what: String,
+        /// Its age.
+        age: String,
+        /// The age that is asked for.
+        minimum: String,
+        /// The time until then.
+        wait: String,
+    },
     /// A git source.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -100,6 +126,19 @@ pub enum FetchError {
     /// A tarball.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// A directory of sources was changed.
+    #[error("`{place}` is not what the lock says\n  locked: {locked}\n  found:  {found}")]
+    Altered {
+        /// The directory.
+        place: String,
+        /// The digest in the lock.
+        locked: Digest,
+        /// The digest of what stands there.
+        found: Digest,
+    },
+    /// A directory of sources cannot be read.
+    #[error(transparent)]
+    Vendored(TreeError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -109,10 +148,13 @@ impl Explain for FetchError {
     fn blame(&self) -> Blame {
         match self {
             Self::Mismatch { .. } => Blame::World,
-            Self::UnknownRepository { .. } => Blame::User,
+            Self::UnknownRepository { .. } | Self::TooYoung { .. } | Self::Altered { .. } => {
+                Blame::User
+            }
             Self::Git(error) => error.blame(),
             Self::Hex(error) => error.blame(),
             Self::Url(error) => error.blame(),
+            Self::Vendored(error) => error.blame(),
             Self::Store(error) => error.blame(),
         }
     }
@@ -125,9 +167,16 @@ impl Explain for FetchError {
             Self::UnknownRepository { .. } => {
                 Some("name its address and public key in rebeam.toml".into())
             }
+            Self::TooYoung { wait, .. } => Some(format!(
+                "wait {wait}, ask for an older one, or pin it all the same: `rebeam lock --any-age`"
+            )),
+            Self::Altered { .. } => Some(
+                "`rebeam vendor DIR` writes it anew; changes of your own belong into a patch under `[deps.NAME]`".into(),
+            ),
             Self::Git(error) => error.hint(),
             Self::Hex(error) => error.hint(),
             Self::Url(error) => error.hint(),
+            Self::Vendored(error) => error.hint(),
             Self::Store(error) => error.hint(),
         }
     }
@@ -136,8 +185,7 @@ impl Explain for FetchError {
 /// Returns the content hash of a commit's tree: of `URL#COMMIT`, or of the head of `URL`.
 pub fn hash_git(address: &str, doors: &Doors<'_>) -> Result<Digest, FetchError> {
     let (url, commit) = address.split_once('#').unwrap_or((address, "HEAD"));
-    let reference = GitRef::Commit(commit.to_owned());
-    Ok(doors.find_git(url, url, &reference, None)?.tree.digest())
+    Ok(doors.take_git(url, commit)?.digest())
 }
 
 /// Makes every source of a lock present, several at once, with the public hex repository.
@@ -158,7 +206,8 @@ pub fn find(wish: &Wish, doors: &Doors<'_>) -> Result<Found, FetchError> {
 impl<'a> Doors<'a> {
     /// Takes the doors, with the public hex repository.
     pub fn new(store: &'a Store, http: &'a Http, observer: &'a dyn Observer) -> Self {
-        Self { store, http, observer, repositories: vec![HexRepository::hexpm()] }
+        let repositories = vec![HexRepository::hexpm()];
+        Self { store, http, observer, repositories, cooldown: None, vendor: None }
     }
 
     /// Makes every source of a lock present, several at once. Does nothing for those that are held.
@@ -214,6 +263,11 @@ impl<'a> Doors<'a> {
 
     fn fetch_one(&self, source: &Source) -> Result<HeldTree, FetchError> {
         let app = source.app.as_str();
+        if let Some(locked) = source.pin.tree()
+            && let Some(held) = self.take_vendored(source, locked)?
+        {
+            return Ok(held);
+        }
         let fetched: Result<HeldTree, FetchError> = match &source.pin {
             Pin::Git { url, commit, subdir, tree } => {
                 let wanted = source.wanted.as_str();
@@ -236,6 +290,17 @@ impl<'a> Doors<'a> {
             Pin::Path { .. } => unreachable!("a path source has no content hash to be missing"),
         };
         fetched.map_err(|error| as_mismatch(app, error))
+    }
+
+    /// Takes the files of a commit, or of what a name means today, without their history where it is not needed.
+    pub fn take_git(&self, url: &str, commit: &str) -> Result<HeldTree, FetchError> {
+        let is_whole = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_whole {
+            let whole = GitCommit { app: url, url, commit, subdir: None, wanted: "" };
+            return Ok(self.git().checkout(&whole, None)?);
+        }
+        let reference = GitRef::Commit(commit.to_owned());
+        Ok(self.find_git(url, url, &reference, None)?.tree)
     }
 
     fn repository(&self, app: &str, name: &str) -> Result<&HexRepository, FetchError> {

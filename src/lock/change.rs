@@ -99,7 +99,7 @@ fn named_sources(lock: &Lock) -> BTreeMap<(Role, &str), &Source> {
 }
 
 /// Says what a source is in a word: its tag, version or description, else its short commit.
-fn version(source: &Source) -> String {
+pub fn version(source: &Source) -> String {
     match &source.pin {
         Pin::Git { commit, .. } => {
             let tag = source.wanted.strip_prefix("tag ").map(str::to_owned);
@@ -134,7 +134,7 @@ fn apart(from: &Source, to: &Source) -> (String, String) {
     (exact(from, &words.0), exact(to, &words.1))
 }
 
-fn short(digits: &str) -> String {
+pub(super) fn short(digits: &str) -> String {
     digits.chars().take(COMMIT_DIGITS).collect()
 }
 

@@ -43,6 +43,11 @@ impl Lock {
         reader::read(text, path)?.of_our_image_format(path)
     }
 
+    /// Reads the text of a lock of former days, whatever image format it was made for.
+    pub fn parse_previous(text: &str, path: &Path) -> Result<Self, LockError> {
+        reader::read(text, path)
+    }
+
     fn of_our_image_format(self, path: &Path) -> Result<Self, LockError> {
         if self.image_format == IMAGE_FORMAT {
             return Ok(self);

@@ -8,7 +8,20 @@
 const FORGES: [&str; 4] = ["github.com", "gitlab.com", "bitbucket.org", "codeberg.org"];
 
 /// Returns the one spelling of a repository's address.
+///
+/// What cutting one thing off uncovers is cut off too, so that a normal form is its own.
 pub fn normalise(url: &str) -> String {
+    let mut normal = cut(url);
+    loop {
+        let again = cut(&normal);
+        if again == normal {
+            return normal;
+        }
+        normal = again;
+    }
+}
+
+fn cut(url: &str) -> String {
     let url = url.trim();
     let Some((scheme, rest)) = url.split_once("://") else {
         return match scp(url) {
@@ -64,7 +77,7 @@ fn address(scheme: &str, authority: &str, path: &str) -> String {
 /// Returns the host and its port in lower case, without a user.
 fn host_of(authority: &str) -> String {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    host.to_ascii_lowercase()
+    host.trim().to_ascii_lowercase()
 }
 
 /// Cuts the port off: one of ssh or git says nothing about https.
@@ -76,9 +89,9 @@ fn without_port(authority: &str) -> &str {
 }
 
 fn without_slashes(text: &str) -> &str {
-    let short = text.trim_end_matches('/');
+    let short = text.trim_end_matches(|c: char| c == '/' || c.is_whitespace());
     // The root directory is a path too.
-    if short.is_empty() { text } else { short }
+    if short.is_empty() { text.trim() } else { short }
 }
 
 #[cfg(test)]
@@ -127,7 +140,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn normalising_twice_changes_nothing(url in "\\PC{0,40}") {
+        fn normalising_twice_changes_nothing(
+            url in "\\PC{0,40}|(https?|git|ssh|file)://[ aA@:.]{0,6}(/[ aA@:.]{0,4}){0,3}(\\.git|/| ){0,4}"
+        ) {
             let once = normalise(&url);
             proptest::prop_assert_eq!(normalise(&once), once.clone());
         }

@@ -1,10 +1,12 @@
 //! Lock: every source and tool of a project, by commit and content hash, as `rebeam.lock` says it.
 
 mod change;
+mod difference;
 mod error;
 mod format;
 pub mod git_url;
 mod import;
+mod nix;
 mod reader;
 mod resolve;
 mod stale;
@@ -17,11 +19,13 @@ use std::collections::BTreeSet;
 use crate::digest::Digest;
 use crate::manifest::Tool;
 
-pub use change::{Change, Subject, changes, summary};
+pub use change::{Change, Subject, changes, summary, version};
+pub use difference::{Difference, differences};
 pub use error::{LockError, Place};
 pub use import::{
     Disagreement, ImportError, REBAR_LOCK, RebarEntry, RebarLock, RebarPin, rebar_lock_text,
 };
+pub use nix::{NixPin, read_nix};
 pub use resolve::{
     Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Rule, Settled,
     wanted,

@@ -47,6 +47,8 @@ pub(super) enum Form {
     Source,
     /// A key of a label.
     Label,
+    /// `12h`, `7d`, `2w`, `1mo`.
+    Age,
 }
 
 impl Form {
@@ -69,6 +71,7 @@ impl Form {
             Self::Sha256 => sha256(text).is_some(),
             Self::Address => !text.is_empty() && !text.contains(blank),
             Self::Source => source::read(text).is_some(),
+            Self::Age => age(text).is_some(),
             Self::Label => !text.is_empty() && !text.contains(char::is_control),
         }
     }
@@ -101,6 +104,7 @@ impl Form {
                 "a source like `git+https://host/x.git#tag=1.0`, `https://host/x.tar.gz#sha256=…`, `./libs/x` or `hex:x@~> 1.0`"
             }
             Self::Label => "the name of a label",
+            Self::Age => "a time like `12h`, `7d`, `2w` or `1mo`",
         };
         plain.to_owned()
     }
@@ -145,6 +149,7 @@ impl Form {
             Self::Absolute => Some("^/[^/]+(/[^/]+)*$"),
             Self::Inside => Some("^[^/]+(/[^/]+)*$"),
             Self::Address => Some("^\\S+$"),
+            Self::Age => Some("^[0-9]{1,4}(h|d|w|mo)$"),
             _ => None,
         }
     }
@@ -231,4 +236,15 @@ fn digits(text: &str) -> Option<&str> {
 /// Reads a SHA-256 in one of its spellings.
 pub(super) fn sha256(text: &str) -> Option<Digest> {
     text.parse().or_else(|_| Digest::from_hex(text)).ok()
+}
+
+/// Reads an age, in seconds; a month has 30 days.
+pub(super) fn age(text: &str) -> Option<u64> {
+    const HOUR_S: u64 = 60 * 60;
+    let units =
+        [("h", HOUR_S), ("d", 24 * HOUR_S), ("w", 7 * 24 * HOUR_S), ("mo", 30 * 24 * HOUR_S)];
+    let (count, unit) =
+        units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+    let count = digits(count).filter(|count| (1..=4).contains(&count.len()))?;
+    Some(count.parse::<u64>().ok()? * unit)
 }

@@ -11,8 +11,8 @@ use super::form::{self, Form};
 use super::rebar::WishSource;
 use super::source;
 use super::{
-    BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, Manifest,
-    Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
+    BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
+    Manifest, Patch, Project, ReleaseWish, Shell, Tool, ToolchainWish, USER,
 };
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -75,6 +75,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     Ok(Manifest {
         toolchain: toolchain(&top.section("toolchain")),
         build: tools(&top.section("build")),
+        lock: lock(&top.section("lock")),
         deps: top.sections("deps", dep),
         tools: top.texts_by_name("tools").into_iter().map(tool_source).collect(),
         hex: top.sections("hex", |section| HexWish {
@@ -194,6 +195,14 @@ fn tools(section: &Section<'_>) -> Build {
         dir: section.text("dir"),
         steps: section.commands("steps"),
         output: section.text("output"),
+    }
+}
+
+fn lock(section: &Section<'_>) -> LockWish {
+    let age = section.text("minimum-age");
+    LockWish {
+        minimum_age_s: age.map_or(0, |age| form::age(&age).expect(CHECKED)),
+        vendor: section.text("vendor"),
     }
 }
 

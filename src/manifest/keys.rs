@@ -69,6 +69,7 @@ pub(super) const TOP: &[Key] = &[
         "[toolchain]` with `otp = \"27\"",
     ),
     key("build", Kind::Table(BUILD), "How it is built."),
+    key("lock", Kind::Table(LOCK), "What is pinned, and when."),
     key(
         "deps",
         Kind::TableMap(Form::App, DEP),
@@ -147,6 +148,19 @@ const BUILD: &[Key] = &[
     ),
 ];
 
+const LOCK: &[Key] = &[
+    key(
+        "minimum-age",
+        Kind::Text(Form::Age),
+        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+    ),
+    key(
+        "vendor",
+        Kind::Text(Form::Inside),
+        "A directory of the project that `rebeam vendor` made: sources are taken from there before any origin is asked.",
+    ),
+];
+
 const DEP: &[Key] = &[
     key(
         "use",
@@ -216,7 +230,7 @@ const RELEASE: &[Key] = &[
     key(
         "keep-debug-info",
         Kind::Flag,
-        "Whether beams keep their debug information and documentation; false by default.",
+        "Whether beams keep their debug information and documentation, and native code what debuggers read; false by default.",
     ),
     key(
         "boot-timeout",

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
-pub use edit::with_packages;
+pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
 pub use schema::json_schema;
 
@@ -40,6 +40,8 @@ pub struct Manifest {
     pub toolchain: ToolchainWish,
     /// How the project is built.
     pub build: Build,
+    /// What is pinned, and when.
+    pub lock: LockWish,
     /// Per dependency, by application name: what is done otherwise.
     pub deps: BTreeMap<String, DepOverride>,
     /// Tools that are built from source, by name.
@@ -137,6 +139,15 @@ pub struct Build {
     pub steps: Vec<Vec<String>>,
     /// The release's directory, where the tool's own place is not it.
     pub output: Option<String>,
+}
+
+/// `[lock]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockWish {
+    /// Seconds that a commit or release must have been public before it is pinned; 0 by default.
+    pub minimum_age_s: u64,
+    /// A directory that `rebeam vendor` made, relative to the manifest: sources are taken from there first.
+    pub vendor: Option<String>,
 }
 
 /// `[deps.NAME]`.

@@ -50,6 +50,8 @@ fn every_key_is_read() {
     let digest = Digest::of(b"");
     let text = FULL.replace("SHA256", &digest.hex());
     let manifest = Manifest::parse(&text, Path::new("/home/me/shop/rebeam.toml")).unwrap();
+    assert_eq!(manifest.lock.vendor.as_deref(), Some("third_party"));
+    assert_eq!(manifest.lock.minimum_age_s, 14 * 24 * 60 * 60);
     assert_eq!(manifest.toolchain.packages, ["libsnappy-dev", "zlib1g-dev"]);
     assert_eq!(manifest.build.profile, "docker");
     assert_eq!(manifest.build.env["A"], "1");
@@ -120,6 +122,10 @@ output = "_rel/hello"
 env = { A = "1" }
 [tools]
 rebar = "git+https://x.test/rebar#791db716"
+[lock]
+minimum-age = "2w"
+vendor = "third_party"
+
 [deps.snappyer]
 use = "brod"
 source = "./libs/snappyer"
@@ -185,7 +191,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[imagee]",
             "rebeam.toml:9:2: the file has no key `imagee`; the nearest is `image`",
-            "the keys of the file are project, toolchain, build, deps, tools, release, image, hex, mirrors",
+            "the keys of the file are project, toolchain, build, lock, deps, tools, release, image, hex, mirrors",
         ),
         (
             "[deps.cowboy]\nqqqq = 1",

@@ -6,14 +6,13 @@ use std::sync::{Mutex, OnceLock};
 
 use thiserror::Error;
 
-use super::{Desk, tools};
+use super::{Desk, packages, tools};
 use crate::compile::{self, MakeProject, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
-use crate::fetch::debian::{self, Architecture, Expiry};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
@@ -21,6 +20,7 @@ use crate::lock::{
 };
 use crate::manifest::Tool;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
+use crate::manifest::{LockWish, Manifest};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -32,11 +32,13 @@ pub struct Update {
     /// Applications.
     apps: BTreeSet<String>,
     /// The toolchain.
-    toolchain: bool,
+    pub(super) toolchain: bool,
     /// All applications.
     all: bool,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
+    /// What is too young is pinned all the same.
+    pub any_age: bool,
 }
 
 impl Update {
@@ -116,8 +118,12 @@ impl Explain for LockFailure {
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
+    if update.any_age && desk.manifest.lock.minimum_age_s > 0 {
+        let manifest = Manifest { lock: LockWish::default(), ..desk.manifest.clone() };
+        return lock(&Desk { manifest: &manifest, ..*desk }, update);
+    }
     let previous = Lock::read_previous(desk.root)?;
-    let toolchain = choose_toolchain(desk, previous.as_ref(), update)?;
+    let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
     let configs = Configs::new(desk, &toolchain, &tools);
@@ -194,29 +200,6 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     let mut facts = project_facts(desk, &configs)?;
     facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
     Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
-}
-
-fn choose_toolchain(
-    desk: &Desk<'_>,
-    previous: Option<&Lock>,
-    update: &Update,
-) -> Result<ToolchainLock, Failure> {
-    let wish = &desk.manifest.toolchain;
-    let wished = desk.manifest.wished_packages();
-    let same = |lock: &&ToolchainLock| lock.otp == wish.otp && lock.wished == wished;
-    if !update.toolchain {
-        if let Some(lock) = previous.map(|lock| &lock.toolchain).filter(same) {
-            return Ok(lock.clone());
-        }
-        if let Some(preset) =
-            toolchain::preset(&wish.otp, Architecture::own()).filter(|preset| same(&preset))
-        {
-            return Ok(preset);
-        }
-    }
-    let expiry = if update.expired_index { Expiry::Ignored } else { Expiry::CheckedAt(desk.now) };
-    let web = (desk.http, desk.observer);
-    Ok(debian::resolve(&wish.otp, &wished, Architecture::own(), expiry, web)?)
 }
 
 /// The previous lock without the entries that are to be pinned anew.
@@ -357,7 +340,7 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
 }
 
 /// Does `work` for every item, `width` at once, and returns the results in the items' order.
-fn at_once<I: Sync, O: Send>(
+pub(super) fn at_once<I: Sync, O: Send>(
     width: usize,
     items: &[I],
     work: impl Fn(&I) -> Result<O, Failure> + Sync,

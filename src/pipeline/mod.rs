@@ -1,12 +1,16 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
 mod build;
+mod carry;
 mod doctor;
 mod hex;
 mod lacking;
 mod load;
 mod lock;
 mod makefiles;
+mod news;
+mod nix;
+mod packages;
 mod quick;
 mod rooms;
 mod tools;
@@ -14,18 +18,21 @@ mod tools;
 use std::path::Path;
 
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
+pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
 pub use load::{LoadFailure, load};
 pub use lock::{LockFailure, Update, check, lock};
+pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
+pub use nix::{Proof, Verdict, prove};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
 use crate::fetch::hex::HexRepository;
-use crate::fetch::{self, Doors};
+use crate::fetch::{self, Cooldown, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
 use crate::sandbox::Level;
@@ -57,6 +64,12 @@ pub struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
+    /// Returns how old must be what is pinned for the first time.
+    fn cooldown(&self) -> Option<Cooldown> {
+        let minimum_age_s = i64::try_from(self.manifest.lock.minimum_age_s).unwrap_or(i64::MAX);
+        (minimum_age_s > 0).then_some(Cooldown { now: self.now, minimum_age_s })
+    }
+
     /// Returns the way to sources.
     fn doors(&self) -> Doors<'a> {
         Doors {
@@ -64,6 +77,8 @@ impl<'a> Desk<'a> {
             http: self.http,
             observer: self.observer,
             repositories: self.repositories.to_vec(),
+            cooldown: self.cooldown(),
+            vendor: self.manifest.lock.vendor.as_ref().map(|place| self.root.join(place)),
         }
     }
 }

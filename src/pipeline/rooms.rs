@@ -10,7 +10,7 @@ use super::lock::LockFailure;
 use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
-use crate::explain::{Explain, Failure};
+use crate::explain::{Explain, Failure, quoted};
 use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
@@ -26,7 +26,10 @@ const BOOT_TIMEOUT_S: u64 = 30;
 #[derive(Debug, Error)]
 pub enum BootFailure {
     /// It did not start.
-    #[error("the release does not start from the image's files; its last words:\n{}", words(lines))]
+    #[error(
+        "the release does not start from the image's files; its last words:\n{}",
+        quoted(lines)
+    )]
     DidNotStart {
         /// What it said last.
         lines: Vec<String>,
@@ -37,10 +40,6 @@ pub enum BootFailure {
         /// How it ended.
         how: String,
     },
-}
-
-fn words(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n")
 }
 
 impl Explain for BootFailure {

@@ -42,6 +42,16 @@ pub enum ProjectError {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A revision that the repository does not have, or that lacks the file.
+    #[error("`{}` has no revision `{revision}` with a `{file}`", path.display())]
+    NoRevision {
+        /// The project's root.
+        path: PathBuf,
+        /// What was named.
+        revision: String,
+        /// The file, relative to the project.
+        file: String,
+    },
     /// A path cannot be in a tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -56,7 +66,7 @@ impl Explain for ProjectError {
             Self::Store(error) => error.blame(),
             Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
-            Self::TooMany { .. } | Self::Git { .. } => Blame::User,
+            Self::TooMany { .. } | Self::Git { .. } | Self::NoRevision { .. } => Blame::User,
         }
     }
 
@@ -66,6 +76,10 @@ impl Explain for ProjectError {
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             Self::TooMany { .. } => Some("name what is no source in `.gitignore`".into()),
+            Self::NoRevision { path, file, .. } => Some(format!(
+                "`git -C {} log --oneline -- {file}` lists those that have it",
+                path.display()
+            )),
             Self::Git { path, .. } => {
                 Some(format!("`git -C {} fsck` looks for damage", path.display()))
             }
@@ -77,6 +91,12 @@ impl Explain for ProjectError {
 /// `_checkouts` are dependencies, each a source of its own.
 const NO_SOURCES: [&str; 7] =
     [".git", "_build", ".rebar3", "_checkouts", "rebeam.lock", "rebeam.toml", ".rebeam"];
+
+/// How files at the project's top end that rebeam writes there: images, and bundles of sources.
+const MADE: [&str; 2] = [".tar", ".bundle"];
+
+/// The file that marks a directory that `rebeam vendor` made: nothing in it is the project's own.
+pub const VENDOR_MARK: &str = ".rebeam-vendor";
 
 /// One file or link of the project with its status.
 struct Found {
@@ -91,14 +111,15 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Lists the project's files below `root`; a `.tar` at the top is taken for a built image.
+    /// Lists the project's files below `root`; a `.tar` or `.bundle` at the top is one that rebeam made.
     pub fn new(root: &Path) -> Result<Self, ProjectError> {
         let git = |source| ProjectError::Git { path: root.to_owned(), source };
         let repository = around(root).map_err(git)?;
         let mut survey = Self { root: root.to_owned(), files: Vec::new() };
         for name in disk::list(root)? {
             let text = String::from_utf8_lossy(&name);
-            if !NO_SOURCES.contains(&text.as_ref()) && !text.ends_with(".tar") {
+            let is_made = MADE.iter().any(|ending| text.ends_with(ending));
+            if !NO_SOURCES.contains(&text.as_ref()) && !is_made {
                 survey.visit(RelPath::new(name)?, repository.as_ref())?;
             }
         }
@@ -118,7 +139,11 @@ impl Survey {
         };
         match status.kind {
             Kind::Directory => {
-                for name in disk::list(&on_disk)?.into_iter().filter(|name| name != b".git") {
+                let names = disk::list(&on_disk)?;
+                if names.iter().any(|name| name == VENDOR_MARK.as_bytes()) {
+                    return Ok(());
+                }
+                for name in names.into_iter().filter(|name| name != b".git") {
                     self.visit(path.join(&name)?, repository)?;
                 }
             }
@@ -272,6 +297,31 @@ fn head(repository: &Repository) -> Result<Option<git2::Commit<'_>>, git2::Error
     }
 }
 
+/// Returns the text that the project's `file` had at a git revision: `HEAD`, `main`, a tag, a commit.
+pub fn text_at(root: &Path, revision: &str, file: &str) -> Result<String, ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    let missing = || ProjectError::NoRevision {
+        path: root.to_owned(),
+        revision: revision.to_owned(),
+        file: file.to_owned(),
+    };
+    let repository = match Repository::discover(root) {
+        Ok(repository) => repository,
+        Err(error) if error.code() == git2::ErrorCode::NotFound => return Err(missing()),
+        Err(error) => return Err(git(error)),
+    };
+    let top = repository.workdir().ok_or_else(missing)?;
+    let top = disk::canonical(top)?;
+    let place = disk::canonical(root)?.join(file);
+    let place = place.strip_prefix(&top).map_err(|_| missing())?;
+    let object = repository.revparse_single(revision).map_err(|_| missing())?;
+    let tree = object.peel_to_tree().map_err(|_| missing())?;
+    let entry = tree.get_path(place).map_err(|_| missing())?;
+    let object = entry.to_object(&repository).map_err(git)?;
+    let blob = object.as_blob().ok_or_else(missing)?;
+    String::from_utf8(blob.content().to_vec()).map_err(|_| missing())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -297,7 +347,10 @@ mod tests {
         Repository::init(&root).unwrap();
         write(&root.join("_build/x"), "x");
         write(&root.join("a-1.0.tar"), "x");
+        write(&root.join("a.bundle"), "x");
         write(&root.join("rebeam.lock"), "x");
+        write(&root.join("third_party/.rebeam-vendor"), "");
+        write(&root.join("third_party/deps/b/src/b.erl"), "-module(b).");
         write(&root.join(".git/info/exclude"), "*.swp\n");
         write(&root.join("src/a.swp"), "x");
         assert_eq!(Survey::new(&root).unwrap().take(&store).unwrap(), before);

@@ -127,6 +127,8 @@ pub enum Forbidden {
     AppArmor,
     /// A container's seccomp profile refuses.
     Container,
+    /// The process is in a chroot, where the kernel gives no user namespace.
+    Chroot,
     /// The level wants root and this is not root.
     NotRoot,
     /// The kernel was built without them.
@@ -142,6 +144,7 @@ impl Forbidden {
             Self::Sysctl => "`kernel.unprivileged_userns_clone` is 0",
             Self::AppArmor => "`kernel.apparmor_restrict_unprivileged_userns` is 1",
             Self::Container => "the seccomp profile of the container around this process refuses",
+            Self::Chroot => "this process is in a chroot, where the kernel gives none",
             Self::NotRoot => "this is not root, or root without CAP_SYS_ADMIN",
             Self::Missing => "the kernel was built without them",
             Self::Unknown => "none of the known settings explains it",
@@ -156,6 +159,9 @@ impl Forbidden {
             Self::AppArmor => "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
             Self::Container => {
                 "start the container with `--security-opt seccomp=unconfined`, or use `--sandbox=chroot` in it"
+            }
+            Self::Chroot => {
+                "enter that root with `systemd-nspawn -D ROOT` or `bwrap --dev-bind ROOT /` in place of chroot, or use `--sandbox=chroot` as root"
             }
             Self::NotRoot => "run it with sudo, or use the default `--sandbox=userns`",
             Self::Missing => {

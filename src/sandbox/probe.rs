@@ -112,6 +112,9 @@ pub(super) fn why(level: Level, errno: i32) -> Forbidden {
             Forbidden::AppArmor
         }
         _ if filtered() => Forbidden::Container,
+        libc::EPERM if is_chroot(&kernel_says("/proc/self/mountinfo").unwrap_or_default()) => {
+            Forbidden::Chroot
+        }
         _ => Forbidden::Unknown,
     }
 }
@@ -120,4 +123,23 @@ pub(super) fn why(level: Level, errno: i32) -> Forbidden {
 fn filtered() -> bool {
     let status = kernel_says("/proc/self/status").unwrap_or_default();
     status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
+}
+
+/// Tells from the mounts that a process sees whether it is in a chroot: then its root is none of them.
+fn is_chroot(mounts: &str) -> bool {
+    let at_root = |line: &str| line.split_whitespace().nth(4) == Some("/");
+    !mounts.is_empty() && !mounts.lines().any(at_root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_is_no_mount_is_a_chroot() {
+        let proc = "58 57 0:5 / /proc rw - proc proc rw";
+        assert!(is_chroot(proc));
+        assert!(!is_chroot(&format!("57 1 8:1 / / rw - ext4 /dev/vda rw\n{proc}")));
+        assert!(!is_chroot(""), "without a look nothing is said");
+    }
 }

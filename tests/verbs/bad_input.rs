@@ -372,7 +372,8 @@ fn an_interrupt_kills_the_whole_tree_at_once_and_leaves_the_store_whole() {
     }
     let interrupt = format!("-{}", child.id());
     let sent = Instant::now();
-    assert!(Command::new("kill").args(["-INT", "--", &interrupt]).status().unwrap().success());
+    let kill = format!("kill -INT {interrupt}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     let status = child.wait().unwrap();
     assert!(status.code() == Some(130) || status.signal() == Some(2), "{status:?}");
     while sleepers() > 0 {

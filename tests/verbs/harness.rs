@@ -85,6 +85,12 @@ impl World {
         self
     }
 
+    /// Throws the own store away and takes another one that holds the toolchain and nothing else.
+    pub(crate) fn with_own_store_anew(self) -> Self {
+        fs::remove_dir_all(&self.store).unwrap();
+        self.with_own_store()
+    }
+
     /// Uses a store that holds nothing at all, not even the toolchain.
     pub(crate) fn with_empty_store(mut self) -> Self {
         self.store = self.path("store");

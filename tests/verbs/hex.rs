@@ -26,16 +26,26 @@ struct Package<'a> {
 }
 
 /// A field of a protocol buffer that is bytes, a text or a message.
-fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn field(number: u8, bytes: impl AsRef<[u8]>) -> Vec<u8> {
     let bytes = bytes.as_ref();
     let mut out = vec![number << 3 | 2];
-    let mut length = bytes.len();
-    while length > 0x7f {
-        out.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
-        length >>= 7;
-    }
-    out.push(u8::try_from(length).unwrap());
+    out.extend(varint(bytes.len() as u64));
     out.extend_from_slice(bytes);
+    out
+}
+
+/// A field of a protocol buffer that is a number.
+pub(crate) fn number(number: u8, value: u64) -> Vec<u8> {
+    [vec![number << 3], varint(value)].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while value > 0x7f {
+        out.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    out.push(u8::try_from(value).unwrap());
     out
 }
 
@@ -95,16 +105,37 @@ fn publish(registry: &Path, package: &Package<'_>) {
         dependency.unwrap_or_default(),
         field(5, Digest::of(&tarball).as_bytes()),
     ];
-    let document = [field(1, release.concat()), field(2, name), field(3, "acme")].concat();
-    for directory in ["packages", "tarballs"] {
+    for directory in ["packages", "releases", "tarballs"] {
         fs::create_dir_all(registry.join(directory)).unwrap();
     }
-    fs::write(registry.join("packages").join(name), signed(&document)).unwrap();
+    fs::write(registry.join("releases").join(name), release.concat()).unwrap();
     fs::write(registry.join(format!("tarballs/{name}-1.0.0.tar")), tarball).unwrap();
+    declare(registry, name, &[&[]], &[]);
+}
+
+/// Says what the registry knows of a package: version 1.0.0 as it was published, with these fields behind it,
+/// once for each list of fields; and the package's advisories.
+///
+/// A later field of one number wins, so that a copy may have another version.
+pub(crate) fn declare(
+    registry: &Path,
+    name: &str,
+    releases: &[&[Vec<u8>]],
+    advisories: &[Vec<u8>],
+) {
+    let published = fs::read(registry.join("releases").join(name)).unwrap();
+    let mut document = [field(2, name), field(3, "acme")].concat();
+    for more in releases {
+        document.extend(field(1, [published.clone(), more.concat()].concat()));
+    }
+    for advisory in advisories {
+        document.extend(field(4, advisory));
+    }
+    fs::write(registry.join("packages").join(name), signed(&document)).unwrap();
 }
 
 /// The project `hello` with a dependency on two packages of the repository `acme`.
-fn project() -> World {
+pub(crate) fn project() -> World {
     let world = World::with("hello").with_own_store();
     publish(
         &world.path("hex"),

@@ -7,10 +7,12 @@
 
 mod bad_input;
 mod build;
+mod carry;
 mod closure;
 mod erlang_mk;
 mod harness;
 mod hex;
+mod life;
 mod lock;
 mod native;
 mod rebar3;

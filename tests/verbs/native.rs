@@ -47,3 +47,34 @@ fn a_header_that_debian_does_not_have_adds_nothing() {
     let ran = world.rebeam(&["build"]).fails(1, &["no_such_header_anywhere.h: No such file"]);
     assert!(ran.stderr.contains("rebeam shell --failed"), "{}", ran.stderr);
 }
+
+#[test]
+fn native_code_is_stripped_unless_debug_info_is_kept() {
+    let world = World::with("hello").with_own_store();
+    world.commit("adler", "c_src/Makefile", "-O2", "-O2 -g");
+    world.rebeam(&["update", "adler"]).succeeds();
+    let library = |world: &World| {
+        world.rebeam(&["build"]).succeeds();
+        let found = std::process::Command::new("find")
+            .arg(world.path("store/trees"))
+            .args([
+                "-path",
+                "*/hello/lib/adler-*/priv/adler_nif.so",
+                "-o",
+                "-path",
+                "*/lib/adler-*/priv/adler_nif.so",
+            ])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(found.stdout).unwrap();
+        let files = text.lines().map(|path| std::fs::read(path).unwrap());
+        let has_debug = |bytes: &Vec<u8>| bytes.windows(11).any(|part| part == b".debug_info");
+        files.map(|bytes| has_debug(&bytes)).collect::<Vec<bool>>()
+    };
+    assert_eq!(library(&world), [false]);
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[release]\nkeep-debug-info = true\n"));
+    let mut both = library(&world);
+    both.sort_unstable();
+    assert_eq!(both, [false, true]);
+}

@@ -11,6 +11,7 @@ use crate::limits::INDEX_BYTES_MAX;
 
 use super::compression::Compression;
 use super::control::{Paragraph, Relation, paragraphs};
+use super::keep::Pins;
 use super::mirror::Mirror;
 use super::release::{self, Release, Trust};
 use super::{DebianError, version};
@@ -138,22 +139,59 @@ impl<'a> Universe<'a> {
     /// Versions of sources in `left` are passed over.
     pub(super) fn new(indices: &'a [Index], left: &BTreeSet<(String, String)>) -> Self {
         let mut universe = Self::default();
-        for index in indices {
+        universe.read(indices, left);
+        universe.provide();
+        universe
+    }
+
+    /// Takes of each package the pinned version, and the newest one of what is not pinned.
+    pub(super) fn keeping(
+        indices: &'a [Index],
+        left: &BTreeSet<(String, String)>,
+        pins: &'a Pins<'_>,
+    ) -> Self {
+        let mut universe = Self::default();
+        universe.read(indices, left);
+        let indices = if pins.is_empty() { &[] } else { indices };
+        for index in indices.iter().chain(pins.superseded()) {
             for paragraph in paragraphs(&index.text) {
-                universe.add(&index.suite, paragraph, left);
+                universe.keep(&index.suite, paragraph, pins);
             }
         }
-        for candidate in universe.newest.values() {
+        universe.provide();
+        universe
+    }
+
+    fn read(&mut self, indices: &'a [Index], left: &BTreeSet<(String, String)>) {
+        for index in indices {
+            for paragraph in paragraphs(&index.text) {
+                self.add(&index.suite, paragraph, left);
+            }
+        }
+    }
+
+    /// Puts a pinned version in the place of a newer one.
+    fn keep(&mut self, suite: &'a str, paragraph: Paragraph<'a>, pins: &Pins<'_>) {
+        if let (Some(name), Some(version)) =
+            (paragraph.field("Package"), paragraph.field("Version"))
+            && pins.keeps(name, version, paragraph.field("SHA256"))
+        {
+            self.newest.insert(name, Candidate { name, version, suite, paragraph });
+        }
+    }
+
+    /// Notes what each package stands in for.
+    fn provide(&mut self) {
+        for candidate in self.newest.values() {
             let provided = candidate.paragraph.folded("Provides");
             for provision in provided.split(',').filter_map(Relation::parse) {
                 let provider = Provider {
                     name: candidate.name,
                     version: provision.bound.map(|(_, version)| version),
                 };
-                universe.providers.entry(provision.name).or_default().push(provider);
+                self.providers.entry(provision.name).or_default().push(provider);
             }
         }
-        universe
     }
 
     fn add(&mut self, suite: &'a str, paragraph: Paragraph<'a>, left: &BTreeSet<(String, String)>) {

@@ -13,6 +13,7 @@ mod error;
 pub(crate) mod fixture;
 pub(crate) mod fuzz;
 mod index;
+mod keep;
 mod lack;
 mod mirror;
 mod pool;
@@ -87,6 +88,41 @@ pub fn resolve(
     expiry: Expiry,
     web: (&Http, &dyn Observer),
 ) -> Result<ToolchainLock, DebianError> {
+    let wanted = Wanted { otp, wished, architecture, pinned: &[], unneeded: Unneeded::Goes };
+    resolve_keeping(&wanted, expiry, web)
+}
+
+/// What a toolchain is to have.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// OTP's major version.
+    pub otp: &'a str,
+    /// Packages beside the preset's.
+    pub wished: &'a [String],
+    /// For which machine.
+    pub architecture: Architecture,
+    /// Packages that stay as they are, wherever the closure allows.
+    pub pinned: &'a [Deb],
+    /// What becomes of a pinned package that no wish needs any more.
+    pub unneeded: Unneeded,
+}
+
+/// What becomes of a pinned package that no wish needs any more, as far as the index tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unneeded {
+    /// It stays: nothing was taken away from the wishes.
+    Stays,
+    /// It goes.
+    Goes,
+}
+
+/// Pins the packages of a toolchain as [`resolve`] does, and moves nothing that is pinned without need.
+pub fn resolve_keeping(
+    wanted: &Wanted<'_>,
+    expiry: Expiry,
+    web: (&Http, &dyn Observer),
+) -> Result<ToolchainLock, DebianError> {
+    let Wanted { otp, wished, architecture, pinned, unneeded } = *wanted;
     let suite = Suite::of_otp(otp)
         .ok_or_else(|| DebianError::NoSuchOtp { otp: otp.into(), known: suite::known_otps() })?;
     let mut indices = Vec::new();
@@ -97,7 +133,21 @@ pub fn resolve(
     let mut seeds: BTreeSet<&str> = suite.packages().collect();
     seeds.extend(wished.iter().map(String::as_str));
     let wishes = resolve::Wishes { seeds, is_dropped: &suite::is_dropped };
-    let debs = available(&indices, &wishes, web)?;
+    let debs = match unneeded {
+        Unneeded::Goes => available(&indices, &wishes, pinned, web)?,
+        Unneeded::Stays => {
+            let names = pinned.iter().map(|deb| deb.package.as_str());
+            let seeds = wishes.seeds.iter().copied().chain(names).collect();
+            let all = resolve::Wishes { seeds, is_dropped: &suite::is_dropped };
+            // A pin may stand in the way of a wish, or have left the suite: then only what is needed stays.
+            available(&indices, &all, pinned, web).or_else(|error| match error {
+                DebianError::Unmet { .. }
+                | DebianError::Conflict { .. }
+                | DebianError::NoSuchPackage { .. } => available(&indices, &wishes, pinned, web),
+                other => Err(other),
+            })?
+        }
+    };
     let wished: BTreeSet<String> = wished.iter().cloned().collect();
     Ok(ToolchainLock {
         otp: otp.into(),
@@ -114,13 +164,17 @@ pub fn resolve(
 fn available(
     indices: &[index::Index],
     wishes: &resolve::Wishes<'_>,
+    pinned: &[Deb],
     web: (&Http, &dyn Observer),
 ) -> Result<Vec<Deb>, DebianError> {
     let mut left = BTreeSet::new();
+    let mut pins = keep::Pins::new(pinned, indices);
     for _ in 0..ROUNDS_MAX {
-        let universe = Universe::new(indices, &left);
-        let debs = resolve::closure(&universe, wishes)?;
-        let lacking = pool::lacking(&debs, web)?;
+        let debs = keep::settle(indices, &left, wishes, &mut pins)?;
+        // What is pinned may have left the pool long ago and be held here.
+        let fresh: Vec<Deb> = debs.iter().filter(|deb| !pins.holds(deb)).cloned().collect();
+        let lacking = pool::lacking(&fresh, web)?;
+        let universe = Universe::keeping(indices, &left, &pins);
         let known = left.len();
         for package in lacking.iter().filter_map(|deb| universe.get(&deb.package)) {
             let (source, version) = package.source();

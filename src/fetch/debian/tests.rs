@@ -304,7 +304,7 @@ fn what_the_index_names_and_the_pool_lacks_is_not_pinned() {
         .concat(),
     };
     let wishes = resolve::Wishes { seeds: ["tool", "odd"].into(), is_dropped: &|_| false };
-    let debs = available(&[index], &wishes, (&http, &Silent)).unwrap();
+    let debs = available(&[index], &wishes, &[], (&http, &Silent)).unwrap();
     let chosen: Vec<String> =
         debs.iter().map(|deb| format!("{} {}", deb.package, deb.version)).collect();
     // A source's packages are of one version: with the new base, the new tool goes too.

@@ -6,6 +6,7 @@
 //! commit only and fetches no history; a lock needs the history for [`describe`], and fetches it.
 
 mod address;
+mod age;
 mod describe;
 mod error;
 mod export;
@@ -14,6 +15,7 @@ pub(crate) mod fixture;
 pub(crate) mod fuzz;
 mod listing;
 mod mirror;
+mod news;
 mod origin;
 mod packet;
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use error::GitError;
 use error::Named;
 use listing::Listing;
 pub use mirror::verify_mirrors;
+pub use news::GitNews;
 use origin::Origin;
 use wire::Depth;
 

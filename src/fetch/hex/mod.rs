@@ -3,6 +3,7 @@
 mod error;
 pub(crate) mod fuzz;
 mod registry;
+mod shelf;
 mod tarball;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -10,7 +11,7 @@ pub(crate) mod tests;
 use crate::digest::{Digest, Hashing};
 use crate::disk;
 use crate::event::{Event, Observer};
-use crate::http::{Http, Request};
+use crate::http::{Http, HttpError, Request};
 use crate::limits::{HEX_TARBALL_BYTES_MAX, INDEX_BYTES_MAX};
 use crate::store::{HeldTree, Store};
 
@@ -95,6 +96,23 @@ pub struct Release {
     pub published: Option<i64>,
     /// What it asks for.
     pub dependencies: Vec<Dependency>,
+    /// The security advisories that the registry has for it.
+    pub advisories: Vec<Advisory>,
+}
+
+/// A security advisory, as the registry vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advisory {
+    /// Its identifier, like `GHSA-…` or `CVE-…`.
+    pub id: String,
+    /// What it is about, in a line.
+    pub summary: String,
+    /// Where to read on.
+    pub url: String,
+    /// `none`, `low`, `medium`, `high` or `critical`, where it was rated.
+    pub severity: Option<&'static str>,
+    /// Other identifiers of the same matter.
+    pub aliases: Vec<String>,
 }
 
 /// A package that a release asks for.
@@ -140,6 +158,8 @@ pub struct Hex<'a> {
 
 impl Hex<'_> {
     /// Asks a repository for the releases of a package.
+    ///
+    /// With the network closed, the document that was read last answers.
     pub fn releases(
         &self,
         repository: &HexRepository,
@@ -157,10 +177,12 @@ impl Hex<'_> {
                     repository: repository.name.clone(),
                 });
             }
+            Err(error @ HttpError::Offline { .. }) => {
+                self.shelved(repository, package)?.ok_or(HexError::Http(error))?
+            }
             other => other?,
         };
-        registry::releases(&document, repository, package)
-            .map_err(|distrust| disbelieved(distrust, &repository.name, package))
+        self.shelve(repository, package, &document)
     }
 
     /// Fetches a package's tarball, unless the store holds the promised tree, and takes its files in.

@@ -15,7 +15,7 @@ use ring::signature::{RSA_PKCS1_2048_8192_SHA512, UnparsedPublicKey};
 use crate::digest::Digest;
 use crate::limits::INDEX_BYTES_MAX;
 
-use super::{Dependency, HexRepository, Release};
+use super::{Advisory, Dependency, HexRepository, Release};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct SignedWire {
@@ -33,6 +33,22 @@ pub(super) struct PackageWire {
     pub(super) name: String,
     #[prost(string, tag = "3")]
     pub(super) repository: String,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) advisories: Vec<AdvisoryWire>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AdvisoryWire {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(string, tag = "2")]
+    pub(super) summary: String,
+    #[prost(string, tag = "3")]
+    pub(super) html_url: String,
+    #[prost(int32, optional, tag = "4")]
+    pub(super) severity: Option<i32>,
+    #[prost(string, repeated, tag = "7")]
+    pub(super) aliases: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -47,6 +63,9 @@ pub(super) struct ReleaseWire {
     pub(super) retired: Option<RetirementWire>,
     #[prost(bytes = "vec", optional, tag = "5")]
     pub(super) outer_checksum: Option<Vec<u8>>,
+    /// Places in the package's list of advisories.
+    #[prost(uint32, repeated, tag = "6")]
+    pub(super) advisory_indexes: Vec<u32>,
     #[prost(message, optional, tag = "7")]
     pub(super) published_at: Option<TimestampWire>,
 }
@@ -115,7 +134,8 @@ pub(super) fn read(
         let found = format!("{}/{}", wire.repository, wire.name);
         return Err(Distrust::Name { found });
     }
-    wire.releases.into_iter().map(release).collect()
+    let advisories: Vec<Advisory> = wire.advisories.into_iter().map(advisory).collect();
+    wire.releases.into_iter().map(|wire| release(wire, &advisories)).collect()
 }
 
 /// Returns the payload of a signed document.
@@ -143,7 +163,13 @@ fn inflated(document: &[u8]) -> Result<Vec<u8>, Distrust> {
     }
 }
 
-fn release(wire: ReleaseWire) -> Result<Release, Distrust> {
+fn release(wire: ReleaseWire, advisories: &[Advisory]) -> Result<Release, Distrust> {
+    let named = |index: &u32| {
+        let index = usize::try_from(*index).map_err(|_| Distrust::Damaged)?;
+        // A place that no advisory has must not make a release look sound.
+        advisories.get(index).cloned().ok_or(Distrust::Damaged)
+    };
+    let advisories = wire.advisory_indexes.iter().map(named).collect::<Result<_, _>>()?;
     let digest = |bytes: Vec<u8>| {
         let bytes: [u8; 32] = bytes.try_into().map_err(|_| Distrust::Damaged)?;
         Ok(Digest::from_bytes(bytes))
@@ -155,7 +181,25 @@ fn release(wire: ReleaseWire) -> Result<Release, Distrust> {
         retired: wire.retired.map(retirement),
         published: wire.published_at.map(|time| time.seconds),
         dependencies: wire.dependencies.into_iter().map(dependency).collect(),
+        advisories,
     })
+}
+
+fn advisory(wire: AdvisoryWire) -> Advisory {
+    let severities = ["none", "low", "medium", "high", "critical"];
+    let severity = wire.severity.and_then(|number| usize::try_from(number).ok());
+    Advisory {
+        id: plain(&wire.id),
+        summary: plain(&wire.summary),
+        url: plain(&wire.html_url),
+        severity: severity.and_then(|number| severities.get(number).copied()),
+        aliases: wire.aliases.iter().map(|alias| plain(alias)).collect(),
+    }
+}
+
+/// Puts a stranger's words on one line of what a terminal can show.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
 }
 
 fn retirement(wire: RetirementWire) -> String {
@@ -167,7 +211,7 @@ fn retirement(wire: RetirementWire) -> String {
         _ => "other",
     };
     match wire.message.filter(|message| !message.is_empty()) {
-        Some(message) => format!("{reason}: {message}"),
+        Some(message) => format!("{reason}: {}", plain(&message)),
         None => reason.to_owned(),
     }
 }

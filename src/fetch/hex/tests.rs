@@ -1,5 +1,6 @@
 //! What hex sources promise, shown against a registry that the tests sign.
 
+use std::os::unix::ffi::OsStringExt as _;
 use std::sync::Mutex;
 
 use flate2::Compression;
@@ -13,10 +14,12 @@ use crate::disk;
 use crate::event::{Event, Observer, Silent};
 use crate::explain::Explain as _;
 use crate::http::serve::{Reply, Server, door};
+use crate::http::{Http, HttpError, Mirrors, Network};
 use crate::store::Store;
 
 use super::registry::{
-    DependencyWire, PackageWire, ReleaseWire, RetirementWire, SignedWire, TimestampWire,
+    AdvisoryWire, DependencyWire, PackageWire, ReleaseWire, RetirementWire, SignedWire,
+    TimestampWire,
 };
 use super::{Hex, HexError, HexPackage, HexRepository, Release, choose};
 
@@ -82,7 +85,8 @@ fn release(version: &str, inner: Digest, outer: &[u8]) -> ReleaseWire {
 }
 
 fn package(name: &str, repository: &str, releases: Vec<ReleaseWire>) -> Vec<u8> {
-    PackageWire { releases, name: name.into(), repository: repository.into() }.encode_to_vec()
+    let (name, repository) = (name.into(), repository.into());
+    PackageWire { releases, name, repository, advisories: vec![] }.encode_to_vec()
 }
 
 /// A repository that serves one package, `ranch` 1.8.0 with one file.
@@ -309,6 +313,7 @@ fn named(versions: &[&str]) -> Vec<Release> {
         retired: None,
         published: None,
         dependencies: Vec::new(),
+        advisories: Vec::new(),
     };
     versions.iter().map(release).collect()
 }
@@ -343,6 +348,7 @@ fn what_a_release_says_is_read() {
         }],
         retired: Some(RetirementWire { reason: 2, message: Some("bad".into()) }),
         outer_checksum: None,
+        advisory_indexes: vec![],
         published_at: Some(TimestampWire { seconds: 7 }),
     };
     let document = signed(package("ranch", "test", vec![wire]));
@@ -354,6 +360,52 @@ fn what_a_release_says_is_read() {
     assert_eq!(release.retired.as_deref(), Some("security: bad"));
     let dependency = &release.dependencies[0];
     assert_eq!((dependency.app.as_str(), dependency.optional), ("chatterbox", true));
+}
+
+#[test]
+fn advisories_belong_to_the_releases_that_name_them() {
+    let advisory = |id: &str| AdvisoryWire {
+        id: id.into(),
+        summary: "smuggling\nof requests".into(),
+        html_url: "https://advisories.test/1".into(),
+        severity: Some(3),
+        aliases: vec!["CVE-1".into()],
+    };
+    let (good, mut bad) =
+        (release("1.0.0", Digest::of(b""), b""), release("1.1.0", Digest::of(b""), b""));
+    bad.advisory_indexes = vec![1];
+    let mut wire = PackageWire {
+        releases: vec![good, bad],
+        name: "ranch".into(),
+        repository: "test".into(),
+        advisories: vec![advisory("GHSA-0"), advisory("GHSA-1")],
+    };
+    let registry = serving(signed(wire.encode_to_vec()), Vec::new(), Digest::of(b""));
+    let releases = World::new().hex().releases(&registry.repository, "ranch").unwrap();
+    assert_eq!(releases[0].advisories, []);
+    let [found] = &releases[1].advisories[..] else { panic!("{:?}", releases[1]) };
+    assert_eq!((found.id.as_str(), found.severity), ("GHSA-1", Some("high")));
+    assert_eq!(found.summary, "smuggling of requests");
+    wire.releases[0].advisory_indexes = vec![2];
+    let registry = serving(signed(wire.encode_to_vec()), Vec::new(), Digest::of(b""));
+    let refused = World::new().hex().releases(&registry.repository, "ranch").unwrap_err();
+    assert!(matches!(refused, HexError::Damaged { .. }), "{refused:?}");
+}
+
+#[test]
+fn without_a_network_the_document_that_was_read_last_answers_if_it_is_still_signed() {
+    let (world, registry) = (World::new(), registry());
+    let offline = Http::new(Network::Offline, Mirrors::default());
+    let away = Hex { http: &offline, ..world.hex() };
+    let error = away.releases(&registry.repository, "ranch").unwrap_err();
+    assert!(matches!(error, HexError::Http(HttpError::Offline { .. })), "{error:?}");
+    let online = world.hex().releases(&registry.repository, "ranch").unwrap();
+    assert_eq!(away.releases(&registry.repository, "ranch").unwrap(), online);
+    let shelf = world.store.root().join("hex");
+    let file = shelf.join(std::ffi::OsString::from_vec(disk::list(&shelf).unwrap().remove(0)));
+    disk::write_atomic(&file, &signed(package("ranch", "other", vec![]))).unwrap();
+    let error = away.releases(&registry.repository, "ranch").unwrap_err();
+    assert!(matches!(error, HexError::WrongName { .. }), "{error:?}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn manifest() -> Manifest {
             packages: vec!["libz-dev".into(), "libexpat1-dev".into()],
         },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
+        lock: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),
