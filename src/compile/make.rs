@@ -386,17 +386,20 @@ impl<'a> Planner<'a> {
 
     fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
         let manifest = self.project.manifest;
-        let below = manifest.build.dir.as_deref().unwrap_or_default();
-        let top = format!("/build/{below}");
-        let top = top.trim_end_matches('/');
+        // relx finds the project's application only in a directory of its name.
+        let base = match (&manifest.build.dir, self.project.make) {
+            (None, Some(make)) => format!("/build/{}", make.facts.project),
+            _ => "/build".to_owned(),
+        };
+        let top = manifest.build.dir.as_ref().map_or(base.clone(), |dir| format!("{base}/{dir}"));
         let name = format!("{} {}", manifest.project.name, manifest.project.version);
         let own = Content::Source(self.project.tree);
-        let mut inputs = vec![Input { at: "/build".into(), content: own, label: name }];
+        let mut inputs = vec![Input { at: base.clone(), content: own, label: name }];
         let all = self.all(Role::Dep);
         inputs.extend(self.laid(&all, |source| {
             let wish = manifest.deps.get(&source.app);
             match wish.and_then(|wish| wish.at.as_ref()) {
-                Some(at) => format!("/build/{at}"),
+                Some(at) => format!("{base}/{at}"),
                 None => format!("{top}/deps/{}", source.app),
             }
         })?);
