@@ -103,7 +103,7 @@ fn manifest() -> Manifest {
     Manifest {
         project: Project { name: "fake".into(), version: TAG.into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
-        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),

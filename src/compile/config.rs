@@ -12,15 +12,18 @@ use super::step::{Content, Input, Step, StepKind};
 use super::{CompileError, Plan, Tools, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::Tool;
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
 
 /// Evaluates the script and prints one term a line. rebar3's modules are at hand and its application is loaded, as
 /// they are in rebar3: many a script tells rebar2 and rebar3 apart by just that.
-const PROGRAM: &str = r#"
+const REBAR3: &str = r#"
     code:add_pathsz(filelib:wildcard("/opt/rebar3/*/ebin")),
     ok = application:load(rebar),
     {module, rebar3} = code:ensure_loaded(rebar3),
+"#;
+const PROGRAM: &str = r#"
     Config = case file:consult("rebar.config") of
         {ok, Terms} -> Terms;
         {error, enoent} -> [];
@@ -55,23 +58,32 @@ pub fn read_config(app: &str, directory: &Path) -> Result<Vec<Term>, CompileErro
     terms::parse_all(&text).map_err(|source| CompileError::Config { app: app.into(), source })
 }
 
-/// Evaluates the configuration script of the application whose source is `tree`.
+/// Evaluates the configuration script of the application whose source is `tree`, as this tool would.
 pub fn evaluate(
     app: &str,
     tree: &HeldTree,
+    tool: Tool,
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
     let at = format!("_build/default/lib/{app}");
+    let (is_rebar3, mut program) = (tool == Tool::Rebar3, PROGRAM.to_owned());
+    if is_rebar3 {
+        program.insert_str(0, REBAR3);
+    }
     let source = Input {
         at: format!("/build/{at}"),
         content: Content::Source(tree.digest()),
         label: app.into(),
     };
+    let (steps, seen) = match is_rebar3 {
+        true => (tools.steps(), tools.inputs()),
+        false => (tools.otp_steps(), tools.otp_inputs()),
+    };
     let step = Step {
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
-        inputs: [source].into_iter().chain(tools.inputs()).collect(),
+        inputs: [source].into_iter().chain(seen).collect(),
         files: BTreeMap::new(),
         patches: vec![],
         stamp: None,
@@ -80,14 +92,14 @@ pub fn evaluate(
             "-c",
             "cd \"$0\" && exec erl -noinput -boot no_dot_erlang -eval \"$1\"",
             &at,
-            PROGRAM,
+            &program,
         ]
         .map(str::to_owned)
         .into(),
         env: super::plan::fixed_environment(),
         output: ".evaluated".into(),
     };
-    let steps = tools.steps().into_iter().chain([step]).collect();
+    let steps = steps.into_iter().chain([step]).collect();
     let done = compile(&Plan { steps, otp: tools.otp_step() }, workshop)?;
     read_config(app, done.release.path())
 }

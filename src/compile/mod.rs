@@ -6,6 +6,8 @@
 
 mod config;
 mod failed;
+mod make;
+mod makefile;
 mod mix;
 mod modules;
 mod order;
@@ -26,6 +28,7 @@ use thiserror::Error;
 pub use config::{evaluate, is_code, read_config};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use makefile::{MakeProject, Makefile, evaluate_makefile};
 pub use mix::{MixSubject, evaluate_mix};
 pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan};

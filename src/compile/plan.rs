@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::makefile::MakeProject;
 use super::mix::{self, Ready};
 use super::overlay::Overlay;
 use super::rebar::{self, Needs};
@@ -32,6 +33,8 @@ pub struct Project<'a> {
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
+    /// What its Makefile says, where erlang.mk builds it.
+    pub make: Option<&'a MakeProject>,
 }
 
 /// The steps of a build; each stands after those it needs, the release is the last.
@@ -47,6 +50,9 @@ pub struct Plan {
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     let tools = Tools::of(&project.lock.sources, project.unpinned);
     let mut planner = Planner { project, steps: tools.steps(), places: BTreeMap::new(), tools };
+    if !matches!(project.manifest.build.tool, Tool::Rebar3 | Tool::Mix) {
+        return planner.make();
+    }
     for role in [Role::Plugin, Role::Dep] {
         for source in project.lock.sources.iter().filter(|source| source.role == role) {
             planner.visit(source, &mut Vec::new())?;
@@ -61,15 +67,15 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
 
-struct Planner<'a> {
-    project: &'a Project<'a>,
-    tools: Tools,
-    steps: Vec<Step>,
-    places: BTreeMap<(Role, &'a str), usize>,
+pub(super) struct Planner<'a> {
+    pub(super) project: &'a Project<'a>,
+    pub(super) tools: Tools,
+    pub(super) steps: Vec<Step>,
+    pub(super) places: BTreeMap<(Role, &'a str), usize>,
 }
 
 impl<'a> Planner<'a> {
-    fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
+    pub(super) fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
         self.project.lock.sources.iter().find(|source| source.role == role && source.app == app)
     }
 
@@ -102,7 +108,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Everything that these applications need, themselves included.
-    fn closure(&self, role: Role, apps: impl IntoIterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    pub(super) fn closure(
+        &self,
+        role: Role,
+        apps: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeSet<&'a str> {
         let mut closure = BTreeSet::new();
         let mut open: Vec<&'a str> = apps.into_iter().collect();
         while let Some(app) = open.pop() {
@@ -181,7 +191,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The version that a source's application states: the manifest's, else git's where it asks git.
-    fn stamp(&self, source: &Source) -> Option<Stamp> {
+    pub(super) fn stamp(&self, source: &Source) -> Option<Stamp> {
         let wish = self.project.manifest.deps.get(&source.app);
         let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
         stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
@@ -348,7 +358,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn all(&self, role: Role) -> BTreeSet<&'a str> {
+    pub(super) fn all(&self, role: Role) -> BTreeSet<&'a str> {
         let sources = self.project.lock.sources.iter().filter(|source| source.role == role);
         sources.map(|source| source.app.as_str()).collect()
     }
@@ -379,7 +389,7 @@ pub(super) fn label(source: &Source) -> String {
 }
 
 /// The variables that every step of the project sees.
-fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
+pub(super) fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
     let mut env = fixed_environment();
     env.extend(manifest.build.env.clone());
     env

@@ -267,7 +267,7 @@ fn furnish(
     }
     // What the project's own scripts and lock decided is in the configuration already.
     for decided in ["rebar.config.script", "rebar.lock"] {
-        if step.kind == StepKind::Release {
+        if step.kind == StepKind::Release && step.files.contains_key("rebar.config") {
             disk::remove_file(&work.join(decided))?;
         }
     }

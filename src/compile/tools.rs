@@ -126,6 +126,16 @@ impl Tools {
         [rebar3].into_iter().chain(self.otp_input()).collect()
     }
 
+    /// The steps that make OTP alone ready: for what is evaluated without rebar3.
+    pub(super) fn otp_steps(&self) -> Vec<Step> {
+        self.otp.as_ref().map(otp_step).into_iter().collect()
+    }
+
+    /// How later steps see OTP alone.
+    pub(super) fn otp_inputs(&self) -> Vec<Input> {
+        self.otp_input().into_iter().collect()
+    }
+
     /// The step of the plan that builds OTP, where one does.
     pub(super) fn otp_step(&self) -> Option<usize> {
         self.otp.is_some().then_some(0)

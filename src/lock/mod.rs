@@ -29,7 +29,8 @@ pub use import::{
 };
 pub use nix::{NixPin, read_nix};
 pub use resolve::{
-    Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Settled, wanted,
+    Asked, Conflict, ProjectFacts, Request, Resolution, ResolveError, Resolver, Rule, Settled,
+    wanted,
 };
 
 pub use stale::{Staleness, stale};

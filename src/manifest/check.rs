@@ -145,6 +145,19 @@ impl Check<'_> {
                 }
                 self.texts(items, Form::Any, spot)
             }
+            Kind::Commands => {
+                let commands = item.as_array().ok_or_else(wrong)?;
+                commands.iter().try_for_each(|value| {
+                    let spot = spot.here(value.span());
+                    let wrong = || self.wrong_value(value, "a list of commands", None, &spot);
+                    let command = value.as_array().ok_or_else(wrong)?;
+                    if command.is_empty() {
+                        let expected = "a command and its arguments".to_owned();
+                        return Err(self.bad_value(&spot, expected, "[]"));
+                    }
+                    self.texts(command, Form::Any, &spot)
+                })
+            }
             Kind::TextMap(names, form) => {
                 let table = item.as_table_like().ok_or_else(wrong)?;
                 self.each_name(table, *names, spot, |item, spot| self.text(item, *form, spot))
@@ -313,6 +326,7 @@ fn kind_name(kind: &Kind) -> &'static str {
         Kind::Text(_) => "a string",
         Kind::Texts(form) if form.takes_numbers() => "a list of strings or numbers",
         Kind::Texts(_) | Kind::Command => "a list of strings",
+        Kind::Commands => "a list of lists of strings",
         Kind::TextMap(..) => "a table of strings",
         Kind::Table(_) => "a table",
         Kind::TableMap(..) => "a table of tables",

@@ -122,7 +122,7 @@ impl Form {
     pub(super) fn choices(self) -> Vec<&'static str> {
         match self {
             Self::Otp => OTP_PRESETS.to_vec(),
-            Self::Tool => vec![Tool::Rebar3.name(), Tool::Mix.name()],
+            Self::Tool => Tool::ALL.map(Tool::name).to_vec(),
             Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
             _ => Vec::new(),
         }

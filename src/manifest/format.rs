@@ -121,6 +121,12 @@ impl<'a> Section<'a> {
         Some(self.get(key)?.as_array()?.iter().map(text).collect())
     }
 
+    fn commands(self, key: &str) -> Vec<Vec<String>> {
+        let commands = self.get(key).and_then(Item::as_array).into_iter().flatten();
+        let commands = commands.filter_map(toml_edit::Value::as_array);
+        commands.map(|command| command.iter().map(text).collect()).collect()
+    }
+
     /// Returns the texts of a list whose order means nothing.
     fn sorted_texts(self, key: &str) -> Vec<String> {
         let mut texts = self.texts(key).unwrap_or_default();
@@ -189,6 +195,9 @@ fn tools(section: &Section<'_>) -> Build {
         tool: tool(section).unwrap_or(Tool::Rebar3),
         profile: section.text("profile").unwrap_or_else(|| "prod".to_owned()),
         env: section.texts_by_name("env"),
+        dir: section.text("dir"),
+        steps: section.commands("steps"),
+        output: section.text("output"),
     }
 }
 
@@ -210,6 +219,9 @@ fn dep(section: &Section<'_>) -> DepOverride {
         vsn: section.text("vsn"),
         ignore_plugins: section.sorted_texts("ignore-plugins"),
         tool: tool(section),
+        needs: section.sorted_texts("needs"),
+        at: section.text("at"),
+        steps: section.commands("steps"),
     }
 }
 

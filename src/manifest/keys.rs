@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Texts(Form),
     /// A list of texts that is not empty.
     Command,
+    /// A list of such lists.
+    Commands,
     /// Texts by free names.
     TextMap(Form, Form),
     /// A table with known keys.
@@ -129,6 +131,21 @@ const BUILD: &[Key] = &[
         "The profile that the release is made with; prod by default.",
     ),
     key("env", ENV, "Variables that every build step sees."),
+    key(
+        "dir",
+        Kind::Text(Form::Inside),
+        "The directory of the project in which the release is made; the project's root by default.",
+    ),
+    key(
+        "steps",
+        Kind::Commands,
+        "The commands that make the release, one after another, in place of the tool's own: `[[\"./configure\"], [\"make\", \"rel\"]]`.",
+    ),
+    key(
+        "output",
+        Kind::Text(Form::Inside),
+        "The release's directory after the last command; the only one in `_rel` or `rel` by default.",
+    ),
 ];
 
 const LOCK: &[Key] = &[
@@ -173,6 +190,21 @@ const DEP: &[Key] = &[
     ),
     key("ignore-plugins", Kind::Texts(Form::App), "Plugins that are left out."),
     key("tool", Kind::Text(Form::Tool), "The tool that builds it, where the guess is wrong."),
+    key(
+        "needs",
+        Kind::Texts(Form::App),
+        "Other dependencies that it needs built and does not name itself, where its tool is not rebar3.",
+    ),
+    key(
+        "at",
+        Kind::Text(Form::Inside),
+        "Where the project expects it, where its tool is not rebar3; `deps/NAME` by default.",
+    ),
+    key(
+        "steps",
+        Kind::Commands,
+        "The commands that build it in its own directory, in place of the tool's own, where the project's tool is not rebar3.",
+    ),
 ];
 
 const PATCH: &[Key] = &[

@@ -7,6 +7,7 @@ mod error;
 mod form;
 mod format;
 mod keys;
+pub mod makefile;
 pub mod mix;
 pub mod rebar;
 mod schema;
@@ -76,34 +77,47 @@ pub struct ToolchainWish {
 }
 
 /// A build tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tool {
     /// rebar3.
+    #[default]
     Rebar3,
     /// mix.
     Mix,
+    /// erlang.mk: GNU make with the file that the project itself brings along.
+    ErlangMk,
+    /// rebar 2, built from the source that `[tools]` names or erlang.mk asks for.
+    Rebar,
+    /// The commands that the manifest lists.
+    Make,
 }
 
 impl Tool {
+    /// Every tool.
+    pub const ALL: [Self; 5] = [Self::Rebar3, Self::Mix, Self::ErlangMk, Self::Rebar, Self::Make];
+
     /// Returns the tool's name as files spell it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rebar3 => "rebar3",
             Self::Mix => "mix",
+            Self::ErlangMk => "erlang.mk",
+            Self::Rebar => "rebar",
+            Self::Make => "make",
         }
     }
 
     /// Returns the Debian package that the tool needs and no preset has by itself.
     pub fn package(self) -> Option<&'static str> {
         match self {
-            Self::Rebar3 => None,
             Self::Mix => Some("elixir"),
+            Self::Rebar3 | Self::ErlangMk | Self::Rebar | Self::Make => None,
         }
     }
 
     /// Reads a tool's name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Rebar3, Self::Mix].into_iter().find(|tool| tool.name() == name)
+        Self::ALL.into_iter().find(|tool| tool.name() == name)
     }
 }
 
@@ -123,7 +137,7 @@ impl Shell {
 }
 
 /// `[build]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Build {
     /// The project's own tool.
     pub tool: Tool,
@@ -131,6 +145,12 @@ pub struct Build {
     pub profile: String,
     /// Variables that every step sees.
     pub env: BTreeMap<String, String>,
+    /// The directory of the project in which the release is made.
+    pub dir: Option<String>,
+    /// The commands that make the release, in place of the tool's own.
+    pub steps: Vec<Vec<String>>,
+    /// The release's directory, where the tool's own place is not it.
+    pub output: Option<String>,
 }
 
 /// `[lock]`.
@@ -161,6 +181,12 @@ pub struct DepOverride {
     pub ignore_plugins: Vec<String>,
     /// The tool that builds it, where the guess is wrong.
     pub tool: Option<Tool>,
+    /// Applications that it needs and does not name: those beside which it happened to be built.
+    pub needs: Vec<String>,
+    /// Where the project expects it, relative to the project; `deps/NAME` by default.
+    pub at: Option<String>,
+    /// The commands that build it, in place of the tool's own.
+    pub steps: Vec<Vec<String>>,
 }
 
 /// A patch file of the project.

@@ -45,6 +45,10 @@ fn kind(kind: &Kind) -> Map<String, Value> {
         Kind::Command => {
             object(json!({ "type": "array", "items": text(Form::Any), "minItems": 1 }))
         }
+        Kind::Commands => {
+            let command = json!({ "type": "array", "items": text(Form::Any), "minItems": 1 });
+            object(json!({ "type": "array", "items": command }))
+        }
         Kind::TextMap(names, form) => by_name(*names, text(*form)),
         Kind::Table(keys) => table(keys),
         Kind::TableMap(names, keys) => by_name(*names, table(keys)),

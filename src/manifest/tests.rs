@@ -63,8 +63,17 @@ fn every_key_is_read() {
     assert_eq!(dep.patches[1].sha256, digest);
     assert_eq!(dep.source, Some(WishSource::Path { path: "libs/snappyer".into() }));
     assert_eq!(manifest.tools.keys().collect::<Vec<_>>(), ["rebar"]);
+    assert_eq!(dep.files[0].path, "rebar.config.script");
+    assert_eq!((dep.files[0].file.as_str(), dep.files[0].sha256), ("overrides/script", digest));
+    assert_eq!(dep.vsn.as_deref(), Some("1.2.9"));
     assert_eq!(dep.ignore_plugins, ["coveralls", "rebar3_lint"]);
     assert_eq!(dep.tool, Some(Tool::Rebar3));
+    assert_eq!(dep.needs, ["ranch"]);
+    assert_eq!(dep.at.as_deref(), Some("vendor/cowboy"));
+    assert_eq!(dep.steps, [["make"]]);
+    assert_eq!(manifest.build.dir.as_deref(), Some("examples/hello"));
+    assert_eq!(manifest.build.steps, [vec!["./configure", "--all"], vec!["make", "rel"]]);
+    assert_eq!(manifest.build.output.as_deref(), Some("_rel/hello"));
     assert_eq!(manifest.deps["ranch"].patches[0].file, "c.patch");
     assert_eq!(manifest.release.name.as_deref(), Some("shop_web"));
     assert!(manifest.release.keep_debug_info);
@@ -110,6 +119,9 @@ packages = ["zlib1g-dev", "libsnappy-dev"]
 [build]
 tool = "rebar3"
 profile = "docker"
+dir = "examples/hello"
+steps = [["./configure", "--all"], ["make", "rel"]]
+output = "_rel/hello"
 env = { A = "1" }
 [tools]
 rebar = "git+https://x.test/rebar#791db716"
@@ -125,8 +137,13 @@ patches = [
   { file = "patches/a.patch", sha256 = "SHA256" },
   { file = "patches/b.patch", sha256 = "sha256:SHA256" },
 ]
+files = [{ path = "rebar.config.script", file = "overrides/script", sha256 = "SHA256" }]
+vsn = "1.2.9"
 ignore-plugins = ["rebar3_lint", "coveralls"]
 tool = "rebar3"
+needs = ["ranch"]
+at = "vendor/cowboy"
+steps = [["make"]]
 [[deps.ranch.patches]]
 file = "c.patch"
 sha256 = "SHA256"
@@ -184,7 +201,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[deps.cowboy]\nqqqq = 1",
             "rebeam.toml:10:1: `[deps.cowboy]` has no key `qqqq`",
-            "the keys of `[deps.cowboy]` are use, source, env, patches, ignore-plugins, tool",
+            "the keys of `[deps.cowboy]` are use, source, env, patches, files, vsn, ignore-plugins, tool, needs, at, steps",
         ),
         (
             "[deps.a]\npatches = [{ file = \"x\", sha265 = \"\" }]",
@@ -286,7 +303,7 @@ const BAD_VALUES: &[(&str, &str)] = &[
     ),
     (
         "[build]\ntool = \"cmake\"",
-        "rebeam.toml:10:8: `build.tool` must be one of `rebar3`, `mix`, and here it is `cmake`",
+        "rebeam.toml:10:8: `build.tool` must be one of `rebar3`, `mix`, `erlang.mk`, `rebar`, `make`, and here it is `cmake`",
     ),
     (
         "[build.env]\n\"A-B\" = \"\"",

@@ -15,8 +15,7 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
-use crate::manifest::Manifest;
-use crate::manifest::Tool;
+use crate::manifest::{Manifest, Tool};
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
@@ -176,10 +175,13 @@ fn compile(
     let started = Instant::now();
     let project = &desk.manifest.project;
     let configs = Configs::of(desk, lock);
-    let (mut config, facts) = match desk.manifest.build.tool {
-        Tool::Mix => (vec![], Some(mix::facts(desk, &configs, tree)?)),
-        Tool::Rebar3 => (configs.terms(&project.name, tree)?, None),
-    };
+    let (mut config, mut facts, mut make) = (vec![], None, None);
+    match desk.manifest.build.tool {
+        Tool::Rebar3 => config = configs.terms(&project.name, tree)?,
+        Tool::Mix => facts = Some(mix::facts(desk, &configs, tree)?),
+        Tool::ErlangMk => make = Some(configs.make_project(tree)?),
+        Tool::Rebar | Tool::Make => {}
+    }
     config.extend(compile::flags(&desk.manifest.deps));
     let patches = changed_files(desk)?;
     let unpinned = unpinned(desk, &lock.sources)?;
@@ -191,6 +193,7 @@ fn compile(
         mix: facts.as_ref(),
         patches: &patches,
         unpinned: &unpinned,
+        make,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, .. } = *desk;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::gates::{self, Gates};
 use super::{Desk, mix, modules, packages, tools};
-use crate::compile::{self, MixSubject, Overlay, Tools, Workshop};
+use crate::compile::{self, MakeProject, MixSubject, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -127,7 +127,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
-    let tools = tools::pin(desk, kept.as_ref())?;
+    let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
     let configs = Configs::new(desk, &toolchain, &tools);
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let is_mix = desk.manifest.build.tool == Tool::Mix;
@@ -137,16 +137,26 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
     };
     resolution.sources.extend(tools.iter().cloned());
+    // Only now is it known that erlang.mk will want it.
+    if let Some(wish) = configs.hidden_rebar(&resolution.sources)? {
+        resolution.sources.extend(tools::pin(desk, vec![wish], kept.as_ref())?);
+    }
+    resolution.sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     know_all_deps(desk, &resolution.sources, &facts)?;
     let gates = configs.gates.into_inner().expect("noting does not panic");
-    for conflict in &resolution.conflicts {
+    let is_open = |conflict: &&lock::Conflict| {
+        let dep = desk.manifest.deps.get(&conflict.app);
+        dep.is_none_or(|dep| dep.source.is_none())
+    };
+    // What the manifest says itself is decided; the lock still names what lost.
+    for conflict in resolution.conflicts.iter().filter(is_open) {
         desk.observer.observe(&Event::Warned { message: &conflict.to_string() });
     }
     let mut lock = Lock {
         project: desk.manifest.project.name.clone(),
         epoch: 0,
         image_format: IMAGE_FORMAT,
-        toolchain,
+        toolchain: toolchain.clone(),
         sources: resolution.sources,
     };
     gates::check(desk, &lock, &gates)?;
@@ -198,7 +208,8 @@ pub fn check(desk: &Desk<'_>) -> Result<Vec<String>, Failure> {
 /// Returns what is stale in `lock`, one reason each.
 pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
     let configs = Configs::of(desk, lock);
-    let facts = project_facts(desk, &configs)?;
+    let mut facts = project_facts(desk, &configs)?;
+    facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
     if desk.manifest.build.tool == Tool::Mix {
         mix::warn_of_disagreements(desk, lock)?;
     }
@@ -283,13 +294,24 @@ pub(super) fn answer(
         _ => desk.doors().answer(request)?,
     };
     let tree = configs.changed(&request.app, &found.tree)?;
-    let mut facts = configs.facts(&request.app, &tree)?;
-    facts = match found.deps {
-        Some(deps) => facts.with_package_deps(deps),
-        None => with_own_lock(facts, &tree)?,
+    let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
+    let (tool, facts) = match desk.manifest.build.tool {
+        // What becomes of a tool is its own matter: it is built alone.
+        own if request.role == Role::Tool => (wished.unwrap_or(own), RebarFacts::default()),
+        Tool::ErlangMk => configs.make_dep(&request.app, &tree)?,
+        Tool::Make => (wished.unwrap_or(Tool::Make), RebarFacts::default()),
+        own => {
+            // Of a mix project, what mix does not build itself comes here.
+            let own = if own == Tool::Mix { Tool::Rebar3 } else { own };
+            let facts = configs.facts(&request.app, &tree)?;
+            let facts = match found.deps {
+                Some(deps) => facts.with_package_deps(deps),
+                None if own == Tool::Rebar => facts,
+                None => with_own_lock(facts, &tree)?,
+            };
+            (wished.unwrap_or(own), facts)
+        }
     };
-    let wish = desk.manifest.deps.get(&request.app);
-    let tool = wish.and_then(|wish| wish.tool).unwrap_or(Tool::Rebar3);
     let settled = Settled {
         app: request.app.clone(),
         role: request.role,
@@ -381,7 +403,7 @@ pub(super) fn at_once<I: Sync, O: Send>(
 
 /// Configurations, evaluated where they are code; the toolchain is put together only then.
 pub(super) struct Configs<'a> {
-    desk: Desk<'a>,
+    pub(super) desk: Desk<'a>,
     toolchain_lock: &'a ToolchainLock,
     /// The locked tools; all of these that are no tools do not count.
     sources: &'a [Source],
@@ -390,6 +412,8 @@ pub(super) struct Configs<'a> {
     ready: OnceLock<(Toolchain, Tools)>,
     /// One thread at a time puts the toolchain together.
     gate: Mutex<()>,
+    /// The project's own Makefile, evaluated, where erlang.mk builds it.
+    pub(super) make: OnceLock<MakeProject>,
 }
 
 impl<'a> Configs<'a> {
@@ -399,19 +423,29 @@ impl<'a> Configs<'a> {
     }
 
     fn new(desk: &Desk<'a>, toolchain_lock: &'a ToolchainLock, sources: &'a [Source]) -> Self {
-        let (ready, gate, gates) = Default::default();
-        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate }
+        let (ready, gate, gates, make) = Default::default();
+        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate, make }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
     pub(super) fn terms(&self, app: &str, tree: &HeldTree) -> Result<Vec<Term>, Failure> {
+        self.terms_of(app, tree, self.desk.manifest.build.tool)
+    }
+
+    /// Returns the evaluated configuration as this tool would evaluate it.
+    pub(super) fn terms_of(
+        &self,
+        app: &str,
+        tree: &HeldTree,
+        tool: Tool,
+    ) -> Result<Vec<Term>, Failure> {
         if !compile::is_code(tree.path()) {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let (toolchain, tools) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate(app, tree, tools, &workshop)?)
+        Ok(compile::evaluate(app, tree, tool, tools, &workshop)?)
     }
 
     /// Returns a source with the changes that the manifest makes to it.
@@ -441,7 +475,7 @@ impl<'a> Configs<'a> {
         Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
     }
 
-    fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
+    pub(super) fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
         let _gate = self.gate.lock().expect("no holder of the gate panics");
         if self.ready.get().is_none() {
             let Desk { store, http, observer, .. } = self.desk;
@@ -471,9 +505,15 @@ impl<'a> Configs<'a> {
 /// What the project states: its configuration, and those of its own applications.
 fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts, Failure> {
     let tree = project::Survey::new(desk.root)?.take(desk.store)?;
+    let tools = tools::wishes(desk);
     let name = desk.manifest.project.name.clone();
-    if desk.manifest.build.tool == Tool::Mix {
-        return mix::project_facts(desk, configs, &tree);
+    match desk.manifest.build.tool {
+        Tool::Mix => return mix::project_facts(desk, configs, &tree),
+        Tool::ErlangMk => {
+            return Ok(ProjectFacts { tools, ..configs.make_project_facts(&tree)? });
+        }
+        Tool::Make => return Ok(ProjectFacts { name, tools, ..ProjectFacts::default() }),
+        Tool::Rebar3 | Tool::Rebar => {}
     }
     let config = configs.facts(&name, &tree)?;
     let mut apps = BTreeMap::new();
@@ -487,5 +527,5 @@ fn project_facts(desk: &Desk<'_>, configs: &Configs<'_>) -> Result<ProjectFacts,
     }
     let profile = desk.manifest.build.profile.clone();
     let profiles = if profile == "default" { vec![] } else { vec![profile] };
-    Ok(ProjectFacts { name, profiles, config, apps, tools: tools::wishes(desk) })
+    Ok(ProjectFacts { name, profiles, config, apps, tools, ..ProjectFacts::default() })
 }

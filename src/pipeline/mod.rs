@@ -8,6 +8,7 @@ mod hex;
 mod lacking;
 mod load;
 mod lock;
+mod makefiles;
 mod mix;
 mod modules;
 mod news;

@@ -14,10 +14,14 @@ pub(super) fn wishes(desk: &Desk<'_>) -> Vec<Wish> {
     tools.map(|(app, source)| Wish { app, source }).collect()
 }
 
-/// Pins the tools; what the previous lock holds for the same wish stays.
-pub(super) fn pin(desk: &Desk<'_>, previous: Option<&Lock>) -> Result<Vec<Source>, Failure> {
+/// Pins these tools; what the previous lock holds for the same wish stays.
+pub(super) fn pin(
+    desk: &Desk<'_>,
+    tools: Vec<Wish>,
+    previous: Option<&Lock>,
+) -> Result<Vec<Source>, Failure> {
     let name = desk.manifest.project.name.clone();
-    let facts = ProjectFacts { name, tools: wishes(desk), ..ProjectFacts::default() };
+    let facts = ProjectFacts { name, tools, ..ProjectFacts::default() };
     let nothing = Default::default();
     let mut resolver = Resolver::new(&facts, &nothing);
     if let Some(previous) = previous {

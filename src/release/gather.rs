@@ -13,6 +13,16 @@ use super::{
 use crate::disk;
 use crate::tree::{self, Entry, RelPath, Tree};
 
+/// `erl` for a release that was made without ERTS: the toolchain's own names the directory that it was installed in.
+const ERL: &str = "#!/bin/sh
+BINDIR=$(cd \"$(dirname \"$0\")\" && pwd)
+ROOTDIR=${BINDIR%/*/bin}
+EMU=beam
+PROGNAME=erl
+export BINDIR ROOTDIR EMU PROGNAME
+exec \"$BINDIR/erlexec\" \"$@\"
+";
+
 /// Says which files the image of a built release holds, and how it starts.
 pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
     let spec = spec::read(inputs.release, inputs.listing)?;
@@ -146,7 +156,13 @@ impl Gathering<'_> {
         let mut tools = disk::list(&self.inputs.in_otp(&bin)?)?;
         tools.retain(|tool| self.wanted.wants_tool(tool));
         let is_wanted = |rest: &[&[u8]]| matches!(rest, [tool] if tools.iter().any(|t| t == tool));
-        self.otp_tree(&bin, &is_wanted)
+        self.otp_tree(&bin, &is_wanted)?;
+        if self.wanted.wants_tool(b"erl") {
+            let place = at(HOME).join(bin.join(b"erl")?.as_bytes())?;
+            let script = Node { mode: 0o755, ..Node::text(ERL) };
+            self.put(Part::Otp, place, script);
+        }
+        Ok(())
     }
 
     /// Takes the wanted files of a directory of OTP's home in the toolchain.

@@ -37,7 +37,7 @@ use crate::tree::{RelPath, Tree};
 use wanted::OTP;
 
 /// The version of the rules by which a release becomes files; part of every layer's key.
-pub const RULES: u32 = 1;
+pub const RULES: u32 = 2;
 /// Where the release stands in the image.
 pub const HOME: &str = "app";
 /// Where the lock stands in the image.

@@ -26,7 +26,7 @@ pub(crate) fn manifest() -> Manifest {
     Manifest {
         project: Project { name: "shop".into(), version: "1.2.0".into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
-        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),

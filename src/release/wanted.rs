@@ -120,7 +120,8 @@ impl<'a> Wanted<'a> {
     pub(super) fn wants_tool(&self, tool: &[u8]) -> bool {
         match tool {
             b"beam.smp" | b"erlexec" | b"erl_child_setup" | b"inet_gethost" => true,
-            b"epmd" => self.spec.is_distributed(),
+            // A script may name the node itself.
+            b"epmd" => self.spec.is_distributed() || self.has_shell,
             b"heart" => self.spec.asks_for(&["-heart"]),
             // What the release's own script calls, and `remote_console`.
             b"erl" | b"dyn_erl" | b"escript" | b"erl_call" => self.has_shell,

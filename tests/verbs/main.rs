@@ -9,6 +9,7 @@ mod bad_input;
 mod build;
 mod carry;
 mod closure;
+mod erlang_mk;
 mod harness;
 mod hex;
 mod life;

@@ -10,6 +10,7 @@
 //! with its closure, so the first one there wins: [`Role::Plugin`] is that second namespace.
 
 mod error;
+mod first_fetched;
 mod graph;
 #[cfg(test)]
 mod recorded;
@@ -41,6 +42,19 @@ pub struct ProjectFacts {
     pub apps: BTreeMap<String, RebarFacts>,
     /// The tools that the manifest wants built from source.
     pub tools: Vec<Wish>,
+    /// Which of several requests for one application wins.
+    pub rule: Rule,
+}
+
+/// Which of several requests for one application wins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// The one nearest to the project: rebar3's.
+    #[default]
+    Nearest,
+    /// The one that is fetched first: erlang.mk's, which fetches all that an application asks for and then goes
+    /// down into each in turn.
+    FirstFetched,
 }
 
 /// One application that must be settled before the walk can go on.

@@ -67,6 +67,7 @@ pub(super) fn world(config: &str, repositories: &[(&str, &str)]) -> World {
             config: facts(config),
             apps: BTreeMap::from([("top".into(), facts(config))]),
             tools: vec![],
+            rule: Default::default(),
         },
         choices: BTreeMap::new(),
         configs: repositories.iter().map(config_of).collect(),
@@ -607,4 +608,40 @@ fn a_package_without_a_named_repository_is_from_whichever_had_it() {
     assert!(super::is_from(&pin, &wish(None)));
     assert!(super::is_from(&pin, &wish(Some("acme"))));
     assert!(!super::is_from(&pin, &wish(Some("other"))));
+}
+
+fn pinned(result: &Result<Resolution, ResolveError>, app: &str) -> String {
+    let resolution = result.as_ref().unwrap();
+    let source = resolution.sources.iter().find(|source| source.app == app).unwrap();
+    source.wanted.clone()
+}
+
+#[test]
+fn trap_5_of_erlang_mk_what_is_fetched_first_wins_and_both_parents_are_told() {
+    let config = deps("a@1 b@1");
+    let (a, b, c) = (deps("c@1"), deps("d@1"), deps("d@2"));
+    let repositories = [("a@1", a.as_str()), ("b@1", &b), ("c@1", &c)];
+    let nearest = world(&config, &repositories).run();
+    assert_eq!(pinned(&nearest.result, "d"), "tag 1");
+
+    let mut world = world(&config, &repositories);
+    world.project.rule = crate::lock::Rule::FirstFetched;
+    world.project.profiles.clear();
+    let ran = world.run();
+    assert_eq!(ran.rounds, ["a@1 b@1", "c@1", "d@2"]);
+    assert_eq!(pinned(&ran.result, "d"), "tag 2");
+    let conflicts = ran.result.unwrap().conflicts;
+    let text = conflicts[0].to_string();
+    assert!(text.contains("tag 2 (by c)") && text.contains("tag 1 (by b)"), "{text}");
+}
+
+#[test]
+fn erlang_mk_fetches_all_that_an_application_names_before_it_goes_down() {
+    let config = deps("a@1 b@1");
+    let (a, b) = (deps("b@2 c@1"), deps("c@2"));
+    let mut world = world(&config, &[("a@1", a.as_str()), ("b@1", &b)]);
+    world.project.rule = crate::lock::Rule::FirstFetched;
+    let ran = world.run();
+    assert_eq!(pinned(&ran.result, "b"), "tag 1");
+    assert_eq!(pinned(&ran.result, "c"), "tag 1");
 }

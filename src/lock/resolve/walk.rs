@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
-use crate::lock::resolve::{Asked, ProjectFacts, ResolveError, Settled, address, wanted};
+use crate::lock::resolve::{Asked, ProjectFacts, ResolveError, Rule, Settled, address, wanted};
 use crate::lock::{Role, git_url};
 use crate::manifest::DepOverride;
 use crate::manifest::rebar::{Overrides, RebarError, RebarFacts, Wish, WishSource};
@@ -29,7 +29,7 @@ pub(super) struct Known<'a> {
 
 /// What a walk found.
 pub(super) struct Walk<'a> {
-    known: Known<'a>,
+    pub(super) known: Known<'a>,
     /// The winning wish of each application.
     pub(super) winners: BTreeMap<Node, Wish>,
     /// Everything that was asked for.
@@ -50,11 +50,11 @@ pub(super) struct Walk<'a> {
 
 /// One request on its way.
 #[derive(Clone)]
-struct Ask {
-    wish: Wish,
-    parent: String,
+pub(super) struct Ask {
+    pub(super) wish: Wish,
+    pub(super) parent: String,
     /// The overrides of everything above it.
-    overrides: Overrides,
+    pub(super) overrides: Overrides,
 }
 
 /// One level of one profile.
@@ -156,7 +156,10 @@ pub(super) fn walk(known: Known<'_>) -> Result<Walk<'_>, ResolveError> {
     let profiles: Vec<&str> = project.profiles.iter().map(String::as_str).collect();
     let overrides = Overrides::of_project(&project.config, &profiles).map_err(of(&project.name))?;
     walk.project_plugins(&overrides)?;
-    walk.project_deps(&overrides)?;
+    match project.rule {
+        Rule::Nearest => walk.project_deps(&overrides)?,
+        Rule::FirstFetched => walk.first_fetched()?,
+    }
     walk.tools()?;
     Ok(walk)
 }
@@ -223,7 +226,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What the manifest gives a source and nothing asks for, as if the project had asked.
-    fn unasked(&self) -> Vec<Wish> {
+    pub(super) fn unasked(&self) -> Vec<Wish> {
         let source = |app: &String| self.known.choices.get(app)?.source.clone();
         let wish = |app: &String| Some(Wish { app: app.clone(), source: source(app)? });
         self.known.unasked.iter().filter_map(wish).collect()
@@ -295,7 +298,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes a request and says whether it is the first for its application.
-    fn take(&mut self, role: Role, ask: &Ask) -> Result<Taken<'a>, ResolveError> {
+    pub(super) fn take(&mut self, role: Role, ask: &Ask) -> Result<Taken<'a>, ResolveError> {
         let node = (role, ask.wish.app.clone());
         if self.known.project.apps.contains_key(&ask.wish.app) {
             return Ok(Taken::Seen);
@@ -398,7 +401,7 @@ impl<'a> Walk<'a> {
 }
 
 /// What became of a request.
-enum Taken<'a> {
+pub(super) enum Taken<'a> {
     /// Somebody was there before, or it is the project's own.
     Seen,
     /// It wins and must be settled.

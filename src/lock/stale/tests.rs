@@ -15,7 +15,7 @@ fn manifest() -> Manifest {
             otp: "25".into(),
             packages: vec!["libz-dev".into(), "libexpat1-dev".into()],
         },
-        build: Build { tool: Tool::Rebar3, profile: "prod".into(), env: BTreeMap::new() },
+        build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
@@ -61,6 +61,7 @@ fn project(deps: &str, prod: &str, plugins: &str) -> ProjectFacts {
         config: RebarFacts::read(&text, "rebar.config").unwrap(),
         apps: BTreeMap::from([("top".into(), RebarFacts::default())]),
         tools: vec![],
+        rule: Default::default(),
     }
 }
 

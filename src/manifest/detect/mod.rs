@@ -21,6 +21,9 @@ use crate::terms::{self, Term};
 /// The preset for a project that does not say which OTP it wants.
 const OTP_DEFAULT: &str = "27";
 const VERSION_DEFAULT: &str = "0.1.0";
+/// The last rebar 2, which also builds under the OTPs of the presets.
+const REBAR_SOURCE: &str =
+    "git+https://github.com/rebar/rebar#576e12171ab8d69b048b827b92aa65d067deea01";
 /// Applications of one project that are looked at.
 const APPS_MAX: usize = 1000;
 
@@ -51,6 +54,10 @@ pub struct Detected {
     pub otp_minimum: Option<String>,
     /// The preset that fits.
     pub otp: String,
+    /// The tool that builds it.
+    pub tool: Tool,
+    /// Debian packages that its build tool calls beside the preset's.
+    pub packages: Vec<&'static str>,
     /// Files of build tools that rebeam does not drive yet.
     pub others: Vec<&'static str>,
 }
@@ -128,20 +135,30 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
         Some(_) => None,
         None => text(dir, "mix.exs")?.map(|text| mix::read(&text)),
     };
-    let others = ["mix.exs", "erlang.mk", "gleam.toml"];
+    let others = ["mix.exs", "gleam.toml"];
     let is_other = |name: &&str| has(name) && !(mix.is_some() && *name == "mix.exs");
     let others = others.into_iter().filter(is_other).collect();
     let (mut apps, native) = applications(dir)?;
     apps.sort_unstable();
-    if config.is_none() && mix.is_none() && apps.is_empty() {
+    let makefile = Makefile::look(dir)?;
+    if config.is_none() && mix.is_none() && apps.is_empty() && makefile.is_none() {
         let path = dir.to_owned();
         return Err(DetectError::NoProject { path, others });
     }
     let own = config.as_ref().map_or(&[][..], |config| &config.terms);
-    let releases = releases(dir, own)?;
+    let mut releases = releases(dir, own)?;
+    releases.extend(reltool(dir)?);
+    let tool = match mix {
+        Some(_) => Tool::Mix,
+        None => tool(own, makefile.as_ref(), !releases.is_empty()),
+    };
+    let makefile = makefile.filter(|_| tool == Tool::ErlangMk).unwrap_or_default();
+    apps.extend(makefile.app);
     let otp_minimum = otp_minimum(own);
     let mut detected = Detected {
         has_manifest: has(FILE_NAME),
+        tool,
+        packages: makefile.packages,
         has_script: has("rebar.config.script"),
         has_lock: has("rebar.lock") || mix.is_some() && has("mix.lock"),
         otp: preset(dir, otp_minimum.as_deref())?,
@@ -157,6 +174,63 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     detected.name = detected.guess_name(dir);
     detected.version = detected.guess_version();
     Ok(detected)
+}
+
+/// What a look at a Makefile tells; `rebeam lock` evaluates it.
+#[derive(Debug, Default)]
+struct Makefile {
+    includes_erlang_mk: bool,
+    app: Option<NamedVersion>,
+    packages: Vec<&'static str>,
+}
+
+impl Makefile {
+    fn look(dir: &Path) -> Result<Option<Self>, DiskError> {
+        let Some(makefile) = super::makefile::makefile(dir)? else { return Ok(None) };
+        let value = |name: &str| {
+            let mut lines = makefile.lines();
+            let value = lines.find_map(|line| {
+                line.strip_prefix(name)?.trim_start_matches([' ', '?', ':']).strip_prefix('=')
+            });
+            value.map(str::trim).filter(|value| !value.contains('$')).map(str::to_owned)
+        };
+        let version = value("PROJECT_VERSION");
+        let app = value("PROJECT").map(|name| NamedVersion { name, version });
+        let mut lines = makefile.lines().map(|line| line.trim_start_matches('-'));
+        let includes_erlang_mk =
+            lines.any(|line| line.starts_with("include ") && line.ends_with("erlang.mk"));
+        // Older ones find relative paths by it.
+        let calls_perl = text(dir, "erlang.mk")?.is_some_and(|own| own.contains("perl -"));
+        let packages = if calls_perl { vec!["perl"] } else { vec![] };
+        Ok(Some(Self { includes_erlang_mk, app, packages }))
+    }
+}
+
+/// rebar 2 has directories of its own below the project and makes releases by reltool; a Makefile that includes
+/// erlang.mk is the project's tool even where a `rebar.config` stands beside it for others.
+fn tool(own: &[Term], makefile: Option<&Makefile>, has_release: bool) -> Tool {
+    let is_rebar_2 = ["sub_dirs", "lib_dirs", "require_otp_vsn", "deps_dir"];
+    let is_rebar_2 = is_rebar_2.into_iter().any(|key| terms::get(own, key).is_some());
+    match makefile {
+        Some(makefile) if makefile.includes_erlang_mk => Tool::ErlangMk,
+        _ if is_rebar_2 => Tool::Rebar,
+        Some(_) if own.is_empty() && !has_release => Tool::Make,
+        _ => Tool::Rebar3,
+    }
+}
+
+/// Reads reltool's release from `rel/reltool.config`.
+fn reltool(dir: &Path) -> Result<Option<NamedVersion>, DetectError> {
+    let Some(written) = text(dir, "rel/reltool.config")? else { return Ok(None) };
+    // It may be a template of a configure script, and then it is no list of terms yet.
+    let Ok(terms) = rebar::read_terms(&written, "rel/reltool.config") else { return Ok(None) };
+    let system = terms::get(&terms, "sys").and_then(Term::as_list).unwrap_or_default();
+    let name = terms::get(system, "boot_rel").and_then(Term::as_text);
+    let release = system.iter().find_map(|term| match term.tagged("rel")? {
+        [found, version, ..] if found.as_text() == name => Some(written_version(version)),
+        _ => None,
+    });
+    Ok(name.map(|name| NamedVersion { name, version: release.flatten() }))
 }
 
 fn text(dir: &Path, name: &str) -> Result<Option<String>, DiskError> {
@@ -337,6 +411,9 @@ impl Detected {
         if let Some(minimum) = &self.otp_minimum {
             lines.push(format!("OTP {minimum} or later is asked for"));
         }
+        if self.tool != Tool::Rebar3 {
+            lines.push(format!("a project for `{}`", self.tool.name()));
+        }
         for other in &self.others {
             lines.push(format!("`{other}`, which rebeam does not read"));
         }
@@ -369,10 +446,24 @@ impl Detected {
         if !self.native.is_empty() {
             line("# Debian packages that the C code needs beside a compiler:");
         }
-        line("# packages = [\"zlib1g-dev\"]");
-        if self.mix.is_some() {
-            line("\n[build]");
-            line(&format!("tool = \"{}\"", Tool::Mix.name()));
+        match self.packages.is_empty() {
+            true => line("# packages = [\"zlib1g-dev\"]"),
+            false => line(&format!("packages = [\"{}\"]", self.packages.join("\", \""))),
+        }
+        match self.tool {
+            Tool::Rebar3 => {}
+            Tool::Mix => line("\n[build]\ntool = \"mix\""),
+            Tool::ErlangMk => line("\n[build]\ntool = \"erlang.mk\""),
+            Tool::Rebar => {
+                line("\n[build]\ntool = \"rebar\"");
+                line(&format!("\n[tools]\nrebar = \"{REBAR_SOURCE}\""));
+            }
+            Tool::Make => {
+                line("\n[build]\ntool = \"make\"\nsteps = [[\"make\", \"rel\"]]");
+                line(
+                    "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
+                );
+            }
         }
         if let Some(release) =
             release.filter(|release| *release != self.name && Form::App.fits(release))

@@ -4,6 +4,7 @@ use super::{Detected, FILE_NAME, detect};
 use crate::disk;
 use crate::explain::Explain as _;
 use crate::manifest::Manifest;
+use crate::manifest::Tool;
 
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -158,4 +159,44 @@ fn a_manifest_is_written_once_and_never_over_another() {
     let error = detected.write_manifest(dir.path()).unwrap_err();
     let message = format!("`{}` exists and is not overwritten", path.display());
     assert_eq!(error.to_string(), message);
+}
+
+fn found(files: &[(&str, &str)]) -> Detected {
+    let place = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = place.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let detected = detect(place.path()).unwrap();
+    let path = place.path().join(FILE_NAME);
+    super::super::Manifest::parse(&detected.to_manifest_text(), &path).unwrap();
+    detected
+}
+
+#[test]
+fn projects_of_other_tools_are_recognised() {
+    let makefile = "PROJECT = shop\nPROJECT_VERSION = 2.3\nDEPS = a\ninclude erlang.mk\n";
+    let relx = "{release, {shop_rel, \"2.3\"}, [shop]}.";
+    let erlang_mk =
+        found(&[("Makefile", makefile), ("erlang.mk", "perl -e"), ("relx.config", relx)]);
+    assert_eq!(erlang_mk.tool, Tool::ErlangMk);
+    assert_eq!((erlang_mk.name.as_str(), erlang_mk.version.as_str()), ("shop_rel", "2.3"));
+    assert_eq!(erlang_mk.packages, ["perl"]);
+
+    let reltool = "{sys, [{rel, \"couch\", \"3.4\", [kernel]}, {boot_rel, \"couch\"}]}.";
+    let rebar = found(&[
+        ("rebar.config", "{sub_dirs, [\"src/a\", \"rel\"]}."),
+        ("rel/reltool.config", reltool),
+    ]);
+    assert_eq!(
+        (rebar.tool, rebar.name.as_str(), rebar.version.as_str()),
+        (Tool::Rebar, "couch", "3.4")
+    );
+
+    let own = found(&[("Makefile", "rel:\n\t./build\n")]);
+    assert_eq!(own.tool, Tool::Make);
+
+    let both = found(&[("Makefile", "all:\n\trebar3 compile\n"), ("rebar.config", "{deps, []}.")]);
+    assert_eq!(both.tool, Tool::Rebar3);
 }

@@ -1,0 +1,459 @@
+//! Make: builds by erlang.mk, rebar 2 and commands of the project's own, from sources that lie where those look.
+//!
+//! erlang.mk fetches a dependency, patches it (`dep_autopatch`) and builds it with the project's own `erlang.mk`. A step
+//! for one dependency does just that: a Makefile that names only this one takes it by `cp` from what is locked, so that
+//! no git is asked and autopatch still runs; what it needs in turn lies built in `deps`, and `SKIP_DEPS` says
+//! that nothing is left to do there. The project's own step finds all of them built.
+//!
+//! What erlang.mk would clone for autopatch lies ready as well: rebar 2, built from its locked source, where erlang.mk
+//! looks for its own clone. relx comes with the toolchain's rebar3: as an application, and as the command `RELX`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::CompileError;
+use super::overlay::Overlay;
+use super::plan::{Plan, Planner, Project, environment, label};
+use super::stamp::Stamp;
+use super::step::{Content, Input, Step, StepKind};
+use crate::lock::{Role, Source};
+use crate::manifest::Tool;
+
+/// Where rebar 2 is seen.
+const REBAR_HOME: &str = "/opt/rebar";
+/// Where commands of ours are seen before the toolchain's.
+const BIN: &str = "/build/.rebeam/bin";
+/// The release's directory at the end.
+const RELEASE: &str = ".release";
+
+/// rebar 2 from its applications, as rebar3 is started.
+const REBAR: &str = "#!/bin/sh
+exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
+    -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
+";
+
+/// relx 3's command line over relx 4: those of its options that erlang.mk gives, its defaults, and the two names that
+/// only relx 3 gave to overlays.
+const RELX: &str = r#"#!/bin/sh
+exec erl +A1 -noinput -boot no_dot_erlang -pa ebin -eval '
+    Options = fun Read(["-c", File | Rest], Known) -> Read(Rest, Known#{config => File});
+                  Read(["-o", Place | Rest], Known) -> Read(Rest, Known#{output => Place});
+                  Read(["-n", Name | Rest], Known) -> Read(Rest, Known#{name => list_to_atom(Name)});
+                  Read([Word | _], _) when hd(Word) =:= $- ->
+                      io:format("this relx does not know ~ts~n", [Word]), halt(2);
+                  Read([_ | Rest], Known) -> Read(Rest, Known);
+                  Read([], Known) -> Known
+              end,
+    Known = Options(init:get_plain_arguments(), #{config => "relx.config", output => "_rel"}),
+    {ok, Config} = file:consult(maps:get(config, Known)),
+    Releases = [{Name, Version} || Release <- Config, element(1, Release) =:= release,
+                                   {Name, Version} <- [element(2, Release)],
+                                   maps:get(name, Known, Name) =:= Name],
+    {Name, Wish} = hd(Releases),
+    Version = case Wish of {cmd, Command} -> string:trim(os:cmd(Command)); _ -> Wish end,
+    Defaults = [{Key, Value} || {Key, Value} <- [{include_erts, true}, {dev_mode, false}],
+                                not lists:keymember(Key, 1, Config)],
+    Own = Defaults ++ [{output_dir, maps:get(output, Known)},
+           {overlay_vars_values, [{rel_name, Name}, {rel_vsn, Version}]}],
+    try relx:build_release(#{name => Name, vsn => Version}, Config ++ Own) of
+        {ok, _} -> halt(0);
+        {error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1);
+        Other -> io:format("~n~tp~n", [Other]), halt(1)
+    catch
+        error:{error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1)
+    end.' -extra "$@"
+"#;
+
+/// Where relx is seen.
+const RELX_HOME: &str = "/opt/relx";
+/// Lets every emulator find relx behind everything else: what the project brings along itself wins.
+const RELX_PATHS: &str = "-pz /opt/relx/relx/ebin /opt/relx/bbmustache/ebin";
+/// Takes relx out of rebar3, where it speaks through a module of rebar3's.
+const TAKE_RELX: &str = "mkdir relx && cp -R /opt/rebar3/relx /opt/rebar3/bbmustache relx/ && \
+    erlc -o relx/relx/ebin rebar_log.erl";
+const REBAR_LOG: &str = "-module(rebar_log).
+-export([log/3]).
+log(Level, _, _) when Level =:= debug; Level =:= diagnostic -> ok;
+log(_, Words, Values) -> io:format(standard_error, Words ++ \"~n\", Values).
+";
+
+/// rebar3 for whoever calls it by name.
+const REBAR3: &str = "#!/bin/sh
+exec erl +sbtu +A1 -noinput -boot no_dot_erlang -pa /opt/rebar3/*/ebin \\
+    -eval 'rebar3:main(init:get_plain_arguments()), halt(0).' -extra \"$@\"
+";
+
+/// Finds the one release that was made.
+const FIND: &str = r#"
+found=
+for place in "$REBEAM_OUTPUT" "_rel/$REBEAM_RELEASE" _rel/*/ rel/*/ _build/*/rel/*/; do
+    [ -d "$place/releases" ] || continue
+    [ -z "$found" ] || { echo "there are several releases, $found and $place: choose by output in [build]" >&2; exit 1; }
+    found=$place
+    case $place in "$REBEAM_OUTPUT" | "_rel/$REBEAM_RELEASE") break ;; esac
+done
+[ -n "$found" ] || { echo "no directory with a release was made in _rel or rel: name it by output in [build]" >&2; exit 1; }
+mv "$found" /build/.release
+"#;
+
+/// What the steps see beside rebar3 and OTP, by the places of their own steps.
+struct Ready {
+    relx: usize,
+    rebar: Option<usize>,
+}
+
+impl Ready {
+    /// Tells whether a dependency gets a step of its own, or lies as source where the project builds it.
+    fn builds(project: &Project<'_>, source: &Source) -> bool {
+        let wish = project.manifest.deps.get(&source.app);
+        let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
+        let tool = wish.and_then(|wish| wish.tool);
+        match project.manifest.build.tool {
+            Tool::ErlangMk => true,
+            _ => has_steps || tool.is_some_and(|tool| tool != Tool::Make),
+        }
+    }
+
+    /// The commands that a step sees; `release` is what only the project's own has.
+    fn commands(&self, release: &[(&'static str, &'static str)]) -> BTreeMap<String, Vec<u8>> {
+        let commands = release.iter().copied().chain([("rebar3", REBAR3)]);
+        let all = commands.chain(self.rebar.map(|_| ("rebar", REBAR)));
+        all.map(|(name, text)| (format!(".rebeam/bin/{name}"), text.into())).collect()
+    }
+}
+
+/// The step that makes relx ready.
+fn relx(rebar3: Vec<Input>) -> Step {
+    Step {
+        name: "relx".into(),
+        kind: StepKind::Tool,
+        inputs: rebar3,
+        files: BTreeMap::from([("rebar_log.erl".into(), REBAR_LOG.into())]),
+        patches: vec![],
+        stamp: None,
+        argv: shell(TAKE_RELX),
+        env: super::plan::fixed_environment(),
+        output: "relx".into(),
+    }
+}
+
+/// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
+fn bootstrap(
+    project: &Project<'_>,
+    source: &Source,
+    otp: Vec<Input>,
+) -> Result<Step, CompileError> {
+    let own = Input {
+        at: "/build/rebar".into(),
+        content: Content::Source(digest(project, source)?),
+        label: label(source),
+    };
+    let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
+    Ok(Step {
+        name: "rebar".into(),
+        kind: StepKind::Tool,
+        inputs: [own].into_iter().chain(otp).collect(),
+        files: BTreeMap::new(),
+        patches: vec![],
+        stamp: source.describe.clone().map(Stamp::WhereAsked),
+        argv: shell(script),
+        env: super::plan::fixed_environment(),
+        output: "rebar".into(),
+    })
+}
+
+fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Digest, CompileError> {
+    let digest = source.pin.tree().or_else(|| project.unpinned.get(&source.app).copied());
+    digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
+}
+
+fn shell(script: &str) -> Vec<String> {
+    ["sh", "-ec", script].map(str::to_owned).into()
+}
+
+/// Commands as lines of a script.
+fn lines(steps: &[Vec<String>]) -> String {
+    let quote = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
+    let line = |step: &Vec<String>| step.iter().map(quote).collect::<Vec<_>>().join(" ");
+    steps.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Makes our commands ones. OTP has no `erl_interface` since 23, and what older tools still link it for is in `ei`: so
+/// it is there and holds nothing.
+const READY: &str = "chmod -R +x /build/.rebeam
+set -- /usr/lib/erlang/lib/erl_interface-*/lib/liberl_interface.a
+if [ ! -e \"$1\" ]; then
+    mkdir -p /build/.rebeam/lib
+    ar rc /build/.rebeam/lib/liberl_interface.a
+    export LIBRARY_PATH=/build/.rebeam/lib
+fi
+";
+
+impl<'a> Planner<'a> {
+    /// Plans the build of a project whose tool is not rebar3.
+    pub(super) fn make(mut self) -> Result<Plan, CompileError> {
+        let ready = self.ready_tools()?;
+        let project = self.project;
+        for source in &project.lock.sources {
+            if source.role == Role::Dep && Ready::builds(project, source) {
+                self.visit_made(source, &ready, &mut Vec::new())?;
+            }
+        }
+        let release = self.made_release(&ready)?;
+        self.steps.push(release);
+        Ok(Plan { steps: self.steps, otp: self.tools.otp_step() })
+    }
+
+    /// Plans the steps that make the tools ready.
+    fn ready_tools(&mut self) -> Result<Ready, CompileError> {
+        self.steps.push(relx(self.tools.inputs()));
+        let relx = self.steps.len() - 1;
+        let mut rebar = None;
+        if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
+            self.steps.push(bootstrap(self.project, source, self.tools.otp_inputs())?);
+            rebar = Some(self.steps.len() - 1);
+        }
+        Ok(Ready { relx, rebar })
+    }
+
+    /// How a step sees the tools.
+    fn seen(&self, ready: &Ready) -> Vec<Input> {
+        let seen = |at: &str, label: &str, step| Input {
+            at: at.into(),
+            content: Content::Output(step),
+            label: label.into(),
+        };
+        let relx = seen(RELX_HOME, "relx", ready.relx);
+        let rebar = ready.rebar.map(|step| seen(REBAR_HOME, "rebar", step));
+        self.tools.inputs().into_iter().chain([relx]).chain(rebar).collect()
+    }
+
+    /// Plans a dependency after everything that it needs.
+    fn visit_made(
+        &mut self,
+        source: &'a Source,
+        ready: &Ready,
+        way: &mut Vec<&'a str>,
+    ) -> Result<(), CompileError> {
+        if self.places.contains_key(&(source.role, source.app.as_str())) {
+            return Ok(());
+        }
+        if way.contains(&source.app.as_str()) {
+            let names = way.iter().copied().chain([source.app.as_str()]);
+            return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
+        }
+        way.push(&source.app);
+        for dep in self.needed(source) {
+            if let Some(dep) = self.source(source.role, dep)
+                && Ready::builds(self.project, dep)
+            {
+                self.visit_made(dep, ready, way)?;
+            }
+        }
+        way.pop();
+        let step = self.made(source, ready)?;
+        self.places.insert((source.role, &source.app), self.steps.len());
+        self.steps.push(step);
+        Ok(())
+    }
+
+    /// What a dependency names, and what the manifest says that it needs.
+    fn needed(&self, source: &'a Source) -> impl Iterator<Item = &'a str> + use<'a> {
+        let wish = self.project.manifest.deps.get(&source.app);
+        let silent = wish.into_iter().flat_map(|wish| &wish.needs);
+        source.deps.iter().chain(silent).map(String::as_str)
+    }
+
+    /// Everything that a dependency needs, by whatever way.
+    fn all_needed(&self, source: &'a Source) -> BTreeSet<&'a str> {
+        let mut all = BTreeSet::new();
+        let mut open: Vec<&'a str> = self.needed(source).collect();
+        while let Some(app) = open.pop() {
+            if let Some(dep) = self.source(Role::Dep, app)
+                && all.insert(dep.app.as_str())
+            {
+                open.extend(self.needed(dep));
+            }
+        }
+        all
+    }
+
+    /// The dependencies of a step, built where they have steps of their own.
+    fn laid_all(
+        &self,
+        apps: &BTreeSet<&'a str>,
+        place: impl Fn(&Source) -> String,
+    ) -> Result<Vec<Input>, CompileError> {
+        let mut inputs = Vec::new();
+        for app in apps {
+            let Some(source) = self.source(Role::Dep, app) else { continue };
+            let content = match self.places.get(&(Role::Dep, *app)) {
+                Some(step) => Content::Output(*step),
+                None => Content::Source(digest(self.project, source)?),
+            };
+            inputs.push(Input { at: place(source), content, label: label(source) });
+        }
+        Ok(inputs)
+    }
+
+    fn made(&self, source: &'a Source, ready: &Ready) -> Result<Step, CompileError> {
+        let manifest = self.project.manifest;
+        let wish = manifest.deps.get(&source.app);
+        let steps = wish.map(|wish| wish.steps.as_slice()).unwrap_or_default();
+        let tool = wish.and_then(|wish| wish.tool);
+        let own = format!("/build/deps/{}", source.app);
+        let patched = steps.is_empty()
+            && manifest.build.tool == Tool::ErlangMk
+            && tool.is_none_or(|tool| tool == Tool::ErlangMk);
+        let at = if patched { format!("/build/.sources/{}", source.app) } else { own.clone() };
+        let mut inputs = vec![Input {
+            at,
+            content: Content::Source(digest(self.project, source)?),
+            label: label(source),
+        }];
+        let closure = self.all_needed(source);
+        inputs.extend(self.laid_all(&closure, |dep| format!("/build/deps/{}", dep.app))?);
+        inputs.extend(self.seen(ready));
+        let mut files = ready.commands(&[]);
+        let overlay = Overlay::of(&source.app, wish, self.project.patches)?;
+        let place = if patched { ".sources" } else { "deps" };
+        files.extend(overlay.files_below(&format!("{place}/{}", source.app)));
+        if let Some(make) = self.project.make {
+            files.insert("erlang.mk".into(), make.erlang_mk.clone());
+        }
+        let place = if patched { format!("/build/.sources/{}", source.app) } else { own.clone() };
+        let replaced = replace_escripts(&place);
+        let script = match tool {
+            _ if !steps.is_empty() => format!("cd {own}\n{}", lines(steps)),
+            _ if patched => {
+                files.insert("Makefile".into(), self.makefile(&source.app));
+                take_over(&source.app)
+            }
+            Some(Tool::Rebar3) => format!(
+                "cd {own}\nrm -f rebar.lock\nrebar3 bare compile --paths '/build/deps/*/ebin'"
+            ),
+            Some(Tool::Rebar) => format!("cd {own}\nrebar compile skip_deps=true"),
+            _ => format!("cd {own}\nmake IS_DEP=1"),
+        };
+        let mut env = self.make_environment();
+        env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
+        Ok(Step {
+            name: source.app.clone(),
+            kind: StepKind::Dep,
+            inputs,
+            files,
+            patches: overlay.patches,
+            stamp: self.stamp(source),
+            argv: shell(&format!(
+                "{READY}{replaced}{script}\n[ ! -d {own}/ebin ] || touch {own}/ebin/dep_built"
+            )),
+            env,
+            output: format!("deps/{}", source.app),
+        })
+    }
+
+    /// A Makefile whose only dependency is `app`.
+    fn makefile(&self, app: &str) -> Vec<u8> {
+        let make = self.project.make.expect("erlang.mk's own projects bring it along");
+        let untouched: Vec<&str> = make.facts.no_autopatch.iter().map(String::as_str).collect();
+        let mut text = String::new();
+        let mut line = |words: std::fmt::Arguments<'_>| {
+            text.write_fmt(words).expect("writing to a String cannot fail");
+            text.push('\n');
+        };
+        line(format_args!("PROJECT = rebeam\nDEPS = {app}"));
+        line(format_args!("dep_{app} = cp /build/.sources/{app}"));
+        line(format_args!("NO_AUTOPATCH = {}", untouched.join(" ")));
+        line(format_args!("include erlang.mk"));
+        line(format_args!("rebeam-dep:\n\t$(MAKE) -C $(DEPS_DIR)/{app} IS_DEP=1"));
+        text.into_bytes()
+    }
+
+    /// Variables that make's own see before their defaults.
+    fn make_environment(&self) -> BTreeMap<String, String> {
+        let mut env = environment(self.project.manifest);
+        let path = env.entry("PATH".into()).or_default();
+        *path = format!("{BIN}:{path}");
+        let fixed = [
+            ("RELX", "/build/.rebeam/bin/relx"),
+            ("REBAR", "/build/.rebeam/bin/rebar"),
+            ("REBAR_DEPS_DIR", "/build/deps"),
+            ("RELX_TAR", "0"),
+            ("ERL_LIBS", "/build/deps"),
+            ("ERL_ZFLAGS", RELX_PATHS),
+        ];
+        env.extend(fixed.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        if self.project.manifest.build.tool == Tool::ErlangMk {
+            env.insert("SKIP_DEPS".into(), "1".into());
+        }
+        env
+    }
+
+    fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
+        let manifest = self.project.manifest;
+        // relx finds the project's application only in a directory of its name.
+        let base = match (&manifest.build.dir, self.project.make) {
+            (None, Some(make)) => format!("/build/{}", make.facts.project),
+            _ => "/build".to_owned(),
+        };
+        let top = manifest.build.dir.as_ref().map_or(base.clone(), |dir| format!("{base}/{dir}"));
+        let name = format!("{} {}", manifest.project.name, manifest.project.version);
+        let own = Content::Source(self.project.tree);
+        let mut inputs = vec![Input { at: base.clone(), content: own, label: name }];
+        let all = self.all(Role::Dep);
+        inputs.extend(self.laid_all(&all, |source| {
+            let wish = manifest.deps.get(&source.app);
+            match wish.and_then(|wish| wish.at.as_ref()) {
+                Some(at) => format!("{base}/{at}"),
+                None => format!("{top}/deps/{}", source.app),
+            }
+        })?);
+        inputs.extend(self.seen(ready));
+        let default: &[&[&str]] = match manifest.build.tool {
+            Tool::Rebar => &[&["rebar", "compile"], &["rebar", "generate"]],
+            Tool::ErlangMk => &[&["make", "apps", "rel"]],
+            Tool::Make | Tool::Rebar3 | Tool::Mix => &[&["make", "rel"]],
+        };
+        let default = default.iter().map(|step| step.iter().map(|&word| word.to_owned()).collect());
+        let steps = match manifest.build.steps.as_slice() {
+            [] => default.collect(),
+            steps => steps.to_vec(),
+        };
+        let mut env = self.make_environment();
+        let release = manifest.release.name.as_ref().unwrap_or(&manifest.project.name);
+        env.insert("REBEAM_RELEASE".into(), release.clone());
+        let output = manifest.build.output.clone().unwrap_or_default();
+        env.insert("REBEAM_OUTPUT".into(), output);
+        env.insert("REBAR_DEPS_DIR".into(), format!("{top}/deps"));
+        env.insert("ERL_LIBS".into(), format!("{top}/deps"));
+        Ok(Step {
+            name: manifest.project.name.clone(),
+            kind: StepKind::Release,
+            inputs,
+            files: ready.commands(&[("relx", RELX)]),
+            patches: vec![],
+            stamp: Some(Stamp::WhereAsked(manifest.project.version.clone())),
+            argv: shell(&format!("{READY}cd {top}\n{}\n{FIND}", lines(&steps))),
+            env,
+            output: RELEASE.into(),
+        })
+    }
+}
+
+/// Puts our commands where a source brings an escript along that was built who knows how, for an OTP of its time.
+fn replace_escripts(place: &str) -> String {
+    format!(
+        "for tool in rebar rebar3; do\n\
+         \x20   if [ -f {place}/$tool ] && [ -f {BIN}/$tool ]; then cp {BIN}/$tool {place}/$tool; fi\ndone\n"
+    )
+}
+
+/// Fetches by `cp`, patches and builds one dependency. A Makefile that would download erlang.mk gets the project's.
+fn take_over(app: &str) -> String {
+    format!(
+        "[ ! -d {REBAR_HOME} ] || {{ mkdir -p /build/.erlang.mk; ln -s {REBAR_HOME} /build/.erlang.mk/rebar; }}\n\
+         if [ ! -f .sources/{app}/erlang.mk ] && grep -qs '^-*include *erlang.mk' .sources/{app}/Makefile; then\n\
+         \x20   cp erlang.mk .sources/{app}/\nfi\n\
+         make /build/deps/{app}\nmake rebeam-dep"
+    )
+}

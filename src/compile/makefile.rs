@@ -1,0 +1,90 @@
+//! Makefile: what a Makefile says, as the pinned `make` evaluates it.
+//!
+//! A Makefile is code, and erlang.mk's package index is nine thousand lines of it. So it is never parsed: `make` reads
+//! it in the sandbox, with one more makefile behind it whose goal prints what matters. The result is
+//! a step like any other: it is kept, and looked up the next time.
+
+use std::collections::BTreeMap;
+
+use super::run::Workshop;
+use super::step::{Content, Input, Step, StepKind};
+use super::{CompileError, Plan, Tools, compile};
+use crate::disk;
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::makefile::{MakeFacts, PROGRAM};
+use crate::store::HeldTree;
+
+const FACTS: &str = "/build/.evaluated/facts";
+/// Without `NO_MAKEDEP` make would first compile a list of which module includes what.
+const RUN: &str = "cd \"$0\" && mkdir -p /build/.evaluated && : >\"$REBEAM_FACTS\" && \
+    for file in GNUmakefile makefile Makefile; do [ ! -f $file ] || break; done && \
+    exec make -s -f \"$file\" -f /build/.rebeam/facts.mk rebeam-facts NO_MAKEDEP=1 \"$@\"";
+
+/// What the project's own Makefile says, and its erlang.mk, by which all dependencies are built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeProject {
+    /// What it says.
+    pub facts: MakeFacts,
+    /// The bytes of its erlang.mk.
+    pub erlang_mk: Vec<u8>,
+}
+
+/// Whose Makefile is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub enum Makefile<'a> {
+    /// The one in this directory of the project; the empty path is its root.
+    Project(&'a str),
+    /// A dependency's, with the project's `erlang.mk`, which takes the place of its own where it is patched.
+    Dep {
+        /// The project's `erlang.mk`.
+        erlang_mk: &'a [u8],
+        /// Whether autopatch looks at it.
+        is_patched: bool,
+    },
+}
+
+/// Evaluates the Makefile of the application whose source is `tree`.
+pub fn evaluate_makefile(
+    (app, tree): (&str, &HeldTree),
+    makefile: Makefile<'_>,
+    tools: &Tools,
+    workshop: &Workshop<'_>,
+) -> Result<MakeFacts, CompileError> {
+    let (at, directory) = match makefile {
+        Makefile::Project("") => ("/build".to_owned(), "/build".to_owned()),
+        Makefile::Project(below) => ("/build".to_owned(), format!("/build/{below}")),
+        Makefile::Dep { .. } => (format!("/build/deps/{app}"), format!("/build/deps/{app}")),
+    };
+    let mut files = BTreeMap::from([(".rebeam/facts.mk".to_owned(), PROGRAM.into())]);
+    let mut argv: Vec<String> = ["sh", "-c", RUN, &directory].map(str::to_owned).into();
+    let mut env = super::plan::fixed_environment();
+    env.insert("REBEAM_FACTS".into(), FACTS.into());
+    if let Makefile::Dep { erlang_mk, is_patched } = makefile {
+        files.insert("erlang.mk".to_owned(), erlang_mk.to_owned());
+        if is_patched || !disk::exists(&tree.path().join("erlang.mk")) {
+            files.insert(format!("deps/{app}/erlang.mk"), erlang_mk.to_owned());
+        }
+        argv.push("IS_DEP=1".into());
+        env.insert("DEPS_DIR".into(), "/build/deps".into());
+        env.insert("ERLANG_MK_TMP".into(), "/build/.erlang.mk".into());
+    }
+    let source = Content::Source(tree.digest());
+    let step = Step {
+        name: format!("{app}'s Makefile"),
+        kind: StepKind::Config,
+        inputs: [Input { at, content: source, label: app.into() }]
+            .into_iter()
+            .chain(tools.otp_inputs())
+            .collect(),
+        files,
+        patches: vec![],
+        stamp: None,
+        argv,
+        env,
+        output: ".evaluated".into(),
+    };
+    let steps = tools.otp_steps().into_iter().chain([step]).collect();
+    let done = compile(&Plan { steps, otp: tools.otp_step() }, workshop)?;
+    let text = disk::read_text(&done.release.path().join("facts"), TEXT_FILE_BYTES_MAX)?;
+    Ok(MakeFacts::read(&text))
+}

@@ -1,0 +1,59 @@
+//! First fetched: erlang.mk's rule. It fetches everything that an application asks for, in order, and then goes down
+//! into each of these in turn, unless it has been there; what lies in `deps` already is never fetched again.
+//!
+//! What an unsettled application brings along would come before all that follows it, so the walk ends at the first
+//! one, and all that was asked for up to there is fetched at once.
+
+use std::collections::BTreeSet;
+
+use super::walk::{Ask, DEFAULT, Node, Taken, Walk, key};
+use super::{ResolveError, Settled};
+use crate::lock::Role;
+use crate::manifest::rebar::{Overrides, Wish};
+
+impl<'a> Walk<'a> {
+    /// Walks the project's closure as erlang.mk fetches it.
+    pub(super) fn first_fetched(&mut self) -> Result<(), ResolveError> {
+        let project = self.known.project;
+        let wishes: Vec<Wish> = project.config.deps.iter().cloned().chain(self.unasked()).collect();
+        let names = wishes.iter().map(|wish| (Role::Dep, wish.app.clone()));
+        let names: Vec<Node> = names.collect();
+        self.roots.entry(DEFAULT.to_owned()).or_default().extend(names);
+        let mut been = BTreeSet::new();
+        let mut open = vec![self.fetch(&project.name, wishes)?.into_iter()];
+        while let Some(rest) = open.last_mut() {
+            let Some(app) = rest.next() else {
+                open.pop();
+                continue;
+            };
+            if !been.insert(app.clone()) || project.apps.contains_key(&app) {
+                continue;
+            }
+            let Some(settled) = self.settled(&app) else { return Ok(()) };
+            let wishes = settled.facts.deps.clone();
+            let named = wishes.iter().map(|wish| (Role::Dep, wish.app.clone()));
+            self.edges.entry((Role::Dep, app.clone())).or_default().extend(named);
+            open.push(self.fetch(&app, wishes)?.into_iter());
+        }
+        Ok(())
+    }
+
+    /// Asks for everything that one application names; returns the names.
+    fn fetch(&mut self, parent: &str, wishes: Vec<Wish>) -> Result<Vec<String>, ResolveError> {
+        let mut names = Vec::new();
+        for wish in wishes {
+            names.push(wish.app.clone());
+            let (parent, overrides) = (parent.to_owned(), Overrides::default());
+            // Whether it is there already is seen when it is gone down into.
+            match self.take(Role::Dep, &Ask { wish, parent, overrides })? {
+                Taken::Seen | Taken::Unsettled | Taken::New(_) => {}
+            }
+        }
+        Ok(names)
+    }
+
+    fn settled(&self, app: &str) -> Option<&'a Settled> {
+        let winner = self.winners.get(&(Role::Dep, app.to_owned()))?;
+        self.known.settled.get(&key(winner))
+    }
+}
