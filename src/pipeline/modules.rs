@@ -68,9 +68,21 @@ pub(super) fn check(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
 fn modules(store: &Store, source: &lock::Source) -> Result<Vec<String>, Failure> {
     let Some(tree) = source.pin.tree() else { return Ok(Vec::new()) };
     let Some(held) = store.tree(tree)? else { return Ok(Vec::new()) };
-    let source = held.path().join("src");
-    let names = if disk::exists(&source) { disk::list(&source)? } else { Vec::new() };
+    let place = held.path().join("src");
+    let names = if disk::exists(&place) { disk::list(&place)? } else { Vec::new() };
+    if is_of_another(&source.app, &names) {
+        return Ok(Vec::new());
+    }
     Ok(names.iter().filter_map(|name| module(name)).collect())
+}
+
+/// Tells whether what lies in a `src` is an application of another name: then nothing is compiled under
+/// this one, as of a mix dependency with `compile: false` that only lends its files.
+fn is_of_another(app: &str, names: &[Vec<u8>]) -> bool {
+    let about = |name: &&Vec<u8>| name.ends_with(b".app.src") || name.ends_with(b".app.src.script");
+    let mut abouts = names.iter().filter(about).peekable();
+    let is_own = |name: &Vec<u8>| name.starts_with(format!("{app}.app.src").as_bytes());
+    abouts.peek().is_some() && !abouts.any(is_own)
 }
 
 fn module(name: &[u8]) -> Option<String> {
@@ -93,5 +105,20 @@ pub(super) fn explain(lock: &Lock, error: CompileError) -> Result<ModuleFailure,
             Ok(failure(lock, module, [&one, &other]))
         }
         error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_an_application_of_another_name_define_no_module_of_this_one() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+        assert!(is_of_another("wordlist", &names(&["words.app.src", "words.erl"])));
+        assert!(!is_of_another("words", &names(&["words.app.src", "words.erl"])));
+        assert!(!is_of_another("words", &names(&["words.app.src.script", "words.erl"])));
+        assert!(!is_of_another("words", &names(&["words.erl"])), "erlang.mk needs none");
     }
 }
