@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::lock::{
-    Configs, LockFailure, Update, changed_files, lock as make_lock, stale, unpinned,
-};
+use super::configs::{Configs, changed_files, unpinned};
+use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::{Desk, lacking, mix, modules, quick, rooms};
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lock::Configs;
+use super::configs::Configs;
 use crate::compile::{self, MakeProject, Makefile, Workshop};
 use crate::disk;
 use crate::explain::Failure;

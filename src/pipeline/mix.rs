@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::lock::{Configs, at_once, directory};
+use super::configs::Configs;
+use super::lock::{at_once, directory};
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;

@@ -2,6 +2,7 @@
 
 mod build;
 mod carry;
+mod configs;
 mod doctor;
 mod gates;
 mod hex;

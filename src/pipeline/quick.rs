@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Desk;
 use super::build::{BuildOptions, Packed};
-use super::lock::changed_file_names;
+use super::configs::changed_file_names;
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Failure;
