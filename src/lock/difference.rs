@@ -1,6 +1,7 @@
 //! Difference: what differs between two locks, field by field. `change` says the same in a few words.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::lock::change::{changes, version};
 use crate::lock::{Change, Deb, Lock, Pin, Role, Source, Subject};
@@ -16,6 +17,29 @@ pub struct Difference {
     pub from: Option<String>,
     /// What it is; `None` where it is gone.
     pub to: Option<String>,
+}
+
+impl fmt::Display for Difference {
+    /// Says it of a lock that is held against what is asked for now.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { entry, field, .. } = self;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => {
+                write!(f, "`{field}` of {entry} is `{from}`, and `{to}` is asked for")
+            }
+            (None, Some(to)) if *field == "entry" => {
+                write!(f, "{entry} is not locked, and `{to}` is asked for")
+            }
+            (Some(from), None) if *field == "entry" => {
+                write!(f, "{entry} is locked as `{from}`, and nothing asks for it any longer")
+            }
+            (None, Some(to)) => write!(f, "`{field}` of {entry} is empty, and `{to}` is asked for"),
+            (Some(from), None) => {
+                write!(f, "`{field}` of {entry} is `{from}`, and nothing asks for that any longer")
+            }
+            (None, None) => write!(f, "`{field}` of {entry} is stale"),
+        }
+    }
 }
 
 /// Lists the fields that differ, in the lock's order; the epoch is a field like any other here.

@@ -10,9 +10,10 @@ use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, tools};
 use crate::disk;
-use crate::event::Event;
+use crate::event::{Event, Silent};
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
+use crate::http::{Http, Network};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{
     self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
@@ -209,7 +210,31 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     if desk.manifest.build.tool == Tool::Mix {
         mix::warn_of_disagreements(desk, lock)?;
     }
-    Ok(lock::stale(lock, &facts, desk.manifest).iter().map(ToString::to_string).collect())
+    let found = lock::stale(lock, &facts, desk.manifest);
+    let reasons: Vec<String> = found.iter().map(ToString::to_string).collect();
+    Ok(if reasons.is_empty() { stale_further_down(desk, lock, facts) } else { reasons })
+}
+
+/// Returns what is stale further down than the project's own words: all is resolved again over what is held.
+///
+/// What is not held or cannot be resolved is left to `lock`, which has the network.
+fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<String> {
+    let http = Http::new(Network::Offline, desk.http.mirrors().clone());
+    let desk = Desk { http: &http, observer: &Silent, ..*desk };
+    let configs = Configs::of(&desk, lock);
+    let facts = ProjectFacts { tools: vec![], ..facts };
+    let resolved = match desk.manifest.build.tool {
+        Tool::Mix => mix::resolve(&desk, &configs, Some(lock)),
+        Tool::ErlangMk => return Vec::new(),
+        _ => rebar_lock(&desk)
+            .and_then(|imported| resolve(&desk, &configs, &facts, Some(lock), imported.as_ref())),
+    };
+    let Ok((resolution, _)) = resolved else { return Vec::new() };
+    let tools = lock.sources.iter().filter(|source| source.role == Role::Tool);
+    let mut sources: Vec<_> = resolution.sources.into_iter().chain(tools.cloned()).collect();
+    sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
+    let now = Lock { sources, ..lock.clone() };
+    lock::differences(lock, &now).iter().map(ToString::to_string).collect()
 }
 
 /// The previous lock without the entries that are to be pinned anew.

@@ -196,3 +196,16 @@ fn a_directory_and_a_tarball_serve_as_dependencies() {
         .rebeam(&["lock"])
         .fails(3, &["is not the promised file", "rebeam lock --update tinyhttp"]);
 }
+
+#[test]
+fn a_field_that_is_stale_further_down_is_named() {
+    let world = World::with("hello");
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let config = world.read("rebar.config");
+    let more = "\n{overrides, [{override, tinyhttp, [{deps, []}]}]}.\n";
+    world.write("rebar.config", &format!("{config}{more}"));
+    let ran = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    let says = ["`deps` of dep tinyhttp is `words`", "dep words is locked as"];
+    assert!(says.iter().all(|says| ran.stdout.contains(says)), "{}", ran.stdout);
+    world.rebeam(&["build", "--locked"]).fails(1, &["the lock is stale", "dep words"]);
+}

@@ -2,7 +2,7 @@
 //!
 //! Only what the project itself says is compared, so nothing is fetched or evaluated here: the
 //! toolchain, and each application and plugin that the project names. What an override changes
-//! further down is seen by resolving again over held sources.
+//! further down is seen by resolving again over held sources, as `pipeline` does when all of this fits.
 
 #[cfg(test)]
 mod tests;
