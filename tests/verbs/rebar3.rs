@@ -154,3 +154,40 @@ fn what_only_a_profile_asks_for_is_locked_and_built() {
     let lock = world.read("rebeam.lock");
     assert!(lock.contains("profiles = [\"prod\"]") && !lock.contains("nowhere"), "{lock}");
 }
+
+#[test]
+fn a_script_that_tells_rebar2_and_rebar3_apart_sees_rebar3() {
+    let config = format!("{{deps, [{}]}}.", from_git("rate"));
+    let world = shop(&config, "[shop, rate]", &app("shop", "(rate:rate() =:= 3)"));
+    let mut rate = library("rate", "rate() -> ?RATE.").to_vec();
+    // As real projects do it: by what is loaded, and by an environment that only rebar2 sets.
+    let script = "Found = case {code:is_loaded(rebar3), os:getenv(\"REBAR_DEPS_DIR\")} of\n\
+        \x20 {{file, _}, false} -> 3;\n\
+        \x20 _ -> 2\n\
+        end,\n\
+        [{erl_opts, [{d, 'RATE', Found}]} | CONFIG].\n";
+    rate.push(("rebar.config.script".into(), script.into()));
+    world.repository("rate", "1.0.0", &borrowed(&rate));
+    world.rebeam(&["build"]).succeeds();
+}
+
+#[test]
+fn an_overlay_copies_what_a_dependency_brings_along() {
+    let overlay = "[{release, {shop, \"1.0.0\"}, APPS}, {overlay, [{mkdir, \"etc\"}, \
+        {copy, \"_build/default/lib/rate/priv/rate.conf\", \"etc/rate.conf\"}]},";
+    let config = format!(
+        "{{deps, [{}]}}.\n{}",
+        from_git("rate"),
+        RELX.replace("[{release, {shop, \"1.0.0\"}, APPS},", overlay)
+            .replace("APPS", "[shop, rate]")
+    );
+    let check = "filelib:is_regular(filename:join(code:root_dir(), \"etc/rate.conf\"))";
+    let mut all = vec![("rebeam.toml", MANIFEST), ("rebar.config", config.as_str())];
+    let files = app("shop", check);
+    all.extend(borrowed(&files));
+    let world = World::of(&all);
+    let mut rate = library("rate", "rate() -> 7.").to_vec();
+    rate.push(("priv/rate.conf".into(), "rate = 7\n".into()));
+    world.repository("rate", "1.0.0", &borrowed(&rate));
+    world.rebeam(&["build"]).succeeds();
+}
