@@ -20,6 +20,7 @@ mod stamp;
 mod step;
 mod strip;
 mod tools;
+mod zips;
 
 use std::path::PathBuf;
 

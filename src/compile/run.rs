@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
 use super::tools::wants_debians_rebar3;
-use super::{CompileError, order, reason};
+use super::{CompileError, order, reason, zips};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
 use crate::event::{Event, Observer};
@@ -229,6 +229,7 @@ fn perform(
     }
     // rebar3's own notes hold times; without them it compares artifacts, which is what is wanted.
     disk::remove_tree(&output.join(".rebar3"))?;
+    zips::settle(&output)?;
     Ok(store.insert_tree(&step.name, &output, None)?)
 }
 
