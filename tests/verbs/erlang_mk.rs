@@ -114,7 +114,7 @@ fn a_makefile_without_its_erlang_mk_says_what_is_missing() {
 
 #[test]
 fn steps_of_ones_own_find_dependencies_where_they_look_and_make_a_release_that_boots() {
-    let world = World::with("custom");
+    let world = World::with("custom").with_own_store();
     world.rebeam(&["lock"]).succeeds();
     let built = world.rebeam(&["build"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);
