@@ -17,17 +17,21 @@ use super::plan::{Plan, Planner, Project, environment, label};
 use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
-use crate::manifest::Tool;
+use crate::manifest::{Manifest, Tool};
+use crate::terms::{self, Term};
+use crate::tree::RelPath;
 
 /// Where rebar 2 is seen.
-const REBAR_HOME: &str = "/opt/rebar";
+pub(super) const REBAR_HOME: &str = "/opt/rebar";
 /// Where commands of ours are seen before the toolchain's.
-const BIN: &str = "/build/.rebeam/bin";
+pub(super) const BIN: &str = "/build/.rebeam/bin";
+/// Where dependencies are looked for, unless a rebar 2 project says otherwise.
+const DEPS_DIR: &str = "deps";
 /// The release's directory at the end.
 const RELEASE: &str = ".release";
 
 /// rebar 2 from its applications, as rebar3 is started.
-const REBAR: &str = "#!/bin/sh
+pub(super) const REBAR: &str = "#!/bin/sh
 exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
     -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
 ";
@@ -78,7 +82,7 @@ log(_, Words, Values) -> io:format(standard_error, Words ++ \"~n\", Values).
 ";
 
 /// rebar3 for whoever calls it by name.
-const REBAR3: &str = "#!/bin/sh
+pub(super) const REBAR3: &str = "#!/bin/sh
 exec erl +sbtu +A1 -noinput -boot no_dot_erlang -pa /opt/rebar3/*/ebin \\
     -eval 'rebar3:main(init:get_plain_arguments()), halt(0).' -extra \"$@\"
 ";
@@ -102,16 +106,19 @@ struct Ready {
     rebar: Option<usize>,
 }
 
+/// Tells whether a dependency lies as source where the project's own step builds it.
+pub fn is_laid_as_source(manifest: &Manifest, source: &Source) -> bool {
+    let wish = manifest.deps.get(&source.app);
+    let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
+    let tool = wish.and_then(|wish| wish.tool);
+    let is_whole = matches!(manifest.build.tool, Tool::Rebar | Tool::Make);
+    is_whole && !has_steps && tool.is_none_or(|tool| tool == Tool::Make)
+}
+
 impl Ready {
-    /// Tells whether a dependency gets a step of its own, or lies as source where the project builds it.
+    /// Tells whether a dependency gets a step of its own.
     fn builds(project: &Project<'_>, source: &Source) -> bool {
-        let wish = project.manifest.deps.get(&source.app);
-        let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
-        let tool = wish.and_then(|wish| wish.tool);
-        match project.manifest.build.tool {
-            Tool::ErlangMk => true,
-            _ => has_steps || tool.is_some_and(|tool| tool != Tool::Make),
-        }
+        !is_laid_as_source(project.manifest, source)
     }
 
     /// The commands that a step sees; `release` is what only the project's own has.
@@ -137,19 +144,25 @@ fn relx(rebar3: Vec<Input>) -> Step {
     }
 }
 
+/// The locked source of rebar 2 and its content hash.
+#[derive(Debug, Clone, Copy)]
+pub struct RebarSource<'a> {
+    /// What the lock says of it.
+    pub source: &'a Source,
+    /// Its content hash.
+    pub tree: crate::digest::Digest,
+}
+
 /// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
-fn bootstrap(
-    project: &Project<'_>,
-    source: &Source,
-    otp: Vec<Input>,
-) -> Result<Step, CompileError> {
+pub(super) fn bootstrap(rebar: RebarSource<'_>, otp: Vec<Input>) -> Step {
+    let RebarSource { source, tree } = rebar;
     let own = Input {
         at: "/build/rebar".into(),
-        content: Content::Source(digest(project, source)?),
+        content: Content::Source(tree),
         label: label(source),
     };
     let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
-    Ok(Step {
+    Step {
         name: "rebar".into(),
         kind: StepKind::Tool,
         inputs: [own].into_iter().chain(otp).collect(),
@@ -159,7 +172,7 @@ fn bootstrap(
         argv: shell(script),
         env: super::plan::fixed_environment(),
         output: "rebar".into(),
-    })
+    }
 }
 
 fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Digest, CompileError> {
@@ -167,20 +180,30 @@ fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Diges
     digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
 }
 
-fn shell(script: &str) -> Vec<String> {
+pub(super) fn shell(script: &str) -> Vec<String> {
     ["sh", "-ec", script].map(str::to_owned).into()
 }
 
 /// Commands as lines of a script.
-fn lines(steps: &[Vec<String>]) -> String {
+pub(super) fn lines(steps: &[Vec<String>]) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
     let line = |step: &Vec<String>| step.iter().map(quote).collect::<Vec<_>>().join(" ");
     steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Lets a step find our commands, by name and by the variables in which makefiles and configure scripts look for them.
+/// What the manifest says of those variables counts.
+pub(super) fn see_commands(env: &mut BTreeMap<String, String>) {
+    let path = env.entry("PATH".into()).or_default();
+    *path = format!("{BIN}:{path}");
+    for (name, command) in [("REBAR", "rebar"), ("REBAR3", "rebar3")] {
+        env.entry(name.into()).or_insert_with(|| format!("{BIN}/{command}"));
+    }
+}
+
 /// Makes our commands ones. OTP has no `erl_interface` since 23, and what older tools still link it for is in `ei`: so
 /// it is there and holds nothing.
-const READY: &str = "chmod -R +x /build/.rebeam
+pub(super) const READY: &str = "chmod -R +x /build/.rebeam
 set -- /usr/lib/erlang/lib/erl_interface-*/lib/liberl_interface.a
 if [ ! -e \"$1\" ]; then
     mkdir -p /build/.rebeam/lib
@@ -210,7 +233,8 @@ impl<'a> Planner<'a> {
         let relx = self.steps.len() - 1;
         let mut rebar = None;
         if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
-            self.steps.push(bootstrap(self.project, source, self.tools.otp_inputs())?);
+            let tree = digest(self.project, source)?;
+            self.steps.push(bootstrap(RebarSource { source, tree }, self.tools.otp_inputs()));
             rebar = Some(self.steps.len() - 1);
         }
         Ok(Ready { relx, rebar })
@@ -289,7 +313,10 @@ impl<'a> Planner<'a> {
             let Some(source) = self.source(Role::Dep, app) else { continue };
             let content = match self.places.get(&(Role::Dep, *app)) {
                 Some(step) => Content::Output(*step),
-                None => Content::Source(digest(self.project, source)?),
+                None => match self.project.laid.get(&source.app) {
+                    Some(laid) => Content::Source(*laid),
+                    None => Content::Source(digest(self.project, source)?),
+                },
             };
             inputs.push(Input { at: place(source), content, label: label(source) });
         }
@@ -372,11 +399,9 @@ impl<'a> Planner<'a> {
     /// Variables that make's own see before their defaults.
     fn make_environment(&self) -> BTreeMap<String, String> {
         let mut env = environment(self.project.manifest);
-        let path = env.entry("PATH".into()).or_default();
-        *path = format!("{BIN}:{path}");
+        see_commands(&mut env);
         let fixed = [
             ("RELX", "/build/.rebeam/bin/relx"),
-            ("REBAR", "/build/.rebeam/bin/rebar"),
             ("REBAR_DEPS_DIR", "/build/deps"),
             ("RELX_TAR", "0"),
             ("ERL_LIBS", "/build/deps"),
@@ -387,6 +412,16 @@ impl<'a> Planner<'a> {
             env.insert("SKIP_DEPS".into(), "1".into());
         }
         env
+    }
+
+    /// Where the project's tool looks for dependencies, below the directory that it is started in.
+    fn deps_dir(&self) -> String {
+        let is_rebar = self.project.manifest.build.tool == Tool::Rebar;
+        let stated = terms::get(self.project.config, "deps_dir").filter(|_| is_rebar);
+        let stated = stated.and_then(Term::as_text);
+        // A place outside the project is none that a step could be given.
+        let inside = stated.filter(|place| RelPath::new(place.as_str()).is_ok());
+        inside.unwrap_or_else(|| DEPS_DIR.to_owned())
     }
 
     fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
@@ -401,11 +436,12 @@ impl<'a> Planner<'a> {
         let own = Content::Source(self.project.tree);
         let mut inputs = vec![Input { at: base.clone(), content: own, label: name }];
         let all = self.all(Role::Dep);
+        let deps_dir = format!("{top}/{}", self.deps_dir());
         inputs.extend(self.laid_all(&all, |source| {
             let wish = manifest.deps.get(&source.app);
             match wish.and_then(|wish| wish.at.as_ref()) {
                 Some(at) => format!("{base}/{at}"),
-                None => format!("{top}/deps/{}", source.app),
+                None => format!("{deps_dir}/{}", source.app),
             }
         })?);
         inputs.extend(self.seen(ready));
@@ -424,8 +460,8 @@ impl<'a> Planner<'a> {
         env.insert("REBEAM_RELEASE".into(), release.clone());
         let output = manifest.build.output.clone().unwrap_or_default();
         env.insert("REBEAM_OUTPUT".into(), output);
-        env.insert("REBAR_DEPS_DIR".into(), format!("{top}/deps"));
-        env.insert("ERL_LIBS".into(), format!("{top}/deps"));
+        env.insert("REBAR_DEPS_DIR".into(), deps_dir.clone());
+        env.insert("ERL_LIBS".into(), deps_dir);
         Ok(Step {
             name: manifest.project.name.clone(),
             kind: StepKind::Release,

@@ -21,7 +21,6 @@ use crate::lock::{
 use crate::manifest::mix::{MixDep, MixFacts};
 use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
 use crate::manifest::{DepOverride, Tool};
-use crate::project::Survey;
 use crate::store::{BuildKey, HeldTree, Record};
 use crate::terms::Term;
 
@@ -59,7 +58,7 @@ pub(super) fn resolve(
     configs: &Configs<'_>,
     previous: Option<&Lock>,
 ) -> Result<(Resolution, Option<i64>), Failure> {
-    let tree = Survey::new(desk.root)?.take(desk.store)?;
+    let tree = configs.project()?;
     let facts = facts(desk, configs, &tree)?;
     let imported = mix_lock(desk)?;
     let project = MixProject {
