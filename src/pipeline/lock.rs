@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use thiserror::Error;
 
 use super::configs::{Configs, project_facts};
+use super::asked::AskedFailure;
 use super::gates;
 use super::{Desk, mix, modules, packages, tools};
 use crate::disk;
@@ -312,7 +313,10 @@ pub(super) fn answer(
 ) -> Result<(Settled, Option<i64>), Failure> {
     let found = match &request.wish.source {
         WishSource::Path { path } => directory(desk, path)?,
-        _ => desk.doors().answer(request)?,
+        _ => {
+            let found = desk.doors().answer(request);
+            found.map_err(|failed| AskedFailure::new(request, failed))?
+        }
     };
     let tree = configs.changed(&request.app, &found.tree)?;
     let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
