@@ -23,7 +23,7 @@ pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
-pub use unpack::unpack;
+pub use unpack::{owned_directories, unpack};
 
 use crate::digest::Digest;
 use crate::disk::DiskError;

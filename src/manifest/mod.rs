@@ -111,7 +111,8 @@ impl Tool {
     pub fn package(self) -> Option<&'static str> {
         match self {
             Self::Mix => Some("elixir"),
-            Self::Rebar3 | Self::ErlangMk | Self::Rebar | Self::Make => None,
+            Self::Rebar => Some("erlang-reltool"),
+            Self::Rebar3 | Self::ErlangMk | Self::Make => None,
         }
     }
 

@@ -118,7 +118,8 @@ pub fn run(
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
     let image = image::unpack(archive, &root)?;
-    let mut room = image.room(&root, level);
+    let owned = image::owned_directories(archive, &image)?;
+    let mut room = image.room(&root, &owned, level);
     if !arguments.is_empty() {
         room.argv.truncate(image.entrypoint.len());
         room.argv.extend_from_slice(arguments);

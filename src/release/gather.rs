@@ -25,7 +25,7 @@ exec \"$BINDIR/erlexec\" \"$@\"
 
 /// Says which files the image of a built release holds, and how it starts.
 pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
-    let spec = spec::read(inputs.release, inputs.listing)?;
+    let spec = spec::read(inputs.release, inputs.listing, &inputs.manifest.project.version)?;
     let start = start::start(&spec, &inputs.manifest.image)?;
     let mut gathering = Gathering {
         inputs,
