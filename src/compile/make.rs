@@ -194,10 +194,12 @@ impl<'a> Planner<'a> {
     pub(super) fn make(&mut self) -> Result<Step, CompileError> {
         let ready = self.ready_tools()?;
         let project = self.project;
-        for source in &project.lock.sources {
-            if source.role == Role::Dep && Ready::builds(project, source) {
-                self.visit_made(source, &ready, &mut Vec::new())?;
-            }
+        let step = |planner: &Self, source: &'a Source| match Ready::builds(project, source) {
+            true => planner.made(source, &ready).map(Some),
+            false => Ok(None),
+        };
+        for source in project.lock.sources.iter().filter(|source| source.role == Role::Dep) {
+            self.visit(source, &step, &mut Vec::new())?;
         }
         self.made_release(&ready)
     }
@@ -224,42 +226,6 @@ impl<'a> Planner<'a> {
         let relx = seen(RELX_HOME, "relx", ready.relx);
         let rebar = ready.rebar.map(|step| seen(REBAR_HOME, "rebar", step));
         self.tools.inputs().into_iter().chain([relx]).chain(rebar).collect()
-    }
-
-    /// Plans a dependency after everything that it needs.
-    fn visit_made(
-        &mut self,
-        source: &'a Source,
-        ready: &Ready,
-        way: &mut Vec<&'a str>,
-    ) -> Result<(), CompileError> {
-        if self.places.contains_key(&(source.role, source.app.as_str())) {
-            return Ok(());
-        }
-        if way.contains(&source.app.as_str()) {
-            let names = way.iter().copied().chain([source.app.as_str()]);
-            return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
-        }
-        way.push(&source.app);
-        for dep in self.needed(source) {
-            if let Some(dep) = self.source(source.role, dep)
-                && Ready::builds(self.project, dep)
-            {
-                self.visit_made(dep, ready, way)?;
-            }
-        }
-        way.pop();
-        let step = self.made(source, ready)?;
-        self.places.insert((source.role, &source.app), self.steps.len());
-        self.steps.push(step);
-        Ok(())
-    }
-
-    /// What a dependency names, and what the manifest says that it needs.
-    fn needed(&self, source: &'a Source) -> impl Iterator<Item = &'a str> + use<'a> {
-        let wish = self.project.manifest.deps.get(&source.app);
-        let silent = wish.into_iter().flat_map(|wish| &wish.needs);
-        source.deps.iter().chain(silent).map(String::as_str)
     }
 
     /// Everything that a dependency needs, by whatever way.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::configs::Configs;
-use super::lock::directory;
+use super::lock::{fetch, settled};
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
@@ -223,10 +223,7 @@ impl Round<'_> {
 
     /// Fetches a source and reads what it asks for.
     fn answer(&self, request: &Request) -> Result<(MixSettled, Option<i64>), Failure> {
-        let found = match &request.wish.source {
-            WishSource::Path { path } => directory(self.desk, path)?,
-            _ => self.desk.doors().answer(request)?,
-        };
+        let found = fetch(self.desk, request)?;
         let tool = self.tool(&request.app, &found.tree);
         let is_package = found.deps.is_some();
         let (facts, deps) = match (tool, is_package) {
@@ -242,14 +239,7 @@ impl Round<'_> {
                 (facts, deps)
             }
         };
-        let settled = Settled {
-            app: request.app.clone(),
-            role: request.role,
-            pin: found.pin,
-            describe: found.describe,
-            tool,
-            facts,
-        };
+        let settled = settled(request, &found, tool, facts);
         Ok((MixSettled { settled, deps }, found.time))
     }
 
