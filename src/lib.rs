@@ -27,7 +27,7 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
-pub mod push;
+pub mod registry;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;
