@@ -9,6 +9,7 @@ pub mod limits;
 pub mod explain;
 pub mod digest;
 pub mod event;
+pub mod each;
 pub mod disk;
 pub mod tree;
 pub mod archive;
