@@ -10,6 +10,7 @@ pub mod explain;
 pub mod digest;
 pub mod event;
 pub mod disk;
+pub mod database;
 pub mod tree;
 pub mod archive;
 pub mod http;
