@@ -11,6 +11,7 @@ pub mod digest;
 pub mod event;
 pub mod each;
 pub mod disk;
+pub mod database;
 pub mod tree;
 pub mod archive;
 pub mod http;
