@@ -11,6 +11,7 @@ pub mod digest;
 pub mod event;
 pub mod each;
 pub mod disk;
+pub mod database;
 pub mod tree;
 pub mod archive;
 pub mod http;
@@ -28,7 +29,7 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
-pub mod push;
+pub mod registry;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;
