@@ -59,6 +59,10 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
 
+/// Makes the step of a source, or none where nothing of it is built alone.
+pub(super) type Maker<'m, 'a> =
+    &'m dyn Fn(&Planner<'a>, &'a Source) -> Result<Option<Step>, CompileError>;
+
 pub(super) struct Planner<'a> {
     pub(super) project: &'a Project<'a>,
     pub(super) tools: Tools,
@@ -90,11 +94,11 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Plans a source after everything that it needs; `step` makes its step, or none where nothing of it is built alone.
+    /// Plans a source after everything that it needs.
     pub(super) fn visit(
         &mut self,
         source: &'a Source,
-        step: &dyn Fn(&Self, &'a Source) -> Result<Option<Step>, CompileError>,
+        step: Maker<'_, 'a>,
         way: &mut Vec<&'a str>,
     ) -> Result<(), CompileError> {
         if self.places.contains_key(&(source.role, source.app.as_str())) {
