@@ -27,6 +27,7 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
+pub mod evidence;
 pub mod push;
 // -- the face --
 pub mod pipeline;
