@@ -28,7 +28,7 @@ pub mod compile;
 pub mod release;
 pub mod image;
 pub mod evidence;
-pub mod push;
+pub mod registry;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;
