@@ -74,11 +74,21 @@ impl How {
         screen: &Screen,
         work: impl FnOnce(Door<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let http = Http::new(common.network(), Mirrors::default());
-        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
-        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
-        work(Door { http: &http, credentials: &credentials, security, observer: screen })
+        with_door(common, self.insecure, screen, work)
     }
+}
+
+/// Hands the way to registries to `work`.
+pub(super) fn with_door<T>(
+    common: &Common,
+    insecure: bool,
+    screen: &Screen,
+    work: impl FnOnce(Door<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let http = Http::new(common.network(), Mirrors::default());
+    let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
+    let security = if insecure { Security::Plain } else { Security::Encrypted };
+    work(Door { http: &http, credentials: &credentials, security, observer: screen })
 }
 
 /// Prints what a script goes on with.

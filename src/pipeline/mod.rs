@@ -18,6 +18,7 @@ mod packages;
 mod push;
 mod quick;
 mod rooms;
+mod signatures;
 mod tools;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use push::{PushWish, push, push_file};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 
 use crate::digest::Digest;
 use crate::event::Observer;
