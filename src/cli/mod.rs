@@ -14,6 +14,7 @@ mod nix;
 mod outdated;
 mod push;
 mod run;
+mod sbom;
 mod shell;
 mod size;
 mod store;
@@ -152,6 +153,8 @@ enum Verb {
     Run(run::Run),
     /// Push the image to a registry
     Push(push::Push),
+    /// Say what is in an image and how it was made: SPDX, CycloneDX, SLSA provenance
+    Sbom(sbom::Sbom),
     /// Check the signatures of images and files
     Verify(verify::Verify),
     /// Make a pair of keys, and sign files
@@ -206,6 +209,7 @@ impl Verb {
             Self::Build(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
+            Self::Sbom(verb) => verb.run(common),
             Self::Verify(verb) => verb.run(common),
             Self::Key(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),

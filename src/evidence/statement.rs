@@ -33,7 +33,12 @@ pub struct Statement {
 }
 
 /// Writes a statement about the image of this name and manifest.
-pub fn write(name: &str, manifest: Digest, predicate_type: &str, predicate: Value) -> Vec<u8> {
+pub(super) fn write(
+    name: &str,
+    manifest: Digest,
+    predicate_type: &str,
+    predicate: Value,
+) -> Vec<u8> {
     let statement = json!({
         "_type": TYPES[0],
         "predicate": predicate,
