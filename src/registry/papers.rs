@@ -182,41 +182,27 @@ impl<'a> Repository<'a> {
         }
     }
 
-    /// Puts a document about an image into the repository, and returns its manifest's digest.
-    pub fn attach(
-        &self,
-        image: &Contents,
-        paper: &Paper,
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<Digest, PushError> {
-        let mut layer = Entry::of(&paper.media_type, &paper.bytes);
-        layer.annotations = paper.annotations.clone();
-        let size = image.manifest.len() as u64;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: MANIFEST_TYPE,
-            artifact_type: Some(&paper.media_type),
-            config: Entry::of(EMPTY_TYPE, b"{}"),
-            layers: vec![layer],
-            subject: Some(Entry::named(&image.manifest_type, image.manifest_digest, size)),
-            annotations,
-        };
-        let bytes = serde_json::to_vec(&manifest).expect("the document has only text keys");
-        let digest = Digest::of(&bytes);
-        let mut listed = Entry::of(MANIFEST_TYPE, &bytes);
-        listed.artifact_type = Some(paper.media_type.clone());
-        listed.annotations = annotations.clone();
+    /// Puts documents about an image into the repository, where they are not there already.
+    pub fn attach(&self, image: &Contents, papers: &[Paper]) -> Result<(), PushError> {
         let there = self.about(image.manifest_digest)?;
-        if there.iter().any(|entry| entry.digest == digest) {
-            return Ok(digest);
+        let mut unlisted = Vec::new();
+        for paper in papers {
+            let (bytes, line) = about_image(image, paper);
+            if there.iter().any(|entry| entry.digest == line.digest) {
+                continue;
+            }
+            self.put_blob("an empty configuration", b"{}")?;
+            self.put_blob(&paper.name, &paper.bytes)?;
+            let place = line.digest.to_string();
+            let answer = self.put(&paper.name, &place, (MANIFEST_TYPE, &bytes))?;
+            if !answer.headers.contains_key("oci-subject") {
+                unlisted.push(line);
+            }
         }
-        self.put_blob("an empty configuration", b"{}")?;
-        self.put_blob(&paper.name, &paper.bytes)?;
-        let answer = self.put_manifest(&paper.name, &digest.to_string(), &bytes)?;
-        if !answer.headers.contains_key("oci-subject") {
-            self.list(image.manifest_digest, listed)?;
+        match unlisted.is_empty() {
+            true => Ok(()),
+            false => self.list(image.manifest_digest, unlisted),
         }
-        Ok(digest)
     }
 
     /// Puts documents under a tag of their own, as cosign keeps signatures and attestations.
@@ -252,7 +238,7 @@ impl<'a> Repository<'a> {
             annotations: &BTreeMap::new(),
         };
         let bytes = serde_json::to_vec(&manifest).expect("the document has only text keys");
-        self.put_manifest("signatures", tag, &bytes)?;
+        self.put("signatures", tag, (MANIFEST_TYPE, &bytes))?;
         Ok(Digest::of(&bytes))
     }
 
@@ -274,19 +260,17 @@ impl<'a> Repository<'a> {
         Ok(index.map(|index| index.manifests.unwrap_or_default()))
     }
 
-    /// Adds a line to the list that is kept under a tag.
-    fn list(&self, image: Digest, line: Entry) -> Result<(), PushError> {
+    /// Adds lines to the list that is kept under a tag.
+    fn list(&self, image: Digest, lines: Vec<Entry>) -> Result<(), PushError> {
         let tag = fallback_tag(image);
-        let mut lines = match self.manifest(&tag)? {
+        // Looked at once more: another may have written it meanwhile.
+        let mut all = match self.manifest(&tag)? {
             Some(listed) => self.index(&listed.bytes)?.manifests.unwrap_or_default(),
             None => Vec::new(),
         };
-        if lines.iter().any(|known| known.digest == line.digest) {
-            return Ok(());
-        }
-        lines.push(line);
+        all.extend(lines);
         let media_type = INDEX_TYPE.to_owned();
-        let index = Index { schema_version: 2, media_type, manifests: Some(lines) };
+        let index = Index { schema_version: 2, media_type, manifests: Some(all) };
         let bytes = serde_json::to_vec(&index).expect("the document has only text keys");
         self.put("the list of documents", &tag, (INDEX_TYPE, &bytes))?;
         Ok(())
@@ -360,10 +344,6 @@ impl<'a> Repository<'a> {
         })
     }
 
-    fn put_manifest(&self, name: &str, place: &str, bytes: &[u8]) -> Result<Answer, PushError> {
-        self.put(name, place, (MANIFEST_TYPE, bytes))
-    }
-
     fn put(
         &self,
         name: &str,
@@ -395,6 +375,27 @@ impl<'a> Repository<'a> {
         let (host, name, theirs) = (self.session.host(), name.to_owned(), theirs.to_string());
         Err(PushError::WrongDigest { host, name, ours, theirs })
     }
+}
+
+/// Writes the manifest of a document about an image, and the line that lists it.
+fn about_image(image: &Contents, paper: &Paper) -> (Vec<u8>, Entry) {
+    let mut layer = Entry::of(&paper.media_type, &paper.bytes);
+    layer.annotations = paper.annotations.clone();
+    let size = image.manifest.len() as u64;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: MANIFEST_TYPE,
+        artifact_type: Some(&paper.media_type),
+        config: Entry::of(EMPTY_TYPE, b"{}"),
+        layers: vec![layer],
+        subject: Some(Entry::named(&image.manifest_type, image.manifest_digest, size)),
+        annotations: &paper.annotations,
+    };
+    let bytes = serde_json::to_vec(&manifest).expect("the document has only text keys");
+    let mut line = Entry::of(MANIFEST_TYPE, &bytes);
+    line.artifact_type = Some(paper.media_type.clone());
+    line.annotations = paper.annotations.clone();
+    (bytes, line)
 }
 
 fn ask<'r>(
