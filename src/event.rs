@@ -65,6 +65,8 @@ pub enum Event<'a> {
     BlobPushed { name: &'a str, digest: Digest, bytes: u64, arrival: Arrival },
     /// A registry has the image under this reference, and said its digest.
     Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
+    /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
+    Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }

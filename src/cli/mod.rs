@@ -11,6 +11,7 @@ mod init;
 mod lock;
 mod nix;
 mod outdated;
+mod pull;
 mod push;
 mod run;
 mod shell;

@@ -15,6 +15,7 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod pull;
 mod push;
 mod quick;
 mod rooms;
@@ -33,6 +34,7 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
+pub use pull::{Opened, is_reference, open_image};
 pub use push::{PushWish, push, push_file};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 

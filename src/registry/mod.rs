@@ -8,9 +8,14 @@
 
 mod challenge;
 mod credentials;
+mod documents;
 mod engine;
 mod error;
+mod fetch;
 pub(crate) mod fuzz;
+mod origin;
+mod pull;
+mod pull_error;
 mod reference;
 mod session;
 mod upload;
@@ -20,6 +25,9 @@ mod watched;
 pub use credentials::Credentials;
 pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
+pub use origin::{Origin, Platform};
+pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
+pub use pull_error::PullError;
 pub use reference::Reference;
 pub use session::Door;
 
