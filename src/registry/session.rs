@@ -1,0 +1,428 @@
+//! Session: the calls to one repository of one registry: who asks, redirects, and what refusals mean.
+//!
+//! A key (the `Authorization` header) is fetched when the registry demands one, and again when it no longer counts;
+//! calls that run at once share it. It is sent to the registry's own scheme, host and port and to nobody else: not
+//! to where a redirect leads, and not to an upload address on another server.
+
+use std::io::Read as _;
+use std::sync::{Mutex, OnceLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::challenge::{Challenge, check_realm, scopes};
+use super::credentials::{Credential, Credentials};
+use super::error::{place, said};
+use super::reference::is_loopback;
+use super::url::{Url, encoded, with_parameter};
+use super::{PushError, Reference, Security};
+use crate::event::Observer;
+use crate::http::{Answer, Failed, Http, Method, Passing, Request, Sent, Step};
+use crate::limits::{ANSWER_BYTES_MAX, REDIRECTS_MAX};
+
+/// What reaches a registry.
+#[derive(Clone, Copy)]
+pub struct Door<'a> {
+    /// The way out. Mirrors do not count: they are for what is fetched.
+    pub http: &'a Http,
+    /// Where logins are kept.
+    pub credentials: &'a Credentials,
+    /// Whether a registry elsewhere may be spoken to without encryption.
+    pub security: Security,
+    /// Who hears of it.
+    pub observer: &'a dyn Observer,
+}
+
+pub(super) struct Session<'a> {
+    pub(super) door: Door<'a>,
+    pub(super) reference: &'a Reference,
+    base: String,
+    credential: OnceLock<Option<Credential>>,
+    own: Mutex<Key>,
+    wide: Mutex<Key>,
+    actions: &'static str,
+    mount_from: Option<&'a str>,
+}
+
+/// An `Authorization` header, and how many there were before it.
+#[derive(Debug, Clone, Default)]
+struct Key {
+    header: Option<String>,
+    generation: u32,
+}
+
+/// What a call needs to be allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// To read and write the repository.
+    Own,
+    /// To read the repository that blobs are mounted from, too. A registry may refuse that alone.
+    Mount,
+}
+
+/// One call.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) name: &'a str,
+    pub(super) url: &'a str,
+    pub(super) headers: &'a [(&'a str, String)],
+    pub(super) sent: Sent<'a>,
+    pub(super) reach: Reach,
+}
+
+/// How an attempt failed.
+pub(super) enum Trouble {
+    Final(PushError),
+    Passing(Passing),
+}
+
+impl From<PushError> for Trouble {
+    fn from(error: PushError) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Final(error) => Self::Final(error.into()),
+            Failed::Passing(passing) => Self::Passing(passing),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Errors {
+    #[serde(default)]
+    errors: Vec<Said>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        door: Door<'a>,
+        reference: &'a Reference,
+        mount_from: Option<&'a str>,
+    ) -> Self {
+        let host = reference.host();
+        let plain = door.security == Security::Plain || is_loopback(host);
+        let base = format!("{}://{host}", if plain { "http" } else { "https" });
+        let (own, wide) = (Mutex::default(), Mutex::default());
+        let (credential, actions) = (OnceLock::new(), "pull,push");
+        Self { door, reference, base, credential, own, wide, actions, mount_from }
+    }
+
+    /// Begins a session that asks for no more than to read.
+    pub(super) fn reading(door: Door<'a>, reference: &'a Reference) -> Self {
+        Self { actions: "pull", ..Self::new(door, reference, None) }
+    }
+
+    /// Returns an address of the repository.
+    pub(super) fn url(&self, below: &str) -> String {
+        format!("{}/v2/{}/{below}", self.base, self.reference.repository)
+    }
+
+    fn home(&self) -> Url<'_> {
+        Url::parse(&self.base).expect("it was made of a scheme and a host")
+    }
+
+    pub(super) fn host(&self) -> String {
+        self.reference.registry.clone()
+    }
+
+    /// Makes attempts until one succeeds, fails for good, or was the last.
+    pub(super) fn again<T>(
+        &self,
+        name: &str,
+        mut attempt: impl FnMut() -> Result<T, Trouble>,
+    ) -> Result<T, PushError> {
+        let mut count = 1;
+        loop {
+            match attempt() {
+                Ok(value) => return Ok(value),
+                Err(Trouble::Final(error)) => return Err(error),
+                Err(Trouble::Passing(passing)) => {
+                    self.door.http.pause(name, count, passing, self.door.observer)?;
+                }
+            }
+            count += 1;
+        }
+    }
+
+    /// Makes one call as who is logged in. Statuses that may pass are trouble, all others are the caller's to judge.
+    pub(super) fn call(&self, ask: &Ask<'_>) -> Result<Answer, Trouble> {
+        self.call_within(ask, ANSWER_BYTES_MAX)
+    }
+
+    /// Makes one call as [`Session::call`] does, whose answer may have so many bytes.
+    pub(super) fn call_within(&self, ask: &Ask<'_>, limit: u64) -> Result<Answer, Trouble> {
+        let mut renewed = false;
+        loop {
+            let key = self.key(ask.reach).lock().expect("no holder of a key panics").clone();
+            let mut answer = self.follow(ask, limit, (key.header.as_deref(), &self.home()))?;
+            let ours = Url::parse(&answer.url).is_some_and(|url| url.same_server(&self.home()));
+            if answer.status == 401 && ours {
+                if renewed {
+                    return Err(self.unwelcome(&mut answer).into());
+                }
+                self.renew(ask.reach, key.generation, &mut answer)?;
+                renewed = true;
+                continue;
+            }
+            let request = request(ask.name, ask.url, &[]);
+            return match self.door.http.passing(&request, &answer) {
+                Some(passing) => Err(Trouble::Passing(passing)),
+                None => Ok(answer),
+            };
+        }
+    }
+
+    /// Sends a request and follows where it is sent on to; the key stays with `keeper`.
+    fn follow(
+        &self,
+        ask: &Ask<'_>,
+        limit: u64,
+        (key, keeper): (Option<&str>, &Url<'_>),
+    ) -> Result<Answer, Trouble> {
+        let mut url = ask.url.to_owned();
+        for _ in 0..=REDIRECTS_MAX {
+            let parsed = self.admitted(&url)?;
+            let mut headers: Vec<(&str, String)> = ask.headers.to_vec();
+            if let Some(key) = key.filter(|_| parsed.same_server(keeper)) {
+                headers.push(("authorization", key.to_owned()));
+            }
+            let request = Request { limit, ..request(ask.name, &url, &headers) };
+            let step = Step { method: ask.method, request, sent: ask.sent };
+            let answer = self.door.http.attempt(&step)?;
+            let next = match answer.status {
+                301 | 302 | 307 | 308 => answer.headers.get("location"),
+                _ => None,
+            };
+            let Some(location) = next else {
+                return Ok(answer);
+            };
+            let strange =
+                || self.strange(format!("it redirects `{}` to `{}`", ask.name, place(location)));
+            url = parsed.join(location).ok_or_else(strange)?;
+        }
+        let (url, name) = (place(ask.url), ask.name.to_owned());
+        Err(PushError::Redirects { url, name }.into())
+    }
+
+    /// Reads an address that the registry names; what it sends to must be as closed as itself.
+    pub(super) fn admitted<'u>(&self, url: &'u str) -> Result<Url<'u>, PushError> {
+        let parsed = Url::parse(url)
+            .ok_or_else(|| self.strange(format!("it names the address `{}`", place(url))))?;
+        let local = is_loopback(self.reference.host()) && is_loopback(parsed.authority);
+        let open = self.door.security == Security::Plain || local;
+        if parsed.scheme == "https" || open {
+            return Ok(parsed);
+        }
+        Err(PushError::Downgrade { host: self.host(), url: place(url) })
+    }
+
+    fn key(&self, reach: Reach) -> &Mutex<Key> {
+        match reach {
+            Reach::Own => &self.own,
+            Reach::Mount => &self.wide,
+        }
+    }
+
+    /// Fetches a new key, unless another call did so since this one's was taken.
+    fn renew(&self, reach: Reach, generation: u32, answer: &mut Answer) -> Result<(), Trouble> {
+        let mut key = self.key(reach).lock().expect("no holder of a key panics");
+        if key.generation != generation {
+            return Ok(());
+        }
+        let header = answer.headers.get("www-authenticate").map(String::as_str);
+        let credential = self.credential()?;
+        let made = match (header.and_then(Challenge::parse), credential) {
+            (_, Some(Credential::Token { token, .. })) => format!("Bearer {token}"),
+            (Some(Challenge::Basic), Some(Credential::Login { user, secret, .. })) => {
+                basic(user, secret)
+            }
+            (Some(Challenge::Bearer { realm, service, scope }), credential) => {
+                let token = Wanted {
+                    realm: &realm,
+                    service,
+                    scopes: scopes(scope.as_deref(), &self.wanted(reach)),
+                };
+                format!("Bearer {}", self.fetch_token(&token, credential)?)
+            }
+            _ => return Err(self.unwelcome(answer).into()),
+        };
+        *key = Key { header: Some(made), generation: generation + 1 };
+        Ok(())
+    }
+
+    fn wanted(&self, reach: Reach) -> Vec<String> {
+        let mut wanted = vec![format!("repository:{}:{}", self.reference.repository, self.actions)];
+        if let (Reach::Mount, Some(from)) = (reach, self.mount_from) {
+            wanted.push(format!("repository:{from}:pull"));
+        }
+        wanted
+    }
+
+    fn credential(&self) -> Result<Option<&Credential>, PushError> {
+        if self.credential.get().is_none() {
+            let found = self.door.credentials.find(&self.reference.registry)?;
+            let _ = self.credential.set(found);
+        }
+        Ok(self.credential.get().and_then(Option::as_ref))
+    }
+
+    /// Fetches a token from where the registry says.
+    fn fetch_token(
+        &self,
+        wanted: &Wanted<'_>,
+        credential: Option<&Credential>,
+    ) -> Result<String, Trouble> {
+        check_realm(wanted.realm, &self.home(), self.door.security == Security::Plain)?;
+        let (mut url, mut form, mut key) = (wanted.realm.to_owned(), None, None);
+        match credential {
+            Some(Credential::Identity { token, .. }) => form = Some(wanted.form(token)),
+            _ => {
+                for (name, value) in wanted.parameters() {
+                    url = with_parameter(&url, name, &value);
+                }
+            }
+        }
+        if let Some(Credential::Login { user, secret, .. }) = credential {
+            key = Some(basic(user, secret));
+        }
+        let headers = [("content-type", "application/x-www-form-urlencoded".to_owned())];
+        let ask = Ask {
+            method: if form.is_some() { Method::Post } else { Method::Get },
+            name: "a token",
+            url: &url,
+            headers: if form.is_some() { &headers } else { &[] },
+            sent: form.as_deref().map_or(Sent::Nothing, |form| Sent::Bytes(form.as_bytes())),
+            reach: Reach::Own,
+        };
+        let realm = Url::parse(wanted.realm).ok_or_else(|| self.strange("its realm".into()))?;
+        let mut answer = self.follow(&ask, ANSWER_BYTES_MAX, (key.as_deref(), &realm))?;
+        if let Some(passing) = self.door.http.passing(&request(ask.name, &url, &[]), &answer) {
+            return Err(Trouble::Passing(passing));
+        }
+        let body = body(&mut answer);
+        match answer.status {
+            200..=299 => {}
+            400 | 401 | 403 => return Err(self.refused_login(said_in(&body).1).into()),
+            status => {
+                let (host, name) = (realm.authority.to_owned(), "a token".to_owned());
+                let says = said_in(&body).1;
+                return Err(PushError::Refused { host, name, status, says }.into());
+            }
+        }
+        let token: Option<Token> = serde_json::from_slice(&body).ok();
+        let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let token = token.and_then(|token| filled(token.token).or(filled(token.access_token)));
+        let token = token.filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+        token.ok_or_else(|| self.strange(format!("`{}` gives no token", realm.authority)).into())
+    }
+
+    /// Makes the error of an answer that wants to know who asks.
+    fn unwelcome(&self, answer: &mut Answer) -> PushError {
+        let says = said_in(&body(answer)).1;
+        self.refused_login(says)
+    }
+
+    fn refused_login(&self, says: String) -> PushError {
+        let (host, repository) = (self.host(), self.reference.repository.clone());
+        let (user, from) = match self.credential.get().and_then(Option::as_ref) {
+            None => return PushError::NoLogin { host, repository, says },
+            Some(Credential::Login { user, from, .. }) => (user.clone(), from),
+            Some(Credential::Identity { from, .. } | Credential::Token { from, .. }) => {
+                ("a token".to_owned(), from)
+            }
+        };
+        PushError::BadLogin { host, user, source_of: from.clone(), says }
+    }
+
+    /// Makes the error of an answer whose status is no success and will not pass.
+    pub(super) fn refused(&self, name: &str, bytes: u64, answer: &mut Answer) -> PushError {
+        let (code, says) = said_in(&body(answer));
+        let (host, repository) = (self.host(), self.reference.repository.clone());
+        let name = name.to_owned();
+        match (answer.status, code.as_str()) {
+            (413, _) => PushError::TooLarge { host, name, bytes },
+            (401, _) => self.refused_login(says),
+            (_, "NAME_UNKNOWN") | (404, _) => {
+                PushError::UnknownRepository { host, repository, says }
+            }
+            (403, _) | (_, "DENIED") => PushError::Denied { host, repository, says },
+            (status, _) => PushError::Refused { host, name, status, says },
+        }
+    }
+
+    pub(super) fn strange(&self, what: String) -> PushError {
+        PushError::BadAnswer { host: self.host(), what }
+    }
+}
+
+/// What a token is for.
+struct Wanted<'a> {
+    realm: &'a str,
+    service: Option<String>,
+    scopes: Vec<String>,
+}
+
+impl Wanted<'_> {
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let service = self.service.iter().map(|service| ("service", service.clone()));
+        service.chain(self.scopes.iter().map(|scope| ("scope", scope.clone()))).collect()
+    }
+
+    /// Writes the form that trades a token for a token (OAuth 2.0, section 6).
+    fn form(&self, token: &str) -> String {
+        let mut fields = vec![
+            ("grant_type", "refresh_token".to_owned()),
+            ("client_id", "rebeam".to_owned()),
+            ("refresh_token", token.to_owned()),
+            ("scope", self.scopes.join(" ")),
+        ];
+        fields.extend(self.service.iter().map(|service| ("service", service.clone())));
+        let field = |(name, value): &(&str, String)| format!("{name}={}", encoded(value));
+        fields.iter().map(field).collect::<Vec<_>>().join("&")
+    }
+}
+
+fn basic(user: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
+}
+
+fn request<'r>(name: &'r str, url: &'r str, headers: &'r [(&'r str, String)]) -> Request<'r> {
+    Request { name, url, limit: ANSWER_BYTES_MAX, headers }
+}
+
+/// Reads as much of an answer as counts; one that breaks off says what it said until then.
+pub(super) fn body(answer: &mut Answer) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = (&mut answer.body).take(ANSWER_BYTES_MAX).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Returns the code and the words of a registry's refusal.
+pub(super) fn said_in(body: &[u8]) -> (String, String) {
+    let errors: Option<Errors> = serde_json::from_slice(body).ok();
+    match errors.and_then(|errors| errors.errors.into_iter().next()) {
+        Some(first) if first.message.is_empty() => (first.code.clone(), said(&first.code)),
+        Some(first) => (first.code, said(&first.message)),
+        None => (String::new(), String::new()),
+    }
+}
