@@ -32,11 +32,8 @@ pub fn configure(
         return Ok(tree.clone());
     }
     let name = &manifest.project.name;
-    let own = Input {
-        at: "/build".into(),
-        content: Content::Source(tree.digest()),
-        label: name.clone(),
-    };
+    let own =
+        Input { at: "/build".into(), content: Content::Source(tree.digest()), label: name.clone() };
     let mut inputs: Vec<Input> = [own].into_iter().chain(tools.inputs()).collect();
     let mut steps = tools.steps();
     let mut commands = vec![("rebar3", make::REBAR3)];
@@ -59,7 +56,9 @@ pub fn configure(
         files: files.collect::<BTreeMap<String, Vec<u8>>>(),
         patches: vec![],
         stamp: None,
-        argv: make::shell(&format!("{READY}export PATH={BIN}:$PATH\ncd /build/{dir}\n{lines}\n{TAKE}")),
+        argv: make::shell(&format!(
+            "{READY}export PATH={BIN}:$PATH\ncd /build/{dir}\n{lines}\n{TAKE}"
+        )),
         env,
         output: OUTPUT.into(),
     });

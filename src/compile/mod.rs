@@ -27,11 +27,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use configure::configure;
-pub use make::{RebarSource, is_laid_as_source};
 pub use config::{evaluate, is_code, read_config};
+pub use configure::configure;
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use make::{RebarSource, is_laid_as_source};
 pub use makefile::{MakeProject, Makefile, evaluate_makefile};
 pub use mix::{MixSubject, evaluate_mix};
 pub use overlay::Overlay;

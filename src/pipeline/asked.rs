@@ -84,6 +84,8 @@ mod tests {
         let failure = AskedFailure::new(&request, failed);
         assert!(failure.to_string().ends_with("\n  `words` and 1 more ask for it as a plugin"));
         let hint = failure.hint().unwrap();
-        assert!(hint.ends_with("`ignore-plugins = [\"coveralls\"]` in `[deps.words]` of rebeam.toml"));
+        assert!(
+            hint.ends_with("`ignore-plugins = [\"coveralls\"]` in `[deps.words]` of rebeam.toml")
+        );
     }
 }

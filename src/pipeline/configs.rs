@@ -137,9 +137,10 @@ impl<'a> Configs<'a> {
             return Ok(tree.clone());
         }
         let (toolchain, tools) = self.ready()?;
-        let rebar = self.sources.iter().find(|source| {
-            source.role == Role::Tool && source.app == super::makefiles::REBAR
-        });
+        let rebar = self
+            .sources
+            .iter()
+            .find(|source| source.role == Role::Tool && source.app == super::makefiles::REBAR);
         let rebar = match rebar {
             Some(source) => {
                 let unpinned = unpinned(&self.desk, std::slice::from_ref(source))?;

@@ -103,7 +103,8 @@ fn otp_version(lock: &Lock) -> String {
 /// Tells whether `25|26|27` names this OTP, as rebar2 looks for it. Of other expressions nothing is known.
 fn names(wanted: &str, has: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '|';
-    wanted.chars().all(is_plain) && wanted.split('|').any(|name| !name.is_empty() && has.starts_with(name))
+    wanted.chars().all(is_plain)
+        && wanted.split('|').any(|name| !name.is_empty() && has.starts_with(name))
 }
 
 /// Reads `25.2.3`, `R16B03` or `OTP-25`; an old name is older than every new one.

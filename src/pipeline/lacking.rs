@@ -37,8 +37,11 @@ fn told(found: &[Found]) -> String {
     let mut text = String::new();
     for Found { lack, holder, held } in found {
         if fetches(lack) {
-            write!(text, "\n  {lack} would not help: a step has neither a network nor the project's `.git`")
-                .expect("writing to a String cannot fail");
+            write!(
+                text,
+                "\n  {lack} would not help: a step has neither a network nor the project's `.git`"
+            )
+            .expect("writing to a String cannot fail");
             continue;
         }
         let is_or_are = holder.packages.join(" or ");

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::configs::{Configs, project_facts};
 use super::asked::AskedFailure;
+use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, tools};
 use crate::disk;

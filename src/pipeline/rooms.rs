@@ -180,8 +180,12 @@ mod tests {
 
     #[test]
     fn the_last_words_of_a_release_lead_to_the_next_step() {
-        let hint = |line: &str| BootFailure::DidNotStart { lines: vec![line.into()] }.hint().unwrap();
-        assert!(hint("Kernel pid terminated ({application_terminated,os_mon,shutdown})").contains("`df`"));
+        let hint =
+            |line: &str| BootFailure::DidNotStart { lines: vec![line.into()] }.hint().unwrap();
+        assert!(
+            hint("Kernel pid terminated ({application_terminated,os_mon,shutdown})")
+                .contains("`df`")
+        );
         assert!(hint("{open_failed,\"/app/logs/x.log\",erofs}").contains("`volumes`"));
         assert!(hint("econnrefused").contains("boot-timeout"));
     }

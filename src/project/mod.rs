@@ -166,11 +166,7 @@ impl Survey {
         Ok(survey)
     }
 
-    fn visit(
-        &mut self,
-        path: RelPath,
-        ignored: Option<&Ignored>,
-    ) -> Result<(), ProjectError> {
+    fn visit(&mut self, path: RelPath, ignored: Option<&Ignored>) -> Result<(), ProjectError> {
         let on_disk = path.under(&self.root);
         let is_ignored = ignored.is_some_and(|ignored| ignored.holds(&path, &on_disk));
         let Some(status) = disk::status(&on_disk)?.filter(|_| !is_ignored) else {

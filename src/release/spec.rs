@@ -107,7 +107,9 @@ fn current_version(root: &Path, listing: &Tree) -> Result<Option<String>, Releas
     });
     match (versions.next(), versions.next()) {
         (Some(version), None) => Ok(Some(version)),
-        (None, _) if rel_file(root, listing, &crate::release::at("releases"))?.is_some() => Ok(None),
+        (None, _) if rel_file(root, listing, &crate::release::at("releases"))?.is_some() => {
+            Ok(None)
+        }
         (None, _) => Err(ReleaseError::NoRelease {
             path: root.to_owned(),
             what: "`releases` is missing or empty".into(),

@@ -72,8 +72,11 @@ fn a_makefile_without_its_erlang_mk_says_what_is_missing() {
 
 #[test]
 fn steps_of_ones_own_find_dependencies_where_they_look_and_make_a_release_that_boots() {
-    let world = World::with("custom").with_own_store();
-    world.rebeam(&["lock"]).succeeds();
-    let built = world.rebeam(&["build"]).succeeds();
+    let [one, two] = [(); 2].map(|()| World::with("custom").with_own_store());
+    one.rebeam(&["lock"]).succeeds();
+    let built = one.rebeam(&["build"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    two.rebeam(&["build", "--jobs", "1"]).succeeds();
+    let image = |world: &World| fs::read(world.project().join("own-1.0.tar")).unwrap();
+    assert!(image(&one) == image(&two), "the images differ");
 }

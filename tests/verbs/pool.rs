@@ -26,7 +26,8 @@ impl Tarball {
             Ok(path) => Some(path),
             Err(why) => {
                 // Not by a macro, whose output a passing test keeps for itself.
-                let line = format!("skipped: the archive does not give pool/{}: {why}\n", self.path);
+                let line =
+                    format!("skipped: the archive does not give pool/{}: {why}\n", self.path);
                 std::io::stderr().write_all(line.as_bytes()).unwrap();
                 None
             }
@@ -59,7 +60,8 @@ impl Tarball {
         let path = self.fetched()?;
         fs::create_dir_all(place).unwrap();
         let mut tar = Command::new("tar");
-        let output = tar.arg("-xJf").arg(path).arg("-C").arg(place).arg("--strip=1").output().unwrap();
+        let output =
+            tar.arg("-xJf").arg(path).arg("-C").arg(place).arg("--strip=1").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Some(())
     }

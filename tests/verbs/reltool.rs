@@ -120,7 +120,8 @@ fn init_writes_a_manifest_for_rebar_2_that_locks_and_builds() {
     fs::remove_file(world.project().join("rebeam.toml")).unwrap();
     world.rebeam(&["init"]).succeeds();
     let manifest = world.read("rebeam.toml");
-    let manifest = manifest.replace("[\"./configure\"]", "[\"sh\", \"./configure\", \"--greeting=Hi\"]");
+    let manifest =
+        manifest.replace("[\"./configure\"]", "[\"sh\", \"./configure\", \"--greeting=Hi\"]");
     let rebar = format!("\"https://github.com/rebar/rebar\" = \"file://{}\"\n", clone.display());
     world.write("rebeam.toml", &format!("{manifest}\n[mirrors]{mirrors}{rebar}"));
     world.rebeam(&["build"]).succeeds();

@@ -6,8 +6,8 @@ use super::shell;
 use crate::compile::plan::{Project, fixed_environment, label};
 use crate::compile::stamp::Stamp;
 use crate::compile::step::{Content, Input, Step, StepKind};
-use crate::lock::Source;
 use crate::digest::Digest;
+use crate::lock::Source;
 use crate::manifest::{Manifest, Tool};
 
 /// Where rebar 2 is seen.
@@ -131,11 +131,8 @@ pub struct RebarSource<'a> {
 /// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
 pub(in crate::compile) fn bootstrap(rebar: RebarSource<'_>, otp: Vec<Input>) -> Step {
     let RebarSource { source, tree } = rebar;
-    let own = Input {
-        at: "/build/rebar".into(),
-        content: Content::Source(tree),
-        label: label(source),
-    };
+    let own =
+        Input { at: "/build/rebar".into(), content: Content::Source(tree), label: label(source) };
     let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
     Step {
         name: "rebar".into(),

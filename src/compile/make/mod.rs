@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 pub(super) use commands::{BIN, REBAR, REBAR_HOME, REBAR3, bootstrap};
-pub use commands::{RebarSource, is_laid_as_source};
 use commands::{RELX, RELX_HOME, RELX_PATHS, Ready, relx};
+pub use commands::{RebarSource, is_laid_as_source};
 
 use super::CompileError;
 use super::overlay::Overlay;

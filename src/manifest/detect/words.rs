@@ -125,9 +125,10 @@ impl Detected {
         }
         let more: &[&str] = match self.tool {
             Tool::Rebar3 | Tool::Mix | Tool::ErlangMk => &[],
-            Tool::Rebar => {
-                &["# steps = [[\"make\", \"rel\"]] # in place of rebar's compile and generate", "\n[tools]"]
-            }
+            Tool::Rebar => &[
+                "# steps = [[\"make\", \"rel\"]] # in place of rebar's compile and generate",
+                "\n[tools]",
+            ],
             Tool::Make => &[
                 "steps = [[\"make\", \"rel\"]]",
                 "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
