@@ -102,6 +102,7 @@ fn manifest() -> Manifest {
     let say = "echo the image has started as $(id -u) in $(pwd)".to_owned();
     Manifest {
         project: Project { name: "fake".into(), version: TAG.into() },
+        natives: None,
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
@@ -110,6 +111,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: NAME.into(),
+            platforms: vec![],
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::new(),
             user: (65532, 65532),
@@ -132,6 +134,7 @@ fn lock() -> Lock {
         project: "fake".into(),
         epoch: 1_700_000_000,
         image_format: rebeam::lock::IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec![],

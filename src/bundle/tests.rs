@@ -76,6 +76,7 @@ fn lock(tree: Digest, blob: Digest) -> Lock {
         project: "top".into(),
         epoch: 1,
         image_format: IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec![],

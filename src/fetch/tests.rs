@@ -61,6 +61,7 @@ fn lock_of(pins: Vec<(&str, Pin)>) -> Lock {
         project: "p".into(),
         epoch: 0,
         image_format: 1,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: Vec::new(),

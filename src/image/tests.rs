@@ -24,6 +24,7 @@ fn lock() -> Lock {
             suite: "bookworm".into(),
             debs: vec![],
         },
+        platforms: vec![],
         sources: vec![],
     }
 }

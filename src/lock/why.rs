@@ -158,6 +158,7 @@ mod tests {
                 suite: "bookworm".into(),
                 debs: vec![],
             },
+            platforms: vec![],
             sources: vec![
                 source(Role::Dep, "cowboy", &["top", "web"], &["cowlib", "ranch"]),
                 source(Role::Dep, "cowlib", &["cowboy", "gun"], &[]),

@@ -12,7 +12,7 @@ use crate::explain::Failure;
 use crate::fetch::debian;
 use crate::fetch::hex::{Hex, HexRepository};
 use crate::http::Http;
-use crate::lock::{self, Lock, Pin};
+use crate::lock::{self, Deb, Lock, Pin};
 use crate::manifest::{self, Manifest};
 use crate::store::{HeldTree, Store};
 
@@ -71,7 +71,8 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     }
     let doors = desk.doors();
     let trees: Vec<HeldTree> = doors.fetch(&lock)?.trees.into_values().collect();
-    let blobs = at_once(desk.jobs.max(4), &lock.toolchain.debs, |deb| {
+    let debs: Vec<&Deb> = lock.debs().collect();
+    let blobs = at_once(desk.jobs.max(4), &debs, |deb| {
         Ok(debian::fetch(deb, desk.store, desk.http, desk.observer)?)
     })?;
     let documents = documents(&doors.hex(), desk.repositories, &lock)?;

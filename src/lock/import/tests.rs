@@ -80,6 +80,7 @@ fn lock(sources: Vec<Source>) -> Lock {
             suite: "bookworm".into(),
             debs: vec![],
         },
+        platforms: vec![],
         sources,
     }
 }

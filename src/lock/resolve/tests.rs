@@ -210,6 +210,7 @@ fn lock_of(sources: Vec<Source>) -> Lock {
             suite: "bookworm".into(),
             debs: vec![],
         },
+        platforms: vec![],
         sources,
     }
 }

@@ -22,6 +22,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "top".into(),
+            platforms: vec![],
             ports: vec![],
             env: BTreeMap::new(),
             user: (1, 1),
@@ -100,6 +101,7 @@ fn lock() -> Lock {
             suite: "bookworm".into(),
             debs: vec![],
         },
+        platforms: vec![],
         sources: vec![
             source(Role::Dep, "a", &["top"]),
             b,
