@@ -85,6 +85,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
     let release = release::assemble(&Inputs {
         release: made,
         listing: &listing,
+        natives: None,
         toolchain,
         otp: None,
         owner: &|_| None,
@@ -102,7 +103,6 @@ fn manifest() -> Manifest {
     let say = "echo the image has started as $(id -u) in $(pwd)".to_owned();
     Manifest {
         project: Project { name: "fake".into(), version: TAG.into() },
-        natives: None,
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
