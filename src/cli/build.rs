@@ -10,7 +10,7 @@ use super::{Cli, Common};
 use crate::explain::Failure;
 use crate::manifest::Platform;
 use crate::pipeline::{self, BuildOptions, Built, Desk, Freshness};
-use crate::push::Door;
+use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]

@@ -1,12 +1,14 @@
 //! Carry: everything that a lock names, taken to a machine without a network or laid out as directories.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::lock::{at_once, stale};
+use super::lock::stale;
 use super::{Desk, LockFailure};
 use crate::bundle::{self, BundleError, Contents, Documents, Vendored};
 use crate::digest::Digest;
 use crate::disk;
+use crate::each::each;
 use crate::event::{Event, Observer};
 use crate::explain::Failure;
 use crate::fetch::debian;
@@ -71,9 +73,11 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     }
     let doors = desk.doors();
     let trees: Vec<HeldTree> = doors.fetch(&lock)?.trees.into_values().collect();
-    let debs: Vec<&Deb> = lock.debs().collect();
-    let blobs = at_once(desk.jobs.max(4), &debs, |deb| {
-        Ok(debian::fetch(deb, desk.store, desk.http, desk.observer)?)
+    // Machines share what is made for all of them.
+    let debs: BTreeMap<Digest, &Deb> = lock.debs().map(|deb| (deb.sha256, deb)).collect();
+    let debs: Vec<&Deb> = debs.into_values().collect();
+    let blobs = each(&debs, desk.jobs.max(4), |deb| {
+        debian::fetch(deb, desk.store, desk.http, desk.observer)
     })?;
     let documents = documents(&doors.hex(), desk.repositories, &lock)?;
     let contents = Contents { lock, trees, blobs, documents };

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use thiserror::Error;
 
@@ -10,6 +9,7 @@ use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, platforms, tools};
 use crate::disk;
+use crate::each::each;
 use crate::event::{Event, Silent};
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
@@ -180,7 +180,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
-    let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
+    let (sources, packages) = (lock.sources.len(), lock.debs().count());
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
 }
@@ -306,8 +306,7 @@ fn resolve(
         if requests.is_empty() {
             return Ok((resolver.finish()?, newest));
         }
-        let answers =
-            at_once(desk.jobs.max(4), &requests, |request| answer(desk, configs, request))?;
+        let answers = each(&requests, desk.jobs.max(4), |request| answer(desk, configs, request))?;
         newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
         resolver.settle(answers.into_iter().map(|(settled, _)| settled).collect());
     }
@@ -319,10 +318,7 @@ pub(super) fn answer(
     configs: &Configs<'_>,
     request: &Request,
 ) -> Result<(Settled, Option<i64>), Failure> {
-    let found = match &request.wish.source {
-        WishSource::Path { path } => directory(desk, path)?,
-        _ => desk.doors().answer(request)?,
-    };
+    let found = fetch(desk, request)?;
     let tree = configs.changed(&request.app, &found.tree)?;
     let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
     let (tool, facts) = match desk.manifest.build.tool {
@@ -334,27 +330,39 @@ pub(super) fn answer(
             // Of a mix project, what mix does not build itself comes here.
             let own = if own == Tool::Mix { Tool::Rebar3 } else { own };
             let facts = configs.facts(&request.app, &tree)?;
-            let facts = match found.deps {
-                Some(deps) => facts.with_package_deps(deps),
+            let facts = match &found.deps {
+                Some(deps) => facts.with_package_deps(deps.clone()),
                 None if own == Tool::Rebar => facts,
                 None => with_own_lock(facts, &tree)?,
             };
             (wished.unwrap_or(own), facts)
         }
     };
-    let settled = Settled {
+    Ok((settled(request, &found, tool, facts), found.time))
+}
+
+/// Fetches one wished source.
+pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
+    match &request.wish.source {
+        WishSource::Path { path } => directory(desk, path),
+        _ => Ok(desk.doors().answer(request)?),
+    }
+}
+
+/// What a request came to.
+pub(super) fn settled(request: &Request, found: &Answer, tool: Tool, facts: RebarFacts) -> Settled {
+    Settled {
         app: request.app.clone(),
         role: request.role,
-        pin: found.pin,
-        describe: found.describe,
+        pin: found.pin.clone(),
+        describe: found.describe.clone(),
         tool,
         facts,
-    };
-    Ok((settled, found.time))
+    }
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })
@@ -368,32 +376,4 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
     }
     let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
     Ok(facts.with_lock(&rebar::read_terms(&text, "rebar.lock")?)?)
-}
-
-/// Does `work` for every item, `width` at once, and returns the results in the items' order.
-pub(super) fn at_once<I: Sync, O: Send>(
-    width: usize,
-    items: &[I],
-    work: impl Fn(&I) -> Result<O, Failure> + Sync,
-) -> Result<Vec<O>, Failure> {
-    let next = Mutex::new(0..items.len());
-    let results: Vec<Mutex<Option<Result<O, Failure>>>> =
-        items.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..width.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let Some(index) = next.lock().expect("counting does not panic").next() else {
-                        return;
-                    };
-                    let result = work(&items[index]);
-                    *results[index].lock().expect("storing does not panic") = Some(result);
-                }
-            });
-        }
-    });
-    let take = |slot: Mutex<Option<Result<O, Failure>>>| {
-        slot.into_inner().expect("storing does not panic").expect("every item is worked on")
-    };
-    results.into_iter().map(take).collect()
 }

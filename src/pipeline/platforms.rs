@@ -113,6 +113,11 @@ fn find(
     };
     found.debs.retain(|deb| deb.package != ELIXIR);
     found.debs.extend(elixir.cloned());
+    // What is the same for all machines is the toolchain's: one set of certificates and time zones for all images.
+    for deb in found.debs.iter_mut().filter(|deb| deb.architecture == "all") {
+        let own = toolchain.debs.iter().find(|own| own.package == deb.package);
+        *deb = own.filter(|own| own.architecture == "all").unwrap_or(deb).clone();
+    }
     found.debs.sort();
     Ok(found)
 }
