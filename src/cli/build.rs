@@ -9,7 +9,7 @@ use super::push::{self, How};
 use super::{Cli, Common};
 use crate::explain::Failure;
 use crate::manifest::Platform;
-use crate::pipeline::{self, BuildOptions, Built, Desk, Freshness};
+use crate::pipeline::{self, Backing, BuildOptions, Built, Desk, Freshness};
 use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
@@ -46,7 +46,8 @@ pub(super) struct Build {
     how: How,
 }
 
-fn platform(name: &str) -> Result<Platform, String> {
+/// Reads one platform of an option.
+pub(super) fn platform(name: &str) -> Result<Platform, String> {
     let names = Platform::ALL.map(Platform::name).join(", ");
     Platform::from_name(name.trim()).ok_or_else(|| format!("rebeam makes images for {names}"))
 }
@@ -66,7 +67,7 @@ fn build(desk: &Desk<'_>, options: &BuildOptions, asked: Vec<Platform>) -> Resul
 impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         if self.push.is_none() && self.how.is_said() {
-            let what = "`--tag`, `--mount-from` and `--insecure` go with `--push`";
+            let what = "`--tag`, `--mount-from`, `--insecure`, `--sbom`, `--no-provenance` and `--sign` go with `--push`";
             drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
             return Ok(2);
         }
@@ -79,6 +80,7 @@ impl Build {
             BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let key = self.how.key()?;
         let wish = self.push.as_ref().map(|_| self.how.wish(references));
         let asked = self.platform;
         let (packed, targets) = common.with_desk(reasons, |desk| {
@@ -99,7 +101,10 @@ impl Build {
         }
         if let Some(targets) = targets {
             let screen = common.screen(reasons);
-            let work = |door: Door<'_>| pipeline::push(&packed.images[0].path, &targets, door);
+            let files: Vec<PathBuf> = packed.images.into_iter().map(|image| image.path).collect();
+            let forms = self.how.forms();
+            let backing = Backing { forms: &forms, key: key.as_ref() };
+            let work = |door: Door<'_>| pipeline::push(&files, &targets, &backing, door);
             push::tell(common, &self.how.with_door(common, &screen, work)?);
         }
         Ok(0)

@@ -35,20 +35,20 @@ struct Index {
 struct Named {
     #[serde(flatten)]
     descriptor: Descriptor,
-    platform: Platform,
+    platform: Platform<'static>,
     annotations: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Platform {
-    architecture: &'static str,
-    os: &'static str,
+pub(super) struct Platform<'a> {
+    pub(super) architecture: &'a str,
+    pub(super) os: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'static str>,
+    pub(super) variant: Option<&'a str>,
 }
 
-impl Platform {
-    pub(super) fn of(machine: Machine) -> Self {
+impl Platform<'_> {
+    fn of(machine: Machine) -> Self {
         Self { architecture: machine.image_name(), os: "linux", variant: machine.variant() }
     }
 }

@@ -14,20 +14,19 @@ use super::tar::END;
 use super::{Image, ImageError};
 use crate::digest::Digest;
 use crate::disk;
-use crate::release::Machine;
 
 /// The media type of an index.
-pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// One image of an index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its manifest's digest.
     pub manifest: Digest,
     /// Bytes of the manifest.
     pub bytes: u64,
-    /// The machine that it is for.
-    pub machine: Machine,
+    /// The machine that it is for, and the variant of it.
+    pub machine: (String, Option<String>),
 }
 
 #[derive(Serialize)]
@@ -39,10 +38,10 @@ struct Index<T> {
 }
 
 #[derive(Serialize)]
-struct OfPlatform {
+struct OfPlatform<'a> {
     #[serde(flatten)]
     descriptor: Descriptor,
-    platform: Platform,
+    platform: Platform<'a>,
 }
 
 #[derive(Serialize)]
@@ -54,17 +53,18 @@ struct Tagged {
 
 /// Returns the index of these images, byte for byte the same for the same images in the same order.
 pub fn index(members: &[Member]) -> Vec<u8> {
-    let of_platform = |member: &Member| OfPlatform {
-        descriptor: Descriptor {
-            media_type: MANIFEST_TYPE,
-            digest: member.manifest,
-            size: member.bytes,
-        },
-        platform: Platform::of(member.machine),
-    };
-    let manifests = members.iter().map(of_platform).collect();
+    let manifests: Vec<OfPlatform<'_>> = members.iter().map(of_platform).collect();
     let index = Index { schema_version: 2, media_type: INDEX_TYPE, manifests };
     serde_json::to_vec(&index).expect("the document has only text keys")
+}
+
+fn of_platform(member: &Member) -> OfPlatform<'_> {
+    let (digest, size) = (member.manifest, member.bytes);
+    let (architecture, variant) = (member.machine.0.as_str(), member.machine.1.as_deref());
+    OfPlatform {
+        descriptor: Descriptor { media_type: MANIFEST_TYPE, digest, size },
+        platform: Platform { architecture, os: "linux", variant },
+    }
 }
 
 /// Writes the images as one file at `path`, in one instant, and returns the digest of their index and the file's bytes.
@@ -99,7 +99,10 @@ fn write(
     let member = |image: &Image| Member {
         manifest: image.manifest_digest(),
         bytes: image.manifest_bytes,
-        machine: image.machine,
+        machine: (
+            image.machine.image_name().to_owned(),
+            image.machine.variant().map(str::to_owned),
+        ),
     };
     let index = index(&images.iter().map(member).collect::<Vec<_>>());
     let digest = Digest::of(&index);
