@@ -124,15 +124,13 @@ pub(super) fn fresh_lock(
     let own = found.toolchain.platform();
     let is_lacking =
         |platform: &&Platform| Some(**platform) != own && found.platform(**platform).is_none();
-    if let Some(platform) = platforms.iter().find(is_lacking) {
-        return match freshness {
-            Freshness::Renewed => make_lock(desk, &update),
-            _ => Err(PlatformFailure::NotLocked { platform: *platform }.into()),
-        };
-    }
-    match freshness {
-        _ if reasons.is_empty() => Ok(found),
-        Freshness::Locked => Err(LockFailure::Stale { reasons }.into()),
+    let lacking = platforms.iter().find(is_lacking);
+    match (freshness, lacking) {
+        (_, None) if reasons.is_empty() => Ok(found),
+        (Freshness::Locked, Some(platform)) if reasons.is_empty() => {
+            Err(PlatformFailure::NotLocked { platform: *platform }.into())
+        }
+        (Freshness::Locked, _) => Err(LockFailure::Stale { reasons }.into()),
         _ => make_lock(desk, &update),
     }
 }

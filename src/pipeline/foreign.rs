@@ -7,7 +7,7 @@ use super::build::{
     BuildOptions, Packed, Parts, Site, assemble_of, fresh_lock, own_image, prepare,
 };
 use super::build::{seen_to_start, uses_of, write};
-use super::platforms::PlatformFailure;
+use super::platforms::{self, PlatformFailure};
 use super::rooms::{self, Emulation};
 use super::{Desk, quick};
 use crate::compile::{self, Crossed, Native, Workshop};
@@ -67,6 +67,7 @@ pub fn build_platforms(
         return Ok(built);
     }
     let lock = fresh_lock(desk, options.freshness, platforms)?;
+    platforms::refuse_otp_from_source(&lock, platforms)?;
     let site = prepare(desk, &lock)?;
     let mut uses = site.uses(&lock);
     let (mut made, mut images) = (Vec::new(), Vec::new());
@@ -188,9 +189,6 @@ fn foreign_image(
     uses: &mut Vec<Digest>,
 ) -> Result<Image, Failure> {
     let locked = lock.platform(platform).ok_or(PlatformFailure::NotLocked { platform })?;
-    if site.compiled.otp.is_some() {
-        return Err(PlatformFailure::OtpFromSource { platform }.into());
-    }
     let web = (desk.http, desk.observer);
     let target = toolchain::target(&lock.toolchain, locked, desk.store, web)?;
     let otp = otp_of(&site.toolchain);

@@ -41,7 +41,7 @@ pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use platforms::PlatformFailure;
 pub use push::{PushWish, push, push_files};
-pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use rooms::{BootFailure, RunFailure, run, shell, shell_of_failed_step};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 
 use crate::digest::Digest;

@@ -9,8 +9,9 @@ use crate::event::Observer;
 use crate::explain::{Explain, Failure};
 use crate::fetch::debian::{self, Architecture, EMULATORS, Expiry, Unneeded, Wanted};
 use crate::http::Http;
-use crate::lock::{Deb, Lock, PlatformLock, ToolchainLock};
+use crate::lock::{Deb, Lock, PlatformLock, Role, ToolchainLock};
 use crate::manifest::Platform;
+use crate::manifest::tools::OTP;
 use crate::toolchain;
 
 /// The package whose version tells OTP's.
@@ -163,6 +164,21 @@ fn emulator(expiry: Expiry, web: (&Http, &dyn Observer)) -> Result<Option<Deb>, 
     let (package, otp) = EMULATORS;
     let found = debian::resolve(otp, &[package.to_owned()], Architecture::own(), expiry, web)?;
     Ok(found.debs.into_iter().find(|deb| deb.package == package))
+}
+
+/// Refuses other machines where OTP is built from source: it is built for the machine that builds.
+pub(super) fn refuse_otp_from_source(
+    lock: &Lock,
+    platforms: &[Platform],
+) -> Result<(), PlatformFailure> {
+    let own = lock.toolchain.platform();
+    let foreign = platforms.iter().find(|platform| Some(**platform) != own);
+    match foreign {
+        Some(platform) if lock.find(Role::Tool, OTP).is_some() => {
+            Err(PlatformFailure::OtpFromSource { platform: *platform })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The modules are compiled by the toolchain's OTP and run on the other machine's: both must be one.

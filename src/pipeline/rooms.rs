@@ -1,7 +1,7 @@
 //! Rooms: the commands that run beside a build: the boot check, `rebeam run`, `rebeam shell`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -11,6 +11,7 @@ use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure, quoted};
+use crate::fetch::debian::Architecture;
 use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
@@ -66,6 +67,34 @@ pub(super) struct Emulation<'a> {
 
 /// How much more time an emulated release may take.
 const EMULATED_SLOWNESS: u64 = 10;
+
+/// An image cannot be started here.
+#[derive(Debug, Error)]
+pub enum RunFailure {
+    /// It is for another machine.
+    #[error("`{}` is an image for linux/{machine}, and this machine is linux/{}", path.display(), own_machine())]
+    OtherMachine {
+        /// The image file.
+        path: PathBuf,
+        /// The machine, as images name it.
+        machine: String,
+    },
+}
+
+impl Explain for RunFailure {
+    fn hint(&self) -> Option<String> {
+        let Self::OtherMachine { .. } = self;
+        Some(format!(
+            "`rebeam build --platform linux/{}` makes the one for this machine; an image for another one is started once when it is built, under an emulator",
+            own_machine()
+        ))
+    }
+}
+
+/// This machine, as images name it.
+fn own_machine() -> &'static str {
+    Architecture::own().name()
+}
 
 /// Starts the release from exactly the image's files, waits until the node has started, and asks it to stop.
 ///
@@ -138,6 +167,10 @@ pub fn run(
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
+    let machine = image::inspect(archive)?.architecture;
+    if machine != own_machine() {
+        return Err(RunFailure::OtherMachine { path: archive.to_owned(), machine }.into());
+    }
     let image = image::unpack(archive, &root)?;
     let mut room = image.room(&root, level);
     if !arguments.is_empty() {
