@@ -92,7 +92,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
         provider: &|_| Vec::new(),
         dep_apps: &BTreeSet::new(),
         manifest: &manifest,
-        lock_text: "version = 1\n",
+        lock_text: &lock().to_text(),
         provenance: "{}",
     })
     .unwrap();
