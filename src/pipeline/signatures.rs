@@ -195,3 +195,139 @@ impl Seen<'_> {
         Ok(types)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::Silent;
+    use crate::evidence::{self, SealedKey};
+    use crate::http::serve::{Reply, Server, door};
+    use crate::registry::{Credentials, Security};
+
+    const MANIFEST: &[u8] = br#"{"schemaVersion":2,"layers":[]}"#;
+
+    /// A pair, with its public key as text.
+    fn pair() -> (PrivateKey, PublicKey) {
+        let (private, public) = evidence::generate(b"").unwrap();
+        let key = SealedKey::parse(&private, "k").unwrap().open(b"", "k").unwrap();
+        (key, PublicKey::parse(&public, "k").unwrap())
+    }
+
+    /// What a registry has: names of tags, digests of blobs.
+    #[derive(Default, Clone)]
+    struct Shelf(BTreeMap<String, Vec<u8>>);
+
+    impl Shelf {
+        fn new() -> Self {
+            Self(BTreeMap::from([("1".to_owned(), MANIFEST.to_vec())]))
+        }
+
+        /// Puts documents under a tag: type, bytes and signature of each.
+        fn with(mut self, suffix: &str, papers: &[(&str, Vec<u8>, &str)]) -> Self {
+            let mut layers = Vec::new();
+            for (kind, bytes, signature) in papers {
+                let digest = Digest::of(bytes).to_string();
+                layers.push(serde_json::json!({
+                    "mediaType": kind, "digest": digest, "size": bytes.len(),
+                    "annotations": { SIGNATURE: signature },
+                }));
+                self.0.insert(digest, bytes.clone());
+            }
+            let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers });
+            let tag = format!("{}.{suffix}", fallback_tag(Digest::of(MANIFEST)));
+            self.0.insert(tag, manifest.to_string().into_bytes());
+            self
+        }
+
+        fn signed(self, key: &PrivateKey, image: Digest) -> Self {
+            let bytes = payload::write("r.example/a", image);
+            let signature = evidence::base64(&key.sign(&bytes).unwrap());
+            self.with("sig", &[(PAYLOAD_TYPE, bytes, &signature)])
+        }
+
+        fn attested(self, key: &PrivateKey, image: Digest) -> Self {
+            let statement = serde_json::json!({
+                "_type": "https://in-toto.io/Statement/v1", "predicateType": "a-kind",
+                "subject": [{ "digest": { "sha256": image.hex() } }],
+            });
+            let sealed = evidence::seal(statement.to_string().as_bytes(), key).unwrap();
+            self.with("att", &[(ENVELOPE_TYPE, sealed, "")])
+        }
+
+        /// Looks at the image on this shelf, and returns its attestations or what is wrong.
+        fn check(&self, key: &PublicKey) -> Result<Vec<String>, String> {
+            let shelf = self.0.clone();
+            let server = Server::start(move |asked, _| {
+                let name = asked.path.rsplit('/').next().unwrap();
+                shelf.get(name).map_or(Reply::status(404), |bytes| Reply::ok(bytes.clone()))
+            });
+            let host = server.url("").trim_start_matches("http://").to_owned();
+            let credentials = Credentials { files: vec![], programs: None, ms_max: 1 };
+            let (http, security) = (door(&[]), Security::Encrypted);
+            let door = Door { http: &http, credentials: &credentials, security, observer: &Silent };
+            let given = Given { key, file: "cosign.pub" };
+            let checked = signatures(&[format!("{host}/a:1")], given, door);
+            checked.map(|mut all| all.remove(0).attestations).map_err(|failure| {
+                format!("{}; {}", failure.messages().join(": "), failure.hint().unwrap_or_default())
+            })
+        }
+    }
+
+    #[test]
+    fn an_image_is_good_whose_digest_the_key_signed() {
+        let (key, public) = pair();
+        let image = Digest::of(MANIFEST);
+        let shelf = Shelf::new().signed(&key, image);
+        assert_eq!(shelf.check(&public), Ok(vec![]));
+        assert_eq!(shelf.attested(&key, image).check(&public), Ok(vec!["a-kind".into()]));
+    }
+
+    #[test]
+    fn what_is_not_signed_or_by_another_is_told_apart() {
+        let ((key, _), (other, other_public)) = (pair(), pair());
+        let image = Digest::of(MANIFEST);
+        let refused = Shelf::new().check(&other_public).unwrap_err();
+        assert!(
+            refused.contains("has no signature") && refused.contains("push --sign"),
+            "{refused}"
+        );
+        let refused = Shelf::new().signed(&key, image).check(&other_public).unwrap_err();
+        assert!(refused.contains("is signed, but not by the key `cosign.pub`"), "{refused}");
+        // What somebody else attested says nothing for this key.
+        let shelf = Shelf::new().signed(&other, image).attested(&key, image);
+        assert_eq!(shelf.check(&other_public), Ok(vec![]));
+    }
+
+    #[test]
+    fn evidence_of_another_image_is_refused() {
+        let (key, public) = pair();
+        let (image, other) = (Digest::of(MANIFEST), Digest::of(b"another"));
+        let refused = Shelf::new().signed(&key, other).check(&public).unwrap_err();
+        assert!(refused.contains("is of another image"), "{refused}");
+        assert!(refused.contains(&format!("signed: {other}")), "{refused}");
+        let shelf = Shelf::new().signed(&key, image).attested(&key, other);
+        let refused = shelf.check(&public).unwrap_err();
+        assert!(refused.contains("(`a-kind`) is about another image"), "{refused}");
+    }
+
+    #[test]
+    fn a_signature_that_was_cut_is_none() {
+        let (key, public) = pair();
+        let bytes = payload::write("r.example/a", Digest::of(MANIFEST));
+        let signature = evidence::base64(&key.sign(&bytes).unwrap());
+        for cut in ["", "*", &signature[..20]] {
+            let shelf = Shelf::new().with("sig", &[(PAYLOAD_TYPE, bytes.clone(), cut)]);
+            let refused = shelf.check(&public).unwrap_err();
+            assert!(refused.contains("not by the key"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_named() {
+        let (_, public) = pair();
+        let refused = Shelf::default().check(&public).unwrap_err();
+        assert!(refused.contains("has no image `a:1`"), "{refused}");
+    }
+}
