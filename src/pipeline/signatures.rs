@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::evidence::{ENVELOPE_TYPE, Envelope, EvidenceError, PrivateKey, PublicKey, payload};
 use crate::explain::Failure;
 use crate::limits::{KEY_BYTES_MAX, SIGNED_BYTES_MAX};
-use crate::registry::{Door, Entry, PushError, Reference, Repository, fallback_tag};
+use crate::registry::{Door, Entry, Origin, PushError, Repository, fallback_tag};
 
 /// The media type of what cosign signs of an image.
 pub(super) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -105,20 +105,13 @@ fn other_key(name: String, given: Given<'_>) -> EvidenceError {
 }
 
 fn image(name: &str, given: Given<'_>, door: Door<'_>) -> Result<Checked, Failure> {
-    let (place, pinned) = match name.split_once('@') {
-        Some((place, digest)) => (place, Some(digest.parse::<Digest>()?)),
-        None => (name, None),
-    };
-    let reference = Reference::parse(place)?;
-    let repository = Repository::open(door, &reference);
-    let asked = match (pinned, &reference.tag) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.clone().unwrap_or_else(|| "latest".into()),
-    };
+    let origin = Origin::parse(name)?;
+    let repository = Repository::reading(door, &origin.place);
+    let asked = origin.wanted();
     let found = repository.manifest(&asked)?;
     let found = found.ok_or_else(|| PushError::NoImage {
-        host: reference.registry.clone(),
-        reference: format!("{}:{asked}", reference.repository),
+        host: origin.place.registry.clone(),
+        reference: format!("{}:{asked}", origin.place.repository),
     })?;
     let one = Seen { name: name.to_owned(), digest: found.digest, repository, given };
     one.signed()?;
