@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::pull::is_reference;
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -47,9 +48,9 @@ pub fn signatures(
     let mut checked = Vec::new();
     for name in names {
         let path = Path::new(name);
-        let one = match disk::exists(path) || is_plainly_a_file(name) {
-            true => file(path, given)?,
-            false => image(name, given, door)?,
+        let one = match is_reference(name) {
+            true => image(name, given, door)?,
+            false => file(path, given)?,
         };
         door.observer.observe(&Event::SignatureHolds {
             name: &one.name,
@@ -60,11 +61,6 @@ pub fn signatures(
         checked.push(one);
     }
     Ok(checked)
-}
-
-/// Tells a file's name that is not there from an image's.
-fn is_plainly_a_file(name: &str) -> bool {
-    name.starts_with(['/', '.']) || name.ends_with(".tar") || name.ends_with(".json")
 }
 
 /// Returns where the signature of a file stands.
