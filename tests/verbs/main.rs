@@ -10,6 +10,7 @@ mod build;
 mod carry;
 mod closure;
 mod erlang_mk;
+mod evidence;
 mod harness;
 mod hex;
 mod life;
