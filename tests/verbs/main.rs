@@ -10,6 +10,7 @@ mod build;
 mod carry;
 mod closure;
 mod erlang_mk;
+mod erlang_mk_methods;
 mod harness;
 mod hex;
 mod life;
