@@ -147,3 +147,61 @@ fn traps_19_22_and_23_raw_dependencies_overlays_and_nifs_of_an_erlang_mk_project
         assert!(table.stdout.contains(file), "{file} is missing in:\n{}", table.stdout);
     }
 }
+
+#[test]
+fn makefiles_that_dependencies_bring_along_are_read_before_the_projects_own_is_understood() {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    let late = app("mk_late");
+    let late: Vec<_> = late.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    world.repository("mk_late", "1.0.0", &late);
+    let early = "DEPS += mk_late\ndep_mk_late = git https://git.example/mk_late 1.0.0\n";
+    let plugins = [("early-plugins.mk", early), ("plugins.mk", "ERLC_OPTS += -DPLUGGED=plugged\n")];
+    world.repository("mk_plug", "1.0.0", &plugins);
+    world.edit(
+        "Makefile",
+        "BUILD_DEPS = mk_old",
+        "BUILD_DEPS = mk_plug mk_old\n\
+        dep_mk_plug = git https://git.example/mk_plug 1.0.0\n\
+        DEP_EARLY_PLUGINS = mk_plug\nDEP_PLUGINS = mk_plug",
+    );
+    starts_with(&world, "mk_late:name(), ?PLUGGED");
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("app = \"mk_plug\"") && lock.contains("app = \"mk_late\""), "{lock}");
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let built = world.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
+fn a_submodule_of_the_project_is_a_dependency_that_lies_there_already() {
+    let Some(world) = project() else { return };
+    for (file, text) in app("mk_inside") {
+        world.write(&format!("deps/mk_inside/{file}"), &text);
+    }
+    depends(&world, "DEPS = mk_words mk_inside\ndep_mk_inside = git-submodule\n");
+    starts_with(&world, "mk_inside:name()");
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("path = \"deps/mk_inside\""));
+    world.rebeam(&["build"]).succeeds();
+}
+
+#[test]
+fn what_a_dependencys_makefile_says_anew_makes_the_lock_stale() {
+    let Some(world) = project() else { return };
+    for (file, text) in app("mk_copied") {
+        world.write(&format!("lib/mk_copied/{file}"), &text);
+    }
+    depends(&world, "DEPS = mk_words mk_copied\ndep_mk_copied = cp lib/mk_copied\n");
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.edit(
+        "lib/mk_copied/Makefile",
+        "include",
+        "DEPS = mk_words\n\
+        dep_mk_words = git https://git.example/mk_words 1.0.0\ninclude",
+    );
+    let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    assert!(stale.stdout.contains("mk_words"), "{}", stale.stdout);
+}
