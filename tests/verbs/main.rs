@@ -11,6 +11,7 @@ mod carry;
 mod closure;
 mod erlang_mk;
 mod evidence;
+mod erlang_mk_methods;
 mod harness;
 mod hex;
 mod life;
