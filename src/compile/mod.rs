@@ -6,6 +6,7 @@
 
 mod config;
 mod configure;
+mod cross;
 mod failed;
 mod make;
 mod makefile;
@@ -29,6 +30,7 @@ use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
 pub use configure::configure;
+pub use cross::{Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use make::{RebarSource, is_laid_as_source};
@@ -90,6 +92,14 @@ pub enum CompileError {
     NoSource {
         /// The application.
         app: String,
+    },
+    /// Native files could not be had for another machine.
+    #[error("native code of the release is not there for `{machine}`:{}", refused.iter().map(|file| format!("\n  `{}`: `{}` {}", file.app, file.path, file.why)).collect::<String>())]
+    NotCrossed {
+        /// The machine.
+        machine: &'static str,
+        /// Which files.
+        refused: Vec<Refused>,
     },
     /// The dependencies name one another in a circle.
     #[error("these dependencies need one another: {}", names.join(" → "))]
@@ -172,6 +182,12 @@ impl Explain for CompileError {
             )),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
+            }
+            Self::NotCrossed { refused, .. } => {
+                let app = refused.first().map_or("", |file| file.app.as_str());
+                Some(format!(
+                    "its build must compile with $CC and $CXX, which name the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
+                ))
             }
             Self::NoSource { .. } => Some("`rebeam build` without `--offline` fetches it".into()),
             Self::PatchChanged { file, .. } => Some(format!(

@@ -14,7 +14,7 @@ const RABBITMQ: Tarball = Tarball {
 const MEMBER: &str = "rabbitmq-server-3.10.8/erlang.mk";
 
 /// Makes the project and its repositories; `None` where there is no erlang.mk to be had.
-fn project() -> Option<World> {
+pub(crate) fn project() -> Option<World> {
     let tarball = RABBITMQ.fetched()?;
     let mut tar = Command::new("tar");
     let output = tar.arg("-xJOf").arg(tarball).arg(MEMBER).output().unwrap();
