@@ -236,6 +236,34 @@ fn trap_07_a_mix_lock_is_imported_in_its_old_and_new_shapes() {
 }
 
 #[test]
+fn a_mix_lock_that_changed_makes_the_lock_stale() {
+    let world = shop("{:web, \"~> 1.0\"}");
+    market(&world);
+    let entries = |plug: &str| {
+        format!("%{{\"plug\": {{:hex, :plug, \"{plug}\"}}, \"web\": {{:hex, :web, \"1.0.0\"}}}}\n")
+    };
+    world.write("mix.lock", &entries("1.0.0"));
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.write("mix.lock", &entries("1.4.0"));
+    // Whether what the registry said is still at hand or not.
+    for _ in 0..2 {
+        let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+        assert!(
+            stale.stdout.contains("plug") && stale.stdout.contains("1.4.0"),
+            "{}",
+            stale.stdout
+        );
+        world.rebeam(&["build", "--locked"]).fails(1, &["the lock is stale", "1.4.0"]);
+        drop(fs::rename(world.path("hex"), world.path("hex-away")));
+    }
+    fs::rename(world.path("hex-away"), world.path("hex")).unwrap();
+    world.rebeam(&["lock"]).succeeds();
+    assert_eq!(locked(&world, "plug").as_deref(), Some("1.4.0"));
+    world.rebeam(&["lock", "--check"]).succeeds();
+}
+
+#[test]
 fn two_repositories_for_one_application_are_told_and_chosen_between() {
     let world = World::with("mix");
     let moved = world.commit_with(

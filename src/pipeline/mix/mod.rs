@@ -23,6 +23,7 @@ use crate::lock::mix::{
 };
 use crate::lock::{
     Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Role, Settled,
+    Source,
 };
 use crate::manifest::Tool;
 use crate::manifest::mix::{MixDep, MixFacts};
@@ -118,28 +119,31 @@ pub(super) fn resolve(
 
 /// Says what `mix.lock` has otherwise than the lock.
 pub(super) fn warn_of_disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
-    let Some(imported) = mix_lock(desk)? else {
-        return Ok(());
-    };
-    for source in lock.sources.iter().filter(|source| source.role == Role::Dep) {
-        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
-        let entry = imported.entries.get(&source.app).filter(|_| !is_stated);
-        let (theirs, ours) = match (entry.map(|entry| &entry.pin), &source.pin) {
-            (Some(RebarPin::Hex { version, .. }), Pin::Hex { version: ours, .. }) => {
-                (version, ours)
-            }
-            (Some(RebarPin::Git { commit, .. }), Pin::Git { commit: ours, .. }) => (commit, ours),
-            _ => continue,
-        };
-        if theirs != ours {
-            let message = format!(
-                "`{}`: mix.lock has {theirs}, rebeam.lock has {ours}; `rebeam lock` takes over what is right for all",
-                source.app
-            );
-            desk.observer.observe(&Event::Warned { message: &message });
-        }
+    for message in disagreements(desk, lock)? {
+        let message = format!("{message}; `rebeam lock` takes over what is right for all");
+        desk.observer.observe(&Event::Warned { message: &message });
     }
     Ok(())
+}
+
+/// What `mix.lock` has otherwise than the lock, one line each.
+pub(super) fn disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
+    let Some(imported) = mix_lock(desk)? else {
+        return Ok(Vec::new());
+    };
+    let disagreement = |source: &Source| {
+        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
+        let entry = imported.entries.get(&source.app).filter(|_| !is_stated)?;
+        let (theirs, ours) = match (&entry.pin, &source.pin) {
+            (RebarPin::Hex { version, .. }, Pin::Hex { version: ours, .. }) => (version, ours),
+            (RebarPin::Git { commit, .. }, Pin::Git { commit: ours, .. }) => (commit, ours),
+            _ => return None,
+        };
+        let app = &source.app;
+        (theirs != ours).then(|| format!("`{app}`: mix.lock has {theirs}, rebeam.lock has {ours}"))
+    };
+    let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
+    Ok(deps.filter_map(disagreement).collect())
 }
 
 fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
