@@ -83,6 +83,8 @@ impl<'a> Planner<'a> {
         let step = |planner: &Self, source: &'a Source| match (source.tool, source.role) {
             _ if planner.is_raw(source) => Ok(None),
             (Tool::Mix, Role::Dep) => planner.mix_step(source).map(Some),
+            // Of a mix project, what has a Makefile and nothing else.
+            (Tool::Make, Role::Dep) if project.mix.is_some() => planner.mix_step(source).map(Some),
             _ => planner.step(source).map(Some),
         };
         for role in [Role::Plugin, Role::Dep] {
@@ -255,7 +257,7 @@ impl<'a> Planner<'a> {
         let mut env = mix::environment(mix::DEP_ENV, environment(self.project.manifest));
         env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
-        let (argv, output) = mix::compile_command(&source.app);
+        let (argv, output) = mix::compile_command(&source.app, source.tool);
         Ok(Step {
             name: source.app.clone(),
             kind: StepKind::Dep,
