@@ -12,6 +12,7 @@ mod key;
 mod lock;
 mod nix;
 mod outdated;
+mod pull;
 mod push;
 mod run;
 mod sbom;

@@ -208,7 +208,8 @@ fn foreign_image(
     let natives = crossed.as_ref().map(|crossed| &crossed.natives);
     let natives_listing = natives.map(|held| desk.store.listing(held)).transpose()?;
     let natives = natives.zip(natives_listing.as_ref()).map(|(held, tree)| (held.path(), tree));
-    let parts = Parts { listing: &listing, natives, toolchain: &target, otp: None };
+    let debs = &locked.debs;
+    let parts = Parts { listing: &listing, natives, toolchain: &target, debs, otp: None };
     let release = assemble_of(desk, &lock.of_platform(platform), &site.compiled, &parts)?;
     seen_to_start(desk, lock, &release, || match boot_check {
         true => boot(desk, &release, (site, &target, locked), crossed.as_ref()),

@@ -10,6 +10,8 @@ mod build;
 mod carry;
 mod closure;
 mod erlang_mk;
+mod evidence;
+mod erlang_mk_methods;
 mod harness;
 mod hex;
 mod life;
