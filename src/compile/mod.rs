@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
-pub use cross::{Crossed, Native, Refused, cross, natives, without};
+pub use cross::{CrossWish, Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use makefile::{MakeProject, Makefile, evaluate_makefile};

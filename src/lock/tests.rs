@@ -4,10 +4,11 @@ use std::path::Path;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, Role, Source, ToolchainLock};
+use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, Source, ToolchainLock};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
+use crate::manifest::Platform;
 
 const FILE: &str = "rebeam.lock";
 

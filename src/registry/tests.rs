@@ -104,7 +104,7 @@ fn the_images_of_several_machines_stand_before_the_index_that_names_them() {
     let (fake, person) = (Fake::start(), Person::anonymous());
     let images =
         [packed(), packed_of(&[("system", b"another machine's"), ("app", b"a small layer")])];
-    let contents = images.map(|packed| packed.contents);
+    let contents = images.each_ref().map(|packed| packed.contents.clone());
     let index = crate::image::index(&[]);
     let target = target(&fake, &["1.0.0", "latest"], None);
     let push = || person.with_door(|door| push_index(&contents, &index, &target, door).unwrap());
