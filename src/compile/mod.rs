@@ -183,7 +183,7 @@ impl Explain for CompileError {
             Self::NotCrossed { refused, .. } => {
                 let app = refused.first().map_or("", |file| file.app.as_str());
                 Some(format!(
-                    "its build must compile with $CC and $CXX, which name the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
+                    "its build must compile with $CC and $CXX, or the `cc` of PATH, which are the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
                 ))
             }
             Self::NoSource { .. } => Some("`rebeam build` without `--offline` fetches it".into()),

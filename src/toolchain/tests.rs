@@ -320,6 +320,8 @@ fn a_cross_root_has_the_other_machines_libraries_where_its_compilers_look() {
     assert_eq!(read(&header), "theirs");
     assert_eq!(read("usr/lib/aarch64-linux-gnu/libx.so"), "x");
     assert_eq!(read("usr/bin/aarch64-linux-gnu-gcc"), "compiler");
+    let plain = disk::read_link(&made.root.path().join("usr/share/rebeam/bin/cc")).unwrap();
+    assert_eq!(plain, b"/usr/bin/aarch64-linux-gnu-gcc");
     assert!(read("usr/share/rebeam/cross.cmake").contains("aarch64-linux-gnu-g++"));
     for absent in ["usr/bin/tool", "usr/bin/qemu-aarch64"] {
         assert!(!made.root.path().join(absent).exists(), "{absent}");

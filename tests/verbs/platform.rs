@@ -164,7 +164,7 @@ fn native_code_that_no_cross_compiler_made_is_refused_with_a_list() {
         &[
             &format!("native code of the release is not there for `{name}`"),
             "`adler`: `lib/adler-0.3.0/priv/adler_nif.so` was made for another machine all the same",
-            "$CC and $CXX",
+            "$CC and $CXX", "[deps.adler]",
         ],
     );
     assert!(!world.project().join(format!("hello-1.0.0-{name}.tar")).exists());
@@ -176,6 +176,8 @@ fn what_links_to_a_library_of_debians_gets_the_other_machines() {
     let includes = "#include <erl_nif.h>\n#include <expat.h>\nconst void *used(void) { return XML_ExpatVersion(); }";
     world.commit("adler", "c_src/adler_nif.c", "#include <erl_nif.h>", includes);
     world.commit("adler", "c_src/Makefile", "-o $@ $<", "-o $@ $< -lexpat");
+    // Many a build calls the compiler by its plain name.
+    world.commit("adler", "c_src/Makefile", "$(CC)", "cc");
     world.rebeam(&["update", "adler"]).succeeds();
     world.rebeam(&["toolchain", "add", "libexpat1-dev"]).succeeds();
     let (name, triplet, _) = other();

@@ -127,6 +127,7 @@ fn a_step_for_another_machine_knows_its_compilers_and_strips_nothing_itself() {
     assert_eq!(crossed.env["CC"], "aarch64-linux-gnu-gcc");
     assert_eq!(crossed.env["CROSS_COMPILE"], "aarch64-linux-gnu-");
     assert_eq!(crossed.env["LANG"], "C.UTF-8");
+    assert!(crossed.env["PATH"].starts_with("/usr/share/rebeam/bin:"));
     // make's own rules take this for a flag of the compiler.
     assert!(!crossed.env.contains_key("TARGET_ARCH"));
     let text = |step: &Step| step.text(Digest::of(b""), |_| Digest::of(b""));
