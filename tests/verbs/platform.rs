@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -93,6 +93,7 @@ fn one_build_makes_images_for_two_machines_and_an_index_the_same_bytes_each_time
         .collect();
     assert_eq!(platforms, ["amd64", "arm64"]);
     skopeo_takes_all_of_it(&one);
+    a_registry_gets_the_very_index(&one, tag["manifests"][0]["digest"].as_str().unwrap());
 
     // All of it goes to a machine without a network, and comes out the same.
     one.rebeam(&["bundle", "export", "all.bundle"]).succeeds();
@@ -122,6 +123,44 @@ fn skopeo_takes_all_of_it(world: &World) {
     let blobs = fs::read_dir(world.path("copied/blobs/sha256")).unwrap().count();
     let ours = fs::read_dir(world.path(FILES[2]).join("blobs/sha256")).unwrap().count();
     assert_eq!(blobs, ours);
+}
+
+/// A real registry, until it is dropped.
+struct Registry(std::process::Child);
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A tag in a registry means the index that the layout holds, where a registry is at hand.
+fn a_registry_gets_the_very_index(world: &World, digest: &str) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (config, data) = (world.path("registry.yml"), world.path("registry"));
+    let settings = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+        data.display()
+    );
+    fs::write(&config, settings).unwrap();
+    let mut serve = Command::new("docker-registry");
+    serve.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(child) = serve.spawn() else { return };
+    let _registry = Registry(child);
+    for _ in 0..100 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let place = format!("localhost:{port}/hello");
+    let ran = world.rebeam(&["build", "--push", &place]).succeeds();
+    assert!(ran.stderr.contains(&format!("{place}:1.0.0@{digest}")), "{}", ran.stderr);
+    let again = world.rebeam(&["push", &place, "--platform", "linux/arm64,linux/amd64"]).succeeds();
+    assert!(again.stderr.contains("nothing to send"), "{}", again.stderr);
+    let one = world.rebeam(&["push", &format!("{place}:arm"), "--platform", "linux/arm64"]);
+    assert!(!one.succeeds().stdout.contains(digest), "one machine's image needs no index");
 }
 
 #[test]
