@@ -28,7 +28,7 @@ use std::path::Path;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
-pub use evidence::Backing;
+pub use evidence::{AttachFailure, Backing};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
