@@ -203,6 +203,7 @@ fn lock() -> Lock {
             suite: "bookworm".into(),
             debs: vec![deb],
         },
+        platforms: vec![],
         sources: vec![
             source("cowboy", git, "shop", &["cowlib"]),
             source("cowlib", hex, "cowboy", &[]),
