@@ -3,6 +3,8 @@
 //! What a person chose is the lock; what rebeam adds is the sandbox and the image format. Whatever the lock names is a
 //! resolved dependency: sources, plugins and tools by commit and content hash, Debian's packages by SHA-256.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::facts::Facts;
@@ -34,7 +36,10 @@ pub(super) fn predicate(facts: &Facts) -> Value {
             "annotations": annotations(source.role, &source.wanted),
         }))
     }));
-    dependencies.extend(lock.toolchain.debs.iter().map(|deb| {
+    // A package for every machine is named for each of them.
+    let mut seen = BTreeSet::new();
+    let debs = lock.debs().filter(|deb| seen.insert(deb.sha256));
+    dependencies.extend(debs.map(|deb| {
         let package = HeldPackage {
             name: deb.package.clone(),
             version: deb.version.clone(),
