@@ -77,6 +77,16 @@ impl<'a> Repository<'a> {
         Ok(layers.layers)
     }
 
+    /// Returns the images that an index names; none for what is no index.
+    pub fn members(&self, listed: &Listed) -> Result<Vec<Entry>, PushError> {
+        let is_index =
+            [".index.", "manifest.list"].iter().any(|kind| listed.media_type.contains(kind));
+        match is_index {
+            true => Ok(self.index(&listed.bytes)?.manifests.unwrap_or_default()),
+            false => Ok(Vec::new()),
+        }
+    }
+
     /// Returns the bytes of a blob.
     pub fn blob(&self, name: &str, digest: Digest) -> Result<Vec<u8>, PushError> {
         let url = self.session.url(&format!("blobs/{digest}"));
