@@ -33,6 +33,8 @@ pub struct Project<'a> {
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
+    /// The content hashes of dependencies that lie as sources and are not as they were locked: patched, or with a version.
+    pub laid: &'a BTreeMap<String, Digest>,
     /// What its Makefile says, where erlang.mk builds it.
     pub make: Option<&'a MakeProject>,
 }
@@ -216,9 +218,7 @@ impl<'a> Planner<'a> {
 
     /// The version that a source's application states: the manifest's, else git's where it asks git.
     pub(super) fn stamp(&self, source: &Source) -> Option<Stamp> {
-        let wish = self.project.manifest.deps.get(&source.app);
-        let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
-        stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
+        stamp(self.project.manifest, source)
     }
 
     /// A source as a copy that may be written to.
@@ -396,6 +396,13 @@ impl<'a> Planner<'a> {
 fn place(source: &Source) -> String {
     let directory = if source.role == Role::Plugin { "plugins" } else { "lib" };
     format!("_build/default/{directory}/{}", source.app)
+}
+
+/// The version that a source's application states: the manifest's, else git's where it asks git.
+pub fn stamp(manifest: &Manifest, source: &Source) -> Option<Stamp> {
+    let wish = manifest.deps.get(&source.app);
+    let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
+    stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
 }
 
 /// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.

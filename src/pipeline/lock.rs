@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, platforms, tools};
@@ -351,7 +352,10 @@ pub(super) fn answer(
 pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
     match &request.wish.source {
         WishSource::Path { path } => directory(desk, path),
-        _ => Ok(desk.doors().answer(request)?),
+        _ => {
+            let found = desk.doors().answer(request);
+            Ok(found.map_err(|failed| AskedFailure::new(request, failed))?)
+        }
     }
 }
 

@@ -164,6 +164,12 @@ fn an_umbrella_is_built_with_what_its_applications_ask_for() {
     let world = World::with("umbrella");
     let built = world.rebeam(&["build"]).succeeds();
     says(&built, &["mall 0.1.0"]);
+    let other = World::with("umbrella").with_own_store();
+    other.rebeam(&["build", "--jobs", "1"]).succeeds();
+    assert!(
+        image(&world, "mall-0.1.0.tar") == image(&other, "mall-0.1.0.tar"),
+        "the images differ"
+    );
     assert!(world.read("rebeam.lock").contains("app = \"words\""));
 }
 

@@ -27,7 +27,6 @@ use crate::lock::{
 use crate::manifest::Tool;
 use crate::manifest::mix::{MixDep, MixFacts};
 use crate::manifest::rebar::{RebarFacts, Wish};
-use crate::project::Survey;
 use crate::store::HeldTree;
 
 /// Returns what the project's own `mix.exs` states.
@@ -64,7 +63,7 @@ pub(super) fn resolve(
     configs: &Configs<'_>,
     previous: Option<&Lock>,
 ) -> Result<(Resolution, Option<i64>), Failure> {
-    let tree = Survey::new(desk.root)?.take(desk.store)?;
+    let tree = configs.project()?;
     let facts = facts(desk, configs, &tree)?;
     let imported = mix_lock(desk)?;
     let project = MixProject {
