@@ -67,6 +67,8 @@ pub enum Event<'a> {
     Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
     /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
     Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
+    /// A cache was given `sent` results that it lacked, in so many bytes, and had `present` already.
+    CacheFilled { place: &'a str, sent: usize, sent_bytes: u64, present: usize },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }

@@ -30,6 +30,7 @@ pub mod compile;
 pub mod release;
 pub mod image;
 pub mod registry;
+pub mod cache;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;

@@ -82,3 +82,7 @@ pub const INDEX_ENTRIES_MAX: usize = 1_000;
 pub const IMAGE_LAYERS_MAX: usize = 512;
 /// Blobs of an image that are fetched from a registry at once.
 pub const PULLS_MAX: usize = 4;
+/// Outputs of one step that a cache may name.
+pub const CACHE_OUTPUTS_MAX: usize = 64;
+/// Results that are brought to a cache at once.
+pub const CACHE_OFFERS_MAX: usize = 4;

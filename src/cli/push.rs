@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Common;
+use crate::cache::{self, Cache, Way};
 use crate::explain::Failure;
 use crate::http::{Http, Mirrors};
 use crate::pipeline::{self, PushWish};
@@ -62,9 +63,27 @@ impl How {
         PushWish { references, tags, mount_from }
     }
 
-    /// Tells whether any of it was said.
-    pub(super) fn is_said(&self) -> bool {
-        !self.tags.is_empty() || self.mount_from.is_some() || self.insecure
+    /// Tells whether any of it was said that caches have no use for.
+    pub(super) fn is_said(&self, caches: bool) -> bool {
+        !self.tags.is_empty() || self.mount_from.is_some() || (self.insecure && !caches)
+    }
+
+    /// Names caches.
+    pub(super) fn caches(&self, common: &Common, names: &[String]) -> Result<Vec<Cache>, Failure> {
+        let mut caches = Vec::new();
+        for name in names {
+            let way = Way {
+                http: Http::new(common.network(), Mirrors::default()),
+                credentials: Credentials::from_environment(&|name| std::env::var_os(name)),
+                security: self.security(),
+            };
+            caches.push(Cache::new(cache::Place::parse(name)?, way));
+        }
+        Ok(caches)
+    }
+
+    fn security(&self) -> Security {
+        if self.insecure { Security::Plain } else { Security::Encrypted }
     }
 
     /// Hands the way to registries to `work`.
@@ -76,8 +95,8 @@ impl How {
     ) -> Result<T, Failure> {
         let http = Http::new(common.network(), Mirrors::default());
         let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
-        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
-        work(Door { http: &http, credentials: &credentials, security, observer: screen })
+        let (security, observer) = (self.security(), screen);
+        work(Door { http: &http, credentials: &credentials, security, observer })
     }
 }
 

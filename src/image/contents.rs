@@ -48,6 +48,14 @@ pub struct Blob {
     place: Place,
 }
 
+impl Blob {
+    /// Names a file as a blob.
+    pub fn of_file(name: &str, path: &Path, digest: Digest, bytes: u64) -> Self {
+        let place = Place { path: path.to_owned(), at: 0, bytes };
+        Self { name: name.to_owned(), digest, bytes, place }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DockerImage {

@@ -21,6 +21,7 @@ use thiserror::Error;
 pub use contents::{Blob, Contents};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use layer::is_layer;
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
 pub use unpack::unpack;
@@ -220,7 +221,7 @@ pub fn assemble(
         .components
         .par_iter()
         .with_max_len(1)
-        .map(|component| layer::layer(component, created, store))
+        .map(|component| layer::layer(component, created, store, observer))
         .collect();
     let layers = made.into_iter().collect::<Result<Vec<_>, _>>()?;
     for layer in &layers {

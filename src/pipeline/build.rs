@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::configs::{Configs, changed_files, unpinned};
 use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::{Desk, lacking, mix, modules, quick, rooms};
+use crate::cache::Cache;
 use crate::compile::{self, Compiled, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -43,6 +45,8 @@ pub struct BuildOptions {
     pub output: Option<PathBuf>,
     /// Whether the image must be seen to start before it is written.
     pub boot_check: bool,
+    /// Caches that are given what the steps made.
+    pub cache_to: Vec<Arc<Cache>>,
 }
 
 /// An image file.
@@ -59,7 +63,9 @@ pub struct Packed {
 /// Builds the project's image and writes it, unless it stands there already.
 pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure> {
     let output = options.output.clone().unwrap_or_else(|| default_output(desk));
-    if let Some(key) = quick::key(desk, options, &output)?
+    // Who wants the steps' results needs to know the steps.
+    if options.cache_to.is_empty()
+        && let Some(key) = quick::key(desk, options, &output)?
         && let Some(packed) = quick::recall(desk, key, &output)?
     {
         let path = output.to_string_lossy();
@@ -71,6 +77,9 @@ pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure>
     let made = make(desk, &lock, options.boot_check)?;
     let packed = write(desk, &made.image, &output)?;
     remember(desk, options, &packed, made.project)?;
+    for cache in &options.cache_to {
+        cache.fill(desk.store.asked(), desk.store, desk.observer)?;
+    }
     desk.store.settle()?;
     Ok(packed)
 }

@@ -18,6 +18,7 @@ mod pull;
 mod pull_error;
 mod reference;
 mod session;
+mod shelf;
 mod upload;
 mod url;
 mod watched;
@@ -29,7 +30,8 @@ pub use origin::{Origin, Platform};
 pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
 pub use pull_error::PullError;
 pub use reference::Reference;
-pub use session::Door;
+pub use session::{Door, Keys};
+pub use shelf::Shelf;
 
 use crate::digest::Digest;
 use crate::event::Event;

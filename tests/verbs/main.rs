@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod build;
+mod cache;
 mod carry;
 mod closure;
 mod erlang_mk;
