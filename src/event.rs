@@ -65,6 +65,12 @@ pub enum Event<'a> {
     BlobPushed { name: &'a str, digest: Digest, bytes: u64, arrival: Arrival },
     /// A registry has the image under this reference, and said its digest.
     Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
+    /// A registry has documents about the image beside it, and lists them.
+    Attached { reference: &'a str, manifest: Digest, documents: &'a [String] },
+    /// The image, or a file, is signed by the key with this fingerprint.
+    Signed { name: &'a str, digest: Digest, key: Digest },
+    /// A signature of the key holds, and so do these attestations.
+    SignatureHolds { name: &'a str, digest: Digest, key: Digest, attestations: &'a [String] },
     /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
     Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
     /// A cache was given `sent` results that it lacked, in so many bytes, and had `present` already.
@@ -96,4 +102,26 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn observe(&self, _: &Event<'_>) {}
+}
+
+/// Keeps the facts as JSON, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) std::sync::Mutex<Vec<String>>);
+
+#[cfg(test)]
+impl Observer for Heard {
+    fn observe(&self, event: &Event<'_>) {
+        let fact = serde_json::to_string(event).expect("an event is plain data");
+        self.0.lock().expect("storing does not panic").push(fact);
+    }
+}
+
+#[cfg(test)]
+impl Heard {
+    /// How many facts hold these words.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        let facts = self.0.lock().expect("storing does not panic");
+        facts.iter().filter(|fact| fact.contains(words)).count()
+    }
 }

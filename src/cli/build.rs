@@ -10,7 +10,7 @@ use super::push::{self, How};
 use super::{Cli, Common};
 use crate::cache::Caches;
 use crate::explain::Failure;
-use crate::pipeline::{self, BuildOptions, Freshness};
+use crate::pipeline::{self, Backing, BuildOptions, Freshness};
 use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
@@ -58,7 +58,7 @@ impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let caches = !self.cache_from.is_empty() || !self.cache_to.is_empty();
         if self.push.is_none() && self.how.is_said(caches) {
-            let what = "`--tag`, `--mount-from` and `--insecure` go with `--push`";
+            let what = "`--tag`, `--mount-from`, `--insecure`, `--sbom`, `--no-provenance` and `--sign` go with `--push`";
             drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
             return Ok(2);
         }
@@ -77,6 +77,7 @@ impl Build {
         let cache_from = self.how.caches(common, &self.cache_from)?;
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let key = self.how.key()?;
         let wish = self.push.as_ref().map(|_| self.how.wish(references));
         let (packed, targets) = common.with_desk(reasons, |desk| {
             let (name, tag) = (&desk.manifest.image.name, &desk.manifest.project.version);
@@ -92,7 +93,9 @@ impl Build {
         }
         if let Some(targets) = targets {
             let screen = common.screen(reasons);
-            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, door);
+            let forms = self.how.forms();
+            let backing = Backing { forms: &forms, key: key.as_ref() };
+            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, &backing, door);
             push::tell(common, &self.how.with_door(common, &screen, work)?);
         }
         Ok(0)

@@ -4,6 +4,7 @@ mod config;
 mod contents;
 pub(crate) mod fuzz;
 mod gzip;
+mod holdings;
 mod hybrid;
 mod inspect;
 mod layer;
@@ -18,7 +19,9 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use config::rfc3339;
 pub use contents::{Blob, Contents};
+pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
 pub use layer::is_layer;

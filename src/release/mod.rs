@@ -42,6 +42,10 @@ pub const RULES: u32 = 2;
 pub const HOME: &str = "app";
 /// Where the lock stands in the image.
 pub const LOCK_PATH: &str = "usr/share/rebeam/rebeam.lock";
+/// Where the image says which packages its files are from, one file a package, as scanners read it.
+pub const STATUS_DIRECTORY: &str = "var/lib/dpkg/status.d";
+/// Where the image says which system its packages are from.
+pub const OS_RELEASE_PATH: &str = "etc/os-release";
 /// Where the provenance stands in the image.
 pub const PROVENANCE_PATH: &str = "usr/share/rebeam/provenance.json";
 
