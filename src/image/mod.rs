@@ -9,6 +9,7 @@ mod hybrid;
 mod inspect;
 mod layer;
 mod members;
+mod root;
 mod size;
 mod tar;
 mod treemap;
