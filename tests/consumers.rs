@@ -88,6 +88,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
     let release = release::assemble(&Inputs {
         release: made,
         listing: &listing,
+        natives: None,
         toolchain,
         otp: None,
         owner: &|_| None,
@@ -113,6 +114,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: NAME.into(),
+            platforms: vec![],
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::new(),
             user: (65532, 65532),
@@ -135,6 +137,7 @@ fn lock() -> Lock {
         project: "fake".into(),
         epoch: 1_700_000_000,
         image_format: rebeam::lock::IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec![],

@@ -64,6 +64,7 @@ pub(super) fn put(
         manifest_type: MANIFEST_TYPE.into(),
         config,
         layers: blobs,
+        machine: (String::new(), None),
         ours: true,
     };
     let target =

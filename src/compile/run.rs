@@ -157,7 +157,7 @@ impl Board {
 }
 
 /// Takes the step's output from the store, or runs it; tells whether it ran.
-fn attend(
+pub(super) fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
@@ -210,7 +210,7 @@ fn perform(
     let mounts = furnish(step, outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
-    let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
+    let log = logs.join(format!("{}-{}.log", step.name.replace(' ', "-"), &key.hex()[..12]));
     let room = Room {
         env: step.env.clone(),
         ..super::room(workshop.toolchain.root.path(), mounts, vec![], workshop.level)

@@ -275,6 +275,11 @@ const IMAGE: &[Key] = &[
         Kind::Text(Form::ImageName),
         "The repository's name, without a tag; the project's by default.",
     ),
+    key(
+        "platforms",
+        Kind::Texts(Form::Platform),
+        "The machines that images are made for, each in a file of its own; by default the one that builds.",
+    ),
     key("ports", Kind::Texts(Form::Port), "Ports that are exposed."),
     key("env", ENV, "Variables of the container."),
     key("user", Kind::Text(Form::User), "User and group by number; 65532 by default."),

@@ -33,6 +33,7 @@ pub(crate) fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "shop".into(),
+            platforms: vec![],
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::from([("LANG".into(), "C".into())]),
             user: (65532, 65532),
@@ -163,6 +164,7 @@ impl World {
         assemble(&Inputs {
             release: &release,
             listing: &listing,
+            natives: None,
             toolchain: &self.path("toolchain"),
             otp: self.otp.as_deref(),
             owner: &|path| {

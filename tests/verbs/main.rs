@@ -18,6 +18,7 @@ mod lock;
 mod mix;
 mod native;
 mod overrides;
+mod platform;
 mod push;
 mod rebar3;
 mod texts;
