@@ -115,6 +115,7 @@ fn manifest() -> Manifest {
         image: ImageWish {
             name: NAME.into(),
             platforms: vec![],
+            base: None,
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::new(),
             user: (65532, 65532),
@@ -134,6 +135,7 @@ fn manifest() -> Manifest {
 
 fn lock() -> Lock {
     Lock {
+        base: None,
         project: "fake".into(),
         epoch: 1_700_000_000,
         image_format: rebeam::lock::IMAGE_FORMAT,

@@ -65,6 +65,7 @@ pub(super) fn put(
         config,
         layers: blobs,
         machine: (String::new(), None),
+        base: None,
         ours: true,
     };
     let target =

@@ -1,5 +1,6 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
+mod base;
 mod config;
 mod contents;
 pub(crate) mod fuzz;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use base::{Base, BaseLayer};
 pub use config::rfc3339;
 pub use contents::{Blob, Contents};
 pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
@@ -66,6 +68,8 @@ pub struct Layer {
 pub struct Image {
     /// Its layers, from the bottom.
     pub layers: Vec<Layer>,
+    /// The image below them.
+    pub base: Option<Base>,
     /// Its configuration; the digest is the image's id.
     pub config: HeldBlob,
     /// Bytes of the configuration.
@@ -81,6 +85,13 @@ pub struct Image {
 }
 
 impl Image {
+    /// Returns every layer's blob with its bytes, from the bottom, the base's first.
+    pub fn blobs(&self) -> impl Iterator<Item = (&HeldBlob, u64)> {
+        let base = self.base.iter().flat_map(|base| &base.layers);
+        let own = self.layers.iter().map(|layer| (&layer.blob, layer.bytes));
+        base.map(|layer| (&layer.blob, layer.bytes)).chain(own)
+    }
+
     /// Returns the image's id: the digest of its configuration.
     pub fn image_id(&self) -> Digest {
         self.config.digest()
@@ -171,6 +182,14 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
+    /// The image that the release is laid over cannot be used.
+    #[error("the base `{name}` cannot be used: {what}")]
+    BadBase {
+        /// Its name.
+        name: String,
+        /// Why.
+        what: String,
+    },
     /// The release refused.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -217,6 +236,16 @@ pub fn assemble(
     store: &Store,
     observer: &dyn Observer,
 ) -> Result<Image, ImageError> {
+    assemble_over(None, (release, lock, manifest), store, observer)
+}
+
+/// Makes the image of a release as [`assemble`] does, over another image.
+pub fn assemble_over(
+    base: Option<Base>,
+    (release, lock, manifest): (&Release, &Lock, &Manifest),
+    store: &Store,
+    observer: &dyn Observer,
+) -> Result<Image, ImageError> {
     if lock.image_format != IMAGE_FORMAT {
         return Err(ImageError::Format { asked: lock.image_format });
     }
@@ -234,18 +263,20 @@ pub fn assemble(
         say(layer, observer);
     }
     let date = config::rfc3339(created);
+    let stack = (base.as_ref(), layers.as_slice());
     let (config, config_bytes) =
-        document(store, "image configuration", &config::config(release, manifest, &layers, &date))?;
+        document(store, "image configuration", &config::config(release, manifest, stack, &date))?;
     let descriptor = config::Descriptor {
         media_type: config::CONFIG_TYPE,
         digest: config.digest(),
         size: config_bytes,
     };
-    let labels = config::labels(manifest, &date);
+    let labels = config::labels(base.as_ref(), manifest, &date);
     let (manifest, manifest_bytes) =
-        document(store, "image manifest", &config::manifest(descriptor, &layers, &labels))?;
+        document(store, "image manifest", &config::manifest(descriptor, stack, &labels))?;
     Ok(Image {
         layers,
+        base,
         config,
         config_bytes,
         manifest,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::base::{self, Beneath};
 use super::configs::{Configs, changed_files, unpinned};
 use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::platforms::PlatformFailure;
@@ -174,8 +175,9 @@ impl Site {
 
 /// Returns what of an image is used again.
 pub(super) fn uses_of(image: &Image) -> Vec<Digest> {
-    let layers = image.layers.iter().map(|layer| layer.blob.digest());
-    layers.chain([image.image_id(), image.manifest_digest()]).collect()
+    let layers = image.blobs().map(|(blob, _)| blob.digest());
+    let base = image.base.iter().flat_map(|base| base.kept.clone());
+    layers.chain(base).chain([image.image_id(), image.manifest_digest()]).collect()
 }
 
 /// Fetches and compiles what the lock names.
@@ -210,8 +212,9 @@ pub(super) fn own_image(
     site: &Site,
     boot_check: bool,
 ) -> Result<Image, Failure> {
-    let release = assemble(desk, lock, &site.toolchain, &site.compiled)?;
-    seen_to_start(desk, lock, &release, || match boot_check {
+    let beneath = base::beneath(desk, lock, lock.toolchain.platform())?;
+    let release = assemble(desk, lock, site, beneath.as_ref())?;
+    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
         true => rooms::boot_check(desk, &release, (&site.toolchain, &site.compiled), None),
         false => Ok(()),
     })
@@ -221,13 +224,15 @@ pub(super) fn own_image(
 pub(super) fn seen_to_start(
     desk: &Desk<'_>,
     lock: &Lock,
-    release: &Release,
+    (release, beneath): (&Release, Option<Beneath>),
     check: impl FnOnce() -> Result<(), Failure> + Send,
 ) -> Result<Image, Failure> {
     let labelled = with_revision(desk)?;
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(check);
-        let image = image::assemble(release, lock, &labelled, desk.store, desk.observer);
+        let made_of = (release, lock, &labelled);
+        let base = beneath.map(|beneath| beneath.base);
+        let image = image::assemble_over(base, made_of, desk.store, desk.observer);
         (image, boot.join().expect("a panic has ended the process"))
     });
     let image = image?;
@@ -293,8 +298,8 @@ fn compile(
 fn assemble(
     desk: &Desk<'_>,
     lock: &Lock,
-    toolchain: &Toolchain,
-    compiled: &Compiled,
+    Site { toolchain, compiled, .. }: &Site,
+    beneath: Option<&Beneath>,
 ) -> Result<Release, Failure> {
     let own = lock.toolchain.platform().map(|own| lock.of_platform(own));
     let listing = desk.store.listing(&compiled.release)?;
@@ -303,6 +308,7 @@ fn assemble(
         natives: None,
         toolchain,
         otp: compiled.otp.as_ref().map(HeldTree::path),
+        base: beneath.map(|beneath| beneath.root.path()),
     };
     assemble_of(desk, own.as_ref().unwrap_or(lock), compiled, &parts)
 }
@@ -313,6 +319,7 @@ pub(super) struct Parts<'a> {
     pub(super) natives: Option<(&'a Path, &'a Tree)>,
     pub(super) toolchain: &'a Toolchain,
     pub(super) otp: Option<&'a Path>,
+    pub(super) base: Option<&'a Path>,
 }
 
 /// Says which files the image of a compiled release holds. The lock travels in it.
@@ -331,6 +338,7 @@ pub(super) fn assemble_of(
         natives: parts.natives,
         toolchain: parts.toolchain.root.path(),
         otp: parts.otp,
+        base: parts.base,
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })

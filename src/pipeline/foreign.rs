@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::base;
 use super::build::{
     BuildOptions, Packed, Parts, Site, assemble_of, fresh_lock, own_image, prepare,
 };
@@ -211,9 +212,11 @@ fn foreign_image(
     let natives = crossed.as_ref().map(|crossed| &crossed.natives);
     let natives_listing = natives.map(|held| desk.store.listing(held)).transpose()?;
     let natives = natives.zip(natives_listing.as_ref()).map(|(held, tree)| (held.path(), tree));
-    let parts = Parts { listing: &listing, natives, toolchain: &target, otp: None };
+    let beneath = base::beneath(desk, lock, Some(platform))?;
+    let base = beneath.as_ref().map(|beneath| beneath.root.path());
+    let parts = Parts { listing: &listing, natives, toolchain: &target, otp: None, base };
     let release = assemble_of(desk, &lock.of_platform(platform), &site.compiled, &parts)?;
-    seen_to_start(desk, lock, &release, || match boot_check {
+    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
         true => boot(desk, &release, (site, &target, locked), crossed.as_ref()),
         false => Ok(()),
     })

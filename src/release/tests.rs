@@ -34,6 +34,7 @@ pub(crate) fn manifest() -> Manifest {
         image: ImageWish {
             name: "shop".into(),
             platforms: vec![],
+            base: None,
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::from([("LANG".into(), "C".into())]),
             user: (65532, 65532),
