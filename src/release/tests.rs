@@ -163,6 +163,7 @@ impl World {
         let release = self.path("release");
         let listing = tree::scan(&release, &[]).unwrap().tree;
         assemble(&Inputs {
+            base: None,
             release: &release,
             listing: &listing,
             natives: None,
