@@ -152,7 +152,7 @@ const LOCK: &[Key] = &[
     key(
         "minimum-age",
         Kind::Text(Form::Age),
-        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays. Debian's packages have no such age: a suite takes only what its own release process let through, and its security updates are wanted at once.",
     ),
     key(
         "vendor",

@@ -16,9 +16,9 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
-use crate::fetch::Sources;
+use crate::fetch::{Sources, debian};
 use crate::image::{self, Image};
-use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
+use crate::lock::{self, Deb, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::{Manifest, Platform, Tool};
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
@@ -307,6 +307,7 @@ fn assemble(
         listing: &listing,
         natives: None,
         toolchain,
+        debs: &lock.toolchain.debs,
         otp: compiled.otp.as_ref().map(HeldTree::path),
         base: beneath.map(|beneath| beneath.root.path()),
     };
@@ -318,6 +319,8 @@ pub(super) struct Parts<'a> {
     pub(super) listing: &'a Tree,
     pub(super) natives: Option<(&'a Path, &'a Tree)>,
     pub(super) toolchain: &'a Toolchain,
+    /// The packages that the toolchain is made of.
+    pub(super) debs: &'a [Deb],
     pub(super) otp: Option<&'a Path>,
     pub(super) base: Option<&'a Path>,
 }
@@ -342,6 +345,14 @@ pub(super) fn assemble_of(
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })
+        },
+        papers: &|package| {
+            let is_it = |deb: &&Deb| deb.package == package.name && deb.version == package.version;
+            let Some(deb) = parts.debs.iter().find(is_it) else {
+                return Ok(None);
+            };
+            let held = debian::fetch(deb, desk.store, desk.http, desk.observer)?;
+            debian::papers(&format!("{} {}", deb.package, deb.version), &held).map(Some)
         },
         provider: &|library| owners.holding(library),
         dep_apps: &dep_apps,

@@ -147,6 +147,12 @@ pub fn import_bundle(dock: &Dock<'_>, path: &Path) -> Result<Arrived, Failure> {
         }
     }
     let lock = settle_lock(dock, &imported.lock)?;
+    // Until it is built, nothing else tells that all this is needed.
+    let root = match (lock, dock.project) {
+        (LockFate::Equal | LockFate::Written, Some((root, _))) => root.join(lock::FILE_NAME),
+        _ => path.to_owned(),
+    };
+    dock.store.extend_root(&root, &imported.needed)?;
     dock.store.settle()?;
     let bundle::Imported { trees, blobs, .. } = imported;
     Ok(Arrived { project: imported.lock.project, trees, blobs, lock })

@@ -214,7 +214,8 @@ fn foreign_image(
     let natives = natives.zip(natives_listing.as_ref()).map(|(held, tree)| (held.path(), tree));
     let beneath = base::beneath(desk, lock, Some(platform))?;
     let base = beneath.as_ref().map(|beneath| beneath.root.path());
-    let parts = Parts { listing: &listing, natives, toolchain: &target, otp: None, base };
+    let debs = &locked.debs;
+    let parts = Parts { listing: &listing, natives, toolchain: &target, debs, otp: None, base };
     let release = assemble_of(desk, &lock.of_platform(platform), &site.compiled, &parts)?;
     seen_to_start(desk, lock, (&release, beneath), || match boot_check {
         true => boot(desk, &release, (site, &target, locked), crossed.as_ref()),

@@ -136,10 +136,11 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let platforms = platforms::choose(desk, previous.as_ref(), &toolchain, update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
-    let configs = Configs::new(desk, &toolchain, &tools);
+    let mut configs = Configs::new(desk, &toolchain, &tools);
+    configs.previous = kept.as_ref();
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let is_mix = desk.manifest.build.tool == Tool::Mix;
-    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let imported = rebar_lock(desk)?;
     let (mut resolution, newest) = match is_mix {
         true => mix::resolve(desk, &configs, kept.as_ref())?,
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
@@ -240,7 +241,10 @@ fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<
     let facts = ProjectFacts { tools: vec![], ..facts };
     let resolved = match desk.manifest.build.tool {
         Tool::Mix => mix::resolve(&desk, &configs, Some(lock)),
-        Tool::ErlangMk => return Vec::new(),
+        Tool::ErlangMk => project_facts(&desk, &configs).and_then(|facts| {
+            let facts = ProjectFacts { tools: vec![], ..facts };
+            resolve(&desk, &configs, &facts, Some(lock), None)
+        }),
         _ => rebar_lock(&desk)
             .and_then(|imported| resolve(&desk, &configs, &facts, Some(lock), imported.as_ref())),
     };
@@ -263,9 +267,11 @@ fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
     Ok(kept)
 }
 
+/// The project's `rebar.lock`. Beside a Makefile or a `mix.exs` that builds the project it is some other build's.
 fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
     let path = desk.root.join("rebar.lock");
-    if !disk::exists(&path) {
+    let is_ours = matches!(desk.manifest.build.tool, Tool::Rebar3 | Tool::Rebar);
+    if !is_ours || !disk::exists(&path) {
         return Ok(None);
     }
     Ok(Some(RebarLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))

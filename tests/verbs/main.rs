@@ -12,6 +12,8 @@ mod cache;
 mod carry;
 mod closure;
 mod erlang_mk;
+mod evidence;
+mod erlang_mk_methods;
 mod harness;
 mod hex;
 mod life;
