@@ -167,6 +167,12 @@ impl Contents {
         disk::open_at(&blob.place.path, blob.place.at).map(|file| file.take(blob.bytes))
     }
 
+    /// Opens a blob so many bytes behind its start.
+    pub fn open_from(&self, blob: &Blob, from: u64) -> io::Result<impl Read + use<>> {
+        let left = blob.bytes.saturating_sub(from);
+        disk::open_at(&blob.place.path, blob.place.at + from).map(|file| file.take(left))
+    }
+
     /// Opens the whole file.
     pub fn open_file(&self) -> io::Result<impl Read + use<>> {
         disk::open_at(&self.path, 0)

@@ -7,6 +7,7 @@
 //! credentials. (The protocol: OCI distribution specification 1.1; tokens: Distribution's "Token Authentication".)
 
 mod challenge;
+mod chunks;
 mod credentials;
 mod documents;
 mod engine;
