@@ -75,6 +75,8 @@ pub enum Event<'a> {
     SignatureHolds { name: &'a str, digest: Digest, key: Digest, attestations: &'a [String] },
     /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
     Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
+    /// A cache was given `sent` results that it lacked, in so many bytes, and had `present` already.
+    CacheFilled { place: &'a str, sent: usize, sent_bytes: u64, present: usize },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }

@@ -15,7 +15,7 @@ use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
 use crate::manifest::{Manifest, Packages, edit_packages, mix::MixFacts, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
-use crate::{compile, image, registry, release};
+use crate::{cache, compile, image, registry, release};
 
 /// A reader, given bytes.
 pub type Target = fn(&[u8]);
@@ -23,6 +23,7 @@ pub type Target = fn(&[u8]);
 /// Every reader by its name, sorted; `fuzz/fuzz_targets` has a file for each.
 pub const TARGETS: &[(&str, Target)] = &[
     ("beam", beam),
+    ("cached", cached),
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
@@ -54,6 +55,11 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Bytes that a tar of the fuzzer's may unpack to.
 const UNPACKED_BYTES_MAX: u64 = 1 << 20;
+
+/// What a cache says of a result.
+pub fn cached(data: &[u8]) {
+    cache::fuzz::manifest(&text(data));
+}
 
 /// A module's file.
 pub fn beam(data: &[u8]) {

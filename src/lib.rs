@@ -31,6 +31,7 @@ pub mod release;
 pub mod image;
 pub mod evidence;
 pub mod registry;
+pub mod cache;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;

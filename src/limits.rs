@@ -90,3 +90,13 @@ pub const INDEX_ENTRIES_MAX: usize = 1_000;
 pub const IMAGE_LAYERS_MAX: usize = 512;
 /// Blobs of an image that are fetched from a registry at once.
 pub const PULLS_MAX: usize = 4;
+/// Bytes of a piece of a blob, for a registry that does not take it in one.
+pub const CHUNK_BYTES: u64 = 16 << 20;
+/// Bytes of the smallest piece that is tried where a registry finds larger ones too large.
+pub const CHUNK_BYTES_MIN: u64 = 64 << 10;
+/// Times that one upload in pieces is taken up where it broke.
+pub const UPLOAD_RESUMES_MAX: u32 = 16;
+/// Outputs of one step that a cache may name.
+pub const CACHE_OUTPUTS_MAX: usize = 64;
+/// Results that are brought to a cache at once.
+pub const CACHE_OFFERS_MAX: usize = 4;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rebeam::cache::{self, Cache, Caches, Way};
 use rebeam::event::Silent;
 use rebeam::http::{Http, Mirrors, Network};
 use rebeam::image::{self, Image};
@@ -23,7 +24,7 @@ use rebeam::manifest::{
 };
 use rebeam::registry::{self, Credentials, Door, Origin, Platform, Security};
 use rebeam::release::{self, Inputs};
-use rebeam::store::Store;
+use rebeam::store::{BuildKey, Record, Store};
 use rebeam::tree;
 
 const NAME: &str = "rebeam/consumers";
@@ -85,6 +86,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
     let manifest = manifest();
     let listing = tree::scan(made, &[]).unwrap().tree;
     let release = release::assemble(&Inputs {
+        base: None,
         release: made,
         listing: &listing,
         natives: None,
@@ -115,6 +117,7 @@ fn manifest() -> Manifest {
         image: ImageWish {
             name: NAME.into(),
             platforms: vec![],
+            base: None,
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::new(),
             user: (65532, 65532),
@@ -134,6 +137,7 @@ fn manifest() -> Manifest {
 
 fn lock() -> Lock {
     Lock {
+        base: None,
         project: "fake".into(),
         epoch: 1_700_000_000,
         image_format: rebeam::lock::IMAGE_FORMAT,
@@ -464,6 +468,47 @@ fn a_registry_has_the_very_image_that_was_pushed() {
     };
     assert!(pull(&format!("{other}:{TAG}"), Network::Open) > 0);
     assert_eq!(pull(&format!("{other}@{manifest}"), Network::Offline), 0);
+}
+
+#[test]
+fn a_registry_hands_results_from_one_store_to_another() {
+    if find("docker-registry").is_none() {
+        missing("docker-registry");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().join("registry");
+    fs::create_dir(&at).unwrap();
+    let (_daemon, port) = registry(&at, "");
+    let cache = |place: &str| {
+        let http = Http::new(Network::Open, Mirrors::default());
+        let credentials = Credentials { files: vec![], programs: None, ms_max: 1_000 };
+        let place = cache::Place::parse(place).unwrap();
+        Cache::new(place, Way { http, credentials, security: Security::Encrypted })
+    };
+    let place = format!("localhost:{port}/team/cache");
+    let [one, two] = ["one", "two"].map(|name| Store::open(&directory.path().join(name)).unwrap());
+    let mut keys = Vec::new();
+    for step in 0..12 {
+        let scratch = one.scratch().unwrap();
+        fs::write(scratch.path().join("made"), vec![step; 40_000]).unwrap();
+        let tree = scratch.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::rename(scratch.path().join("made"), tree.join("made")).unwrap();
+        let tree = one.insert_tree("made", &tree, None).unwrap();
+        let key = BuildKey::of(&format!("step {step}"));
+        let outputs = vec![("output".to_owned(), tree.digest())];
+        one.remember(key, &Record { inputs: format!("step {step}\n"), outputs }).unwrap();
+        keys.push(key);
+    }
+    cache(&place).fill(keys.clone(), &one, &Silent).unwrap();
+    two.look_also(std::sync::Arc::new(Caches(vec![cache(&place)])));
+    for key in keys {
+        let brought = two.recall_shared(key, &Silent).unwrap();
+        assert_eq!(brought, one.recall(key).unwrap());
+        assert!(brought.is_some());
+    }
+    assert_eq!(two.recall_shared(BuildKey::of("nothing"), &Silent).unwrap(), None);
 }
 
 #[test]

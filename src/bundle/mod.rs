@@ -25,7 +25,7 @@ use crate::store::{HeldBlob, HeldTree};
 pub use error::BundleError;
 pub use read::{Imported, import};
 pub use vendor::{Vendored, vendor};
-pub use write::export;
+pub use write::{export, pack};
 
 /// The version of the format.
 const VERSION: u32 = 1;

@@ -1,12 +1,14 @@
 //! `rebeam build`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
 
 use super::push::{self, How};
 use super::{Cli, Common};
+use crate::cache::Caches;
 use crate::explain::Failure;
 use crate::manifest::Platform;
 use crate::pipeline::{self, Backing, BuildOptions, Built, Desk, Freshness};
@@ -18,6 +20,10 @@ use crate::terminal::{self, Mode, Reasons};
 The file is a docker-archive and an OCI layout in one:
   docker load -i NAME-VERSION.tar        podman load -i NAME-VERSION.tar
   skopeo copy oci-archive:NAME-VERSION.tar docker://registry/name
+
+A cache is a repository of any registry, or a directory (`./cache`) in OCI layout. Trees and layers are proved as
+they come, but not that they belong to the step: whoever may write to a cache decides what is built from it.
+Nothing but `--cache-from` makes a build ask one; `rebeam verify` builds without any and compares.
 
 Standard output gets the file's path, so that a script can go on with it.")]
 pub(super) struct Build {
@@ -42,6 +48,12 @@ pub(super) struct Build {
     /// Push the image to a registry, too [default: the one in the image's name]
     #[arg(long, value_name = "REF", num_args = 0..=1, default_missing_value = "")]
     push: Option<String>,
+    /// Take what steps made from here where it is not in the store: a repository or a directory
+    #[arg(long, value_name = "REF|DIR")]
+    cache_from: Vec<String>,
+    /// Bring what steps made there
+    #[arg(long, value_name = "REF|DIR")]
+    cache_to: Vec<String>,
     #[command(flatten)]
     how: How,
 }
@@ -66,7 +78,8 @@ fn build(desk: &Desk<'_>, options: &BuildOptions, asked: Vec<Platform>) -> Resul
 
 impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        if self.push.is_none() && self.how.is_said() {
+        let caches = !self.cache_from.is_empty() || !self.cache_to.is_empty();
+        if self.push.is_none() && self.how.is_said(caches) {
             let what = "`--tag`, `--mount-from`, `--insecure`, `--sbom`, `--no-provenance` and `--sign` go with `--push`";
             drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
             return Ok(2);
@@ -76,8 +89,14 @@ impl Build {
             (_, true) => Freshness::Frozen,
             _ => Freshness::Renewed,
         };
-        let options =
-            BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
+        let cache_to = self.how.caches(common, &self.cache_to)?;
+        let options = BuildOptions {
+            freshness,
+            output: self.output,
+            boot_check: !self.no_boot_check,
+            cache_to: cache_to.into_iter().map(Arc::new).collect(),
+        };
+        let cache_from = self.how.caches(common, &self.cache_from)?;
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
         let key = self.how.key()?;
@@ -87,6 +106,9 @@ impl Build {
             let (name, tag) = (&desk.manifest.image.name, &desk.manifest.project.version);
             // A wrong word is found before the build.
             let targets = wish.as_ref().map(|wish| wish.targets(name, tag)).transpose()?;
+            if !cache_from.is_empty() {
+                desk.store.look_also(Arc::new(Caches(cache_from)));
+            }
             Ok((build(desk, &options, asked)?, targets))
         })?;
         if common.mode() != Mode::Json {

@@ -11,6 +11,7 @@ use crate::fetch::debian::Architecture;
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::{Manifest, Platform};
 use crate::pipeline::{self, Desk};
+use crate::registry::Credentials;
 use crate::store::Store;
 use crate::terminal::{Reasons, Screen, StepOutput};
 
@@ -112,12 +113,14 @@ impl Common {
         let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
         let variable = |name: &str| std::env::var(name).ok();
         let repositories = pipeline::repositories(&manifest, &root, &variable)?;
+        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
         let desk = Desk {
             root: &root,
             manifest: &manifest,
             store: &store,
             http: &http,
             repositories: &repositories,
+            credentials: &credentials,
             observer: &screen,
             level: self.sandbox.into(),
             jobs: self.jobs(),

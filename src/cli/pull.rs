@@ -4,11 +4,10 @@ use std::path::Path;
 
 use clap::Args;
 
-use super::Common;
+use super::{Common, push};
 use crate::explain::Failure;
-use crate::http::{Http, Mirrors};
 use crate::pipeline;
-use crate::registry::{Credentials, Door, Platform, Security};
+use crate::registry::Platform;
 use crate::terminal::Reasons;
 
 /// How an image is pulled.
@@ -38,12 +37,10 @@ impl From {
         }
         let screen = common.screen(Reasons::Summed);
         let store = common.open_store(&screen)?;
-        let http = Http::new(common.network(), Mirrors::default());
-        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
-        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
-        let door = Door { http: &http, credentials: &credentials, security, observer: &screen };
         let platform = self.platform.clone().unwrap_or_else(Platform::of_this_machine);
-        let opened = pipeline::open_image(&text, &platform, &store, door)?;
+        let opened = push::with_door(common, self.insecure, &screen, |door| {
+            pipeline::open_image(&text, &platform, &store, door)
+        })?;
         let done = work(opened.path());
         store.settle()?;
         done

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Common, build, key};
+use crate::cache::{self, Cache, Way};
 use crate::evidence::{Form, PrivateKey};
 use crate::explain::Failure;
 use crate::http::{Http, Mirrors};
@@ -96,9 +97,10 @@ impl How {
         PushWish { references, tags, mount_from }
     }
 
-    /// Tells whether any of it was said.
-    pub(super) fn is_said(&self) -> bool {
-        let where_to = !self.tags.is_empty() || self.mount_from.is_some() || self.insecure;
+    /// Tells whether any of it was said that caches have no use for.
+    pub(super) fn is_said(&self, caches: bool) -> bool {
+        let insecure = self.insecure && !caches;
+        let where_to = !self.tags.is_empty() || self.mount_from.is_some() || insecure;
         where_to || self.sbom.is_some() || self.no_provenance || self.sign.is_some()
     }
 
@@ -117,6 +119,21 @@ impl How {
     /// Opens the key that signs, before anything is built or sent.
     pub(super) fn key(&self) -> Result<Option<PrivateKey>, Failure> {
         self.sign.as_deref().map(key::read_private).transpose()
+    }
+
+    /// Names caches.
+    pub(super) fn caches(&self, common: &Common, names: &[String]) -> Result<Vec<Cache>, Failure> {
+        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
+        let mut caches = Vec::new();
+        for name in names {
+            let way = Way {
+                http: Http::new(common.network(), Mirrors::default()),
+                credentials: Credentials::from_environment(&|name| std::env::var_os(name)),
+                security,
+            };
+            caches.push(Cache::new(cache::Place::parse(name)?, way));
+        }
+        Ok(caches)
     }
 
     /// Hands the way to registries to `work`.

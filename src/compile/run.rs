@@ -168,7 +168,7 @@ pub(super) fn attend(
     let text = step.text(workshop.toolchain.root.digest(), |index| output(index).digest());
     let key = key_of(&text);
     let _turn = store.lock_step(key)?;
-    if let Some(record) = store.recall(key)?
+    if let Some(record) = store.recall_shared(key, workshop.observer)?
         && let Some((_, digest)) = record.outputs.first()
         && let Some(held) = store.tree(*digest)?
     {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is unpacked, and no part but the short documents is held in memory: a blob is opened at its offset.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::ImageError;
+use super::config::BASE_NAME;
 use super::members::{Members, Place};
 use crate::digest::{Digest, Hashing};
 use crate::disk;
@@ -34,6 +36,8 @@ pub struct Contents {
     pub layers: Vec<Blob>,
     /// The machine that it is for, and the variant of it, as its configuration says.
     pub machine: (String, Option<String>),
+    /// The image that it is laid over, as its manifest names it.
+    pub base: Option<String>,
     /// Whether its history says that rebeam made it.
     pub ours: bool,
 }
@@ -48,6 +52,14 @@ pub struct Blob {
     /// Its bytes.
     pub bytes: u64,
     place: Place,
+}
+
+impl Blob {
+    /// Names a file as a blob.
+    pub fn of_file(name: &str, path: &Path, digest: Digest, bytes: u64) -> Self {
+        let place = Place { path: path.to_owned(), at: 0, bytes };
+        Self { name: name.to_owned(), digest, bytes, place }
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,6 +86,8 @@ struct Descriptor {
 
 #[derive(Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
     config: Descriptor,
     layers: Vec<Descriptor>,
 }
@@ -127,6 +141,7 @@ impl Contents {
             config: blob(&members, &parsed.config, "configuration".into())?,
             layers,
             machine: (config.architecture, config.variant),
+            base: parsed.annotations.and_then(|mut all| all.remove(BASE_NAME)),
             ours,
         })
     }
@@ -150,6 +165,12 @@ impl Contents {
     /// Opens a blob at its start.
     pub fn open(&self, blob: &Blob) -> io::Result<impl Read + use<>> {
         disk::open_at(&blob.place.path, blob.place.at).map(|file| file.take(blob.bytes))
+    }
+
+    /// Opens a blob so many bytes behind its start.
+    pub fn open_from(&self, blob: &Blob, from: u64) -> io::Result<impl Read + use<>> {
+        let left = blob.bytes.saturating_sub(from);
+        disk::open_at(&blob.place.path, blob.place.at + from).map(|file| file.take(left))
     }
 
     /// Opens the whole file.

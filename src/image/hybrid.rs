@@ -87,8 +87,8 @@ fn write(image: &Image, (name, tag): (&str, &str), path: &Path) -> Result<u64, I
     archive.document("manifest.json", &docker(image, name, tag))?;
     archive.blob(&image.manifest, image.manifest_bytes)?;
     archive.blob(&image.config, image.config_bytes)?;
-    for layer in &image.layers {
-        archive.blob(&layer.blob, layer.bytes)?;
+    for (blob, bytes) in image.blobs() {
+        archive.blob(blob, bytes)?;
     }
     archive.write(&END)?;
     Ok(archive.bytes)
@@ -118,7 +118,7 @@ fn docker(image: &Image, name: &str, tag: &str) -> Vec<u8> {
     let document = [DockerImage {
         config: blob_name(image.image_id()),
         repo_tags: [format!("{name}:{tag}")],
-        layers: image.layers.iter().map(|layer| blob_name(layer.blob.digest())).collect(),
+        layers: image.blobs().map(|(blob, _)| blob_name(blob.digest())).collect(),
     }];
     serde_json::to_vec(&document).expect("the document has only text keys")
 }

@@ -306,24 +306,24 @@ fn collect_papers(
 }
 
 /// A reader that hashes and counts what is read.
-struct HashRead<R> {
+pub(super) struct HashRead<R> {
     inner: R,
     hashing: Hashing<io::Sink>,
 }
 
 impl<R: Read> HashRead<R> {
-    fn new(inner: R) -> Self {
+    pub(super) fn new(inner: R) -> Self {
         Self { inner, hashing: Hashing::new(io::sink()) }
     }
 
     /// Reads the rest, as far as about `limit` bytes in all.
-    fn drain(&mut self, limit: u64) -> io::Result<()> {
+    pub(super) fn drain(&mut self, limit: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         while self.hashing.bytes() <= limit && self.read(&mut buffer)? > 0 {}
         Ok(())
     }
 
-    fn finish(self) -> (Digest, u64) {
+    pub(super) fn finish(self) -> (Digest, u64) {
         let (_, digest, bytes) = self.hashing.finish();
         (digest, bytes)
     }

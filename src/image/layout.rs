@@ -115,8 +115,8 @@ fn write(
         archive.blob(&image.manifest, image.manifest_bytes)?;
         archive.blob(&image.config, image.config_bytes)?;
     }
-    for layer in images.iter().flat_map(|image| &image.layers) {
-        archive.blob(&layer.blob, layer.bytes)?;
+    for (blob, bytes) in images.iter().flat_map(Image::blobs) {
+        archive.blob(blob, bytes)?;
     }
     archive.write(&END)?;
     Ok((digest, archive.bytes))

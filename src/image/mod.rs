@@ -1,5 +1,6 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
+mod base;
 mod config;
 mod contents;
 pub(crate) mod fuzz;
@@ -10,6 +11,7 @@ mod inspect;
 mod layer;
 mod layout;
 mod members;
+mod root;
 mod size;
 mod tar;
 mod treemap;
@@ -20,11 +22,13 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use base::{Base, BaseLayer};
 pub use config::rfc3339;
 pub use contents::{Blob, Contents};
 pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use layer::is_layer;
 pub use layout::{INDEX_TYPE, Member, index, write_layout};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
@@ -64,6 +68,8 @@ pub struct Layer {
 pub struct Image {
     /// Its layers, from the bottom.
     pub layers: Vec<Layer>,
+    /// The image below them.
+    pub base: Option<Base>,
     /// Its configuration; the digest is the image's id.
     pub config: HeldBlob,
     /// Bytes of the configuration.
@@ -79,6 +85,13 @@ pub struct Image {
 }
 
 impl Image {
+    /// Returns every layer's blob with its bytes, from the bottom, the base's first.
+    pub fn blobs(&self) -> impl Iterator<Item = (&HeldBlob, u64)> {
+        let base = self.base.iter().flat_map(|base| &base.layers);
+        let own = self.layers.iter().map(|layer| (&layer.blob, layer.bytes));
+        base.map(|layer| (&layer.blob, layer.bytes)).chain(own)
+    }
+
     /// Returns the image's id: the digest of its configuration.
     pub fn image_id(&self) -> Digest {
         self.config.digest()
@@ -169,6 +182,14 @@ pub enum ImageError {
         /// The limit.
         limit: u64,
     },
+    /// The image that the release is laid over cannot be used.
+    #[error("the base `{name}` cannot be used: {what}")]
+    BadBase {
+        /// Its name.
+        name: String,
+        /// Why.
+        what: String,
+    },
     /// The release refused.
     #[error(transparent)]
     Release(#[from] ReleaseError),
@@ -215,6 +236,16 @@ pub fn assemble(
     store: &Store,
     observer: &dyn Observer,
 ) -> Result<Image, ImageError> {
+    assemble_over(None, (release, lock, manifest), store, observer)
+}
+
+/// Makes the image of a release as [`assemble`] does, over another image.
+pub fn assemble_over(
+    base: Option<Base>,
+    (release, lock, manifest): (&Release, &Lock, &Manifest),
+    store: &Store,
+    observer: &dyn Observer,
+) -> Result<Image, ImageError> {
     if lock.image_format != IMAGE_FORMAT {
         return Err(ImageError::Format { asked: lock.image_format });
     }
@@ -225,25 +256,27 @@ pub fn assemble(
         .components
         .par_iter()
         .with_max_len(1)
-        .map(|component| layer::layer(component, created, store))
+        .map(|component| layer::layer(component, created, store, observer))
         .collect();
     let layers = made.into_iter().collect::<Result<Vec<_>, _>>()?;
     for layer in &layers {
         say(layer, observer);
     }
     let date = config::rfc3339(created);
+    let stack = (base.as_ref(), layers.as_slice());
     let (config, config_bytes) =
-        document(store, "image configuration", &config::config(release, manifest, &layers, &date))?;
+        document(store, "image configuration", &config::config(release, manifest, stack, &date))?;
     let descriptor = config::Descriptor {
         media_type: config::CONFIG_TYPE,
         digest: config.digest(),
         size: config_bytes,
     };
-    let labels = config::labels(manifest, &date);
+    let labels = config::labels(base.as_ref(), manifest, &date);
     let (manifest, manifest_bytes) =
-        document(store, "image manifest", &config::manifest(descriptor, &layers, &labels))?;
+        document(store, "image manifest", &config::manifest(descriptor, stack, &labels))?;
     Ok(Image {
         layers,
+        base,
         config,
         config_bytes,
         manifest,

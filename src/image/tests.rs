@@ -36,6 +36,7 @@ fn small() -> Release {
     ];
     let part = |part, entries: Vec<_>| Component { part, entries: entries.into_iter().collect() };
     Release {
+        base: None,
         components: vec![part(Part::System, system.to_vec()), part(Part::App, app.to_vec())],
         start: Start {
             entrypoint: vec!["/app/run".into()],

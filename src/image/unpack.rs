@@ -3,29 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::ImageError;
 use super::inspect::{Inspected, each_layer, inspect};
-use crate::archive::{self, Links, Rules, SpecialBits};
+use super::{ImageError, root};
+use crate::archive;
 use crate::disk::{self, Kind};
-use crate::limits::{LAYER_BYTES_MAX, TREE_ENTRIES_MAX};
+use crate::limits::TREE_ENTRIES_MAX;
 use crate::release;
 use crate::sandbox::{Bounds, Level, Reach, Room};
 use crate::tree::RelPath;
 
-/// Checks the image file at `archive` and lays its files out below the empty directory `root`.
+/// Checks the image file at `archive` and lays its files out below the empty directory `at`.
 ///
-/// The image must be for this machine to be of use; that is the caller's matter. Layers that remove files of lower
-/// layers are not of our making and are refused.
-pub fn unpack(archive: &Path, root: &Path) -> Result<Inspected, ImageError> {
+/// The image must be for this machine to be of use; that is the caller's matter.
+pub fn unpack(archive: &Path, at: &Path) -> Result<Inspected, ImageError> {
     let inspected = inspect(archive)?;
-    let rules = Rules {
-        bytes_max: LAYER_BYTES_MAX,
-        links: Links::Anywhere,
-        special_bits: SpecialBits::Dropped,
-        strip: 0,
-    };
     each_layer(archive, &mut |layer| {
-        archive::unpack(layer, root, &rules, &|path| path).map_err(|source| ImageError::BadLayer {
+        root::lay(layer, at).map_err(|source| ImageError::BadLayer {
             path: archive.to_owned(),
             source: Box::new(source),
         })

@@ -61,6 +61,10 @@ pub fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
             changes.push(change(Subject::Setting, name.to_owned(), Some(from), Some(to)));
         }
     }
+    let digest = |lock: &Lock| lock.base.as_ref().map(|base| base.digest.to_string());
+    if digest(old) != digest(new) {
+        changes.push(change(Subject::Setting, "base".into(), digest(old), digest(new)));
+    }
     changes.extend(source_changes(old, new));
     changes.extend(package_changes(old, new));
     changes

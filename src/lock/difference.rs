@@ -67,6 +67,7 @@ fn settings(found: &mut Vec<Difference>, changes: &[Change]) {
         let (entry, field) = match change.name.as_str() {
             "otp" => ("toolchain", "otp"),
             "suite" => ("toolchain", "suite"),
+            "base" => ("base", "digest"),
             _ => ("lock", "image_format"),
         };
         let (from, to) = (change.from.clone(), change.to.clone());

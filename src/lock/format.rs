@@ -80,6 +80,17 @@ impl Lock {
         string(&mut text, "name", &self.project);
         line(&mut text, format_args!("epoch = {}", self.epoch));
         write_toolchain(&mut text, &self.toolchain);
+        if let Some(base) = &self.base {
+            line(&mut text, format_args!("\n[base]"));
+            string(&mut text, "image", &base.image);
+            string(&mut text, "digest", &base.digest.hex());
+            line(&mut text, format_args!("manifests = ["));
+            for (platform, digest) in &base.manifests {
+                let (name, hex) = (platform.name(), digest.hex());
+                line(&mut text, format_args!("  {{ platform = \"{name}\", digest = \"{hex}\" }},"));
+            }
+            line(&mut text, format_args!("]"));
+        }
         for platform in &self.platforms {
             line(&mut text, format_args!("\n[[platform]]"));
             string(&mut text, "name", platform.platform.name());

@@ -15,7 +15,7 @@ mod stale;
 mod tests;
 mod why;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::Digest;
 use crate::manifest::{Platform, Tool};
@@ -56,6 +56,8 @@ pub struct Lock {
     pub toolchain: ToolchainLock,
     /// What images for other machines than the toolchain's are made of, sorted by platform.
     pub platforms: Vec<PlatformLock>,
+    /// The image that the release is laid over, where there is one.
+    pub base: Option<BaseLock>,
     /// Dependencies, plugins and tools, sorted by kind and application name.
     pub sources: Vec<Source>,
 }
@@ -76,6 +78,9 @@ impl Lock {
     pub fn of_platform(&self, platform: Platform) -> Self {
         let mut lock = self.clone();
         lock.platforms.retain(|known| known.platform == platform);
+        if let Some(base) = &mut lock.base {
+            base.manifests.retain(|known, _| *known == platform);
+        }
         lock
     }
 
@@ -115,6 +120,17 @@ pub struct PlatformLock {
     pub debs: Vec<Deb>,
     /// What the toolchain runs for it beside its own packages: compilers, and the emulator of the boot check.
     pub tools: Vec<Deb>,
+}
+
+/// The image that the release is laid over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseLock {
+    /// Its name, as wished.
+    pub image: String,
+    /// What the name meant: the digest of its index, or of its manifest.
+    pub digest: Digest,
+    /// The manifest for each machine.
+    pub manifests: BTreeMap<Platform, Digest>,
 }
 
 /// One Debian package file.
@@ -202,7 +218,8 @@ impl Lock {
         };
         let project = "top".into();
         let (epoch, image_format, platforms) = (0, IMAGE_FORMAT, vec![]);
-        Self { project, epoch, image_format, toolchain, platforms, sources }
+        let base = None;
+        Self { project, epoch, image_format, toolchain, platforms, base, sources }
     }
 }
 

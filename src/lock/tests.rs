@@ -57,6 +57,7 @@ fn sample() -> Lock {
         epoch: 1_700_000_000,
         image_format: IMAGE_FORMAT,
         platforms: vec![],
+        base: None,
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec!["libexpat1-dev".into()],
@@ -377,6 +378,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 image_format: IMAGE_FORMAT,
                 toolchain: ToolchainLock { otp, wished, suite, debs },
                 platforms: vec![],
+                base: None,
                 sources,
             }
         },

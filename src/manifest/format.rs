@@ -268,6 +268,7 @@ fn image(section: &Section<'_>, project: &str) -> ImageWish {
     platforms.sort_unstable();
     platforms.dedup();
     ImageWish {
+        base: section.text("base"),
         name: section.text("name").unwrap_or_else(|| project.to_owned()),
         platforms,
         ports,

@@ -285,6 +285,11 @@ const IMAGE: &[Key] = &[
         Kind::Texts(Form::Platform),
         "The machines that images are made for, each in a file of its own; by default the one that builds.",
     ),
+    key(
+        "base",
+        Kind::Text(Form::Address),
+        "An image that the release is laid over, by tag or digest (`debian:12-slim`); rebeam.lock pins it. What it lacks of libraries and system files comes along; by default everything does.",
+    ),
     key("ports", Kind::Texts(Form::Port), "Ports that are exposed."),
     key("env", ENV, "Variables of the container."),
     key("user", Kind::Text(Form::User), "User and group by number; 65532 by default."),

@@ -252,6 +252,8 @@ pub struct ImageWish {
     pub name: String,
     /// The machines that images are made for, sorted; none for the one that builds.
     pub platforms: Vec<Platform>,
+    /// The image that the release is laid over, by tag or digest; none by default.
+    pub base: Option<String>,
     /// `8080/tcp`, sorted.
     pub ports: Vec<String>,
     /// Variables of the container.

@@ -81,6 +81,7 @@ fn every_key_is_read() {
     let image = &manifest.image;
     assert_eq!(image.name, "registry.example:5000/team/shop");
     assert_eq!(image.platforms, [Platform::Amd64, Platform::Arm64]);
+    assert_eq!(image.base.as_deref(), Some("debian:12-slim"));
     assert_eq!(image.ports, ["443/tcp", "53/udp", "8080/tcp"]);
     assert_eq!(image.env["C"], "3");
     assert_eq!(image.user, (1000, 100));
@@ -154,6 +155,7 @@ keep-debug-info = true
 boot-timeout = 90
 [image]
 name = "registry.example:5000/team/shop"
+base = "debian:12-slim"
 platforms = ["linux/arm64", "linux/amd64", "linux/arm64"]
 ports = [8080, "53/udp", "443/tcp", "8080/tcp"]
 user = "1000:100"
@@ -188,7 +190,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[image]\n  prots = [1]",
             "rebeam.toml:10:3: `[image]` has no key `prots`; the nearest is `ports`",
-            "the keys of `[image]` are name, platforms, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
+            "the keys of `[image]` are name, platforms, base, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
         ),
         (
             "[release]\nkeep_debug_info = true",

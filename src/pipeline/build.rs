@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::base::{self, Beneath};
 use super::configs::{Configs, changed_files, unpinned};
 use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::platforms::PlatformFailure;
 use super::{Desk, lacking, mix, modules, quick, rooms};
+use crate::cache::Cache;
 use crate::compile::{self, Compiled, Plan, Project, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -46,6 +49,8 @@ pub struct BuildOptions {
     pub output: Option<PathBuf>,
     /// Whether the image must be seen to start before it is written.
     pub boot_check: bool,
+    /// Caches that are given what the steps made.
+    pub cache_to: Vec<Arc<Cache>>,
 }
 
 /// An image file.
@@ -62,7 +67,9 @@ pub struct Packed {
 /// Builds the project's image and writes it, unless it stands there already.
 pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure> {
     let output = options.output.clone().unwrap_or_else(|| default_output(desk));
-    if let Some(key) = quick::key(desk, options, &output)?
+    // Who wants the steps' results needs to know the steps.
+    if options.cache_to.is_empty()
+        && let Some(key) = quick::key(desk, options, &output)?
         && let Some(packed) = quick::recall(desk, key, &output)?
     {
         let path = output.to_string_lossy();
@@ -74,8 +81,17 @@ pub fn build(desk: &Desk<'_>, options: &BuildOptions) -> Result<Packed, Failure>
     let made = make(desk, &lock, options.boot_check)?;
     let packed = write(desk, &made.image, &output)?;
     remember(desk, options, &packed, made.project)?;
+    share(desk, options)?;
     desk.store.settle()?;
     Ok(packed)
+}
+
+/// Brings what this build's steps and layers became to the caches that were named.
+pub(super) fn share(desk: &Desk<'_>, options: &BuildOptions) -> Result<(), Failure> {
+    for cache in &options.cache_to {
+        cache.fill(desk.store.asked(), desk.store, desk.observer)?;
+    }
+    Ok(())
 }
 
 /// Remembers the image for the next build, if the project is still what it was made of.
@@ -159,8 +175,9 @@ impl Site {
 
 /// Returns what of an image is used again.
 pub(super) fn uses_of(image: &Image) -> Vec<Digest> {
-    let layers = image.layers.iter().map(|layer| layer.blob.digest());
-    layers.chain([image.image_id(), image.manifest_digest()]).collect()
+    let layers = image.blobs().map(|(blob, _)| blob.digest());
+    let base = image.base.iter().flat_map(|base| base.kept.clone());
+    layers.chain(base).chain([image.image_id(), image.manifest_digest()]).collect()
 }
 
 /// Fetches and compiles what the lock names.
@@ -195,8 +212,9 @@ pub(super) fn own_image(
     site: &Site,
     boot_check: bool,
 ) -> Result<Image, Failure> {
-    let release = assemble(desk, lock, &site.toolchain, &site.compiled)?;
-    seen_to_start(desk, lock, &release, || match boot_check {
+    let beneath = base::beneath(desk, lock, lock.toolchain.platform())?;
+    let release = assemble(desk, lock, site, beneath.as_ref())?;
+    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
         true => rooms::boot_check(desk, &release, (&site.toolchain, &site.compiled), None),
         false => Ok(()),
     })
@@ -206,13 +224,15 @@ pub(super) fn own_image(
 pub(super) fn seen_to_start(
     desk: &Desk<'_>,
     lock: &Lock,
-    release: &Release,
+    (release, beneath): (&Release, Option<Beneath>),
     check: impl FnOnce() -> Result<(), Failure> + Send,
 ) -> Result<Image, Failure> {
     let labelled = with_revision(desk)?;
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(check);
-        let image = image::assemble(release, lock, &labelled, desk.store, desk.observer);
+        let made_of = (release, lock, &labelled);
+        let base = beneath.map(|beneath| beneath.base);
+        let image = image::assemble_over(base, made_of, desk.store, desk.observer);
         (image, boot.join().expect("a panic has ended the process"))
     });
     let image = image?;
@@ -281,8 +301,8 @@ fn compile(
 fn assemble(
     desk: &Desk<'_>,
     lock: &Lock,
-    toolchain: &Toolchain,
-    compiled: &Compiled,
+    Site { toolchain, compiled, .. }: &Site,
+    beneath: Option<&Beneath>,
 ) -> Result<Release, Failure> {
     let own = lock.toolchain.platform().map(|own| lock.of_platform(own));
     let listing = desk.store.listing(&compiled.release)?;
@@ -292,6 +312,7 @@ fn assemble(
         toolchain,
         debs: &lock.toolchain.debs,
         otp: compiled.otp.as_ref().map(HeldTree::path),
+        base: beneath.map(|beneath| beneath.root.path()),
     };
     assemble_of(desk, own.as_ref().unwrap_or(lock), compiled, &parts)
 }
@@ -304,6 +325,7 @@ pub(super) struct Parts<'a> {
     /// The packages that the toolchain is made of.
     pub(super) debs: &'a [Deb],
     pub(super) otp: Option<&'a Path>,
+    pub(super) base: Option<&'a Path>,
 }
 
 /// Says which files the image of a compiled release holds. The lock travels in it.
@@ -322,6 +344,7 @@ pub(super) fn assemble_of(
         natives: parts.natives,
         toolchain: parts.toolchain.root.path(),
         otp: parts.otp,
+        base: parts.base,
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::base;
 use super::build::{
     BuildOptions, Packed, Parts, Site, assemble_of, fresh_lock, own_image, prepare,
 };
-use super::build::{seen_to_start, uses_of, write};
+use super::build::{seen_to_start, share, uses_of, write};
 use super::platforms::{self, PlatformFailure};
 use super::rooms::{self, Emulation};
 use super::{Desk, quick};
@@ -63,7 +64,9 @@ pub fn build_platforms(
         *file = named.clone();
     }
     let places = Places { platforms, files, layout };
-    if let Some(built) = places.recall(desk, options)? {
+    if options.cache_to.is_empty()
+        && let Some(built) = places.recall(desk, options)?
+    {
         return Ok(built);
     }
     let lock = fresh_lock(desk, options.freshness, platforms)?;
@@ -87,6 +90,7 @@ pub fn build_platforms(
     desk.store.add_root(&desk.root.join(lock::FILE_NAME), &uses)?;
     let built = Built { images, layout };
     places.remember(desk, options, &built, site.project.digest())?;
+    share(desk, options)?;
     desk.store.settle()?;
     Ok(built)
 }
@@ -208,10 +212,12 @@ fn foreign_image(
     let natives = crossed.as_ref().map(|crossed| &crossed.natives);
     let natives_listing = natives.map(|held| desk.store.listing(held)).transpose()?;
     let natives = natives.zip(natives_listing.as_ref()).map(|(held, tree)| (held.path(), tree));
+    let beneath = base::beneath(desk, lock, Some(platform))?;
+    let base = beneath.as_ref().map(|beneath| beneath.root.path());
     let debs = &locked.debs;
-    let parts = Parts { listing: &listing, natives, toolchain: &target, debs, otp: None };
+    let parts = Parts { listing: &listing, natives, toolchain: &target, debs, otp: None, base };
     let release = assemble_of(desk, &lock.of_platform(platform), &site.compiled, &parts)?;
-    seen_to_start(desk, lock, &release, || match boot_check {
+    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
         true => boot(desk, &release, (site, &target, locked), crossed.as_ref()),
         false => Ok(()),
     })

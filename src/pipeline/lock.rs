@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
-use super::gates;
 use super::{Desk, mix, modules, packages, platforms, tools};
+use super::{base, gates};
 use crate::disk;
 use crate::each::each;
 use crate::event::{Event, Silent};
@@ -33,6 +33,8 @@ pub struct Update {
     apps: BTreeSet<String>,
     /// The toolchain.
     pub(super) toolchain: bool,
+    /// The base image.
+    base: bool,
     /// All applications.
     all: bool,
     /// Machines that images are made for, beside those of the manifest and of the lock.
@@ -54,11 +56,12 @@ impl Update {
         Self { platforms: platforms.to_vec(), ..Self::default() }
     }
 
-    /// These applications; `toolchain` means the toolchain.
+    /// These applications; `toolchain` means the toolchain, `base` the base image.
     pub fn named(names: &[String]) -> Self {
-        let apps = names.iter().filter(|name| *name != "toolchain").cloned().collect();
-        let toolchain = names.iter().any(|name| name == "toolchain");
-        Self { apps, toolchain, ..Self::default() }
+        let says = |what: &str| names.iter().any(|name| name == what);
+        let (toolchain, base) = (says("toolchain"), says("base"));
+        let others = names.iter().filter(|name| *name != "toolchain" && *name != "base");
+        Self { apps: others.cloned().collect(), toolchain, base, ..Self::default() }
     }
 
     /// All applications and the toolchain.
@@ -165,8 +168,11 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         image_format: IMAGE_FORMAT,
         toolchain: toolchain.clone(),
         platforms,
+        base: None,
         sources: resolution.sources,
     };
+    let pinned = previous.as_ref().and_then(|lock| lock.base.as_ref());
+    lock.base = base::pin(desk, &lock, pinned.filter(|_| !update.base && !update.all))?;
     gates::check(desk, &lock, &gates)?;
     modules::check(desk, &lock)?;
     lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;

@@ -1,6 +1,7 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
 mod asked;
+mod base;
 mod build;
 mod carry;
 mod configs;
@@ -55,6 +56,7 @@ use crate::fetch::hex::HexRepository;
 use crate::fetch::{self, Cooldown, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
+use crate::registry::Credentials;
 use crate::sandbox::Level;
 use crate::store::Store;
 
@@ -71,6 +73,8 @@ pub struct Desk<'a> {
     pub http: &'a Http,
     /// Where hex packages come from, in the order in which the repositories are asked.
     pub repositories: &'a [HexRepository],
+    /// Where logins at registries are kept.
+    pub credentials: &'a Credentials,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
     /// How strongly rooms are closed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::evidence::Backing;
 use crate::explain::Failure;
 use crate::image::{self, Contents, Member};
-use crate::registry::{self, Door, PushError, Pushed, Reference, Target, mount_source};
+use crate::registry::{self, Door, Origin, PushError, Pushed, Reference, Target, mount_source};
 
 /// What was said about where an image goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,6 +80,7 @@ fn send(
     }
     let mut pushed = Vec::new();
     for target in targets {
+        let target = &beside_base(images, target);
         let there = match images {
             [image] => registry::push(image, target, door)?,
             several => registry::push_index(several, &index(several), target, door)?,
@@ -103,6 +104,15 @@ fn index(images: &[Contents]) -> Vec<u8> {
         machine: image.machine.clone(),
     };
     image::index(&images.iter().map(member).collect::<Vec<_>>())
+}
+
+/// A target in the registry of the image's base takes the base's layers from there, unless another place is named.
+fn beside_base(images: &[Contents], target: &Target) -> Target {
+    let name = images.first().and_then(|image| image.base.as_ref());
+    let origin = name.and_then(|name| Origin::parse(name).ok());
+    let base = origin.filter(|origin| origin.place.registry == target.reference.registry);
+    let mount_from = target.mount_from.clone();
+    Target { mount_from: mount_from.or(base.map(|base| base.place.repository)), ..target.clone() }
 }
 
 /// Pushes the image files to where the wish says, or their own name.

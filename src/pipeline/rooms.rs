@@ -116,7 +116,7 @@ pub(super) fn boot_check(
     made_of: (&Toolchain, &Compiled),
     emulation: Option<&Emulation<'_>>,
 ) -> Result<(), Failure> {
-    let key = boot_key(desk, made_of, emulation)?;
+    let key = boot_key(desk, (release, made_of), emulation)?;
     if desk.store.recall(key)?.is_some() {
         return Ok(());
     }
@@ -152,14 +152,17 @@ const BOOT_CHECK_VERSION: u32 = 2;
 /// What decides how a release starts: its files, those of the toolchain that come along, and the wishes for the image.
 fn boot_key(
     desk: &Desk<'_>,
-    (toolchain, compiled): (&Toolchain, &Compiled),
+    (release, (toolchain, compiled)): (&Release, (&Toolchain, &Compiled)),
     emulation: Option<&Emulation<'_>>,
 ) -> Result<BuildKey, Failure> {
     let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
     let otp = compiled.otp.as_ref().map(|otp| format!(" {}", otp.digest())).unwrap_or_default();
     let emulated = emulation.map(|by| by.made_of.clone()).unwrap_or_default();
+    // A tree of the store stands under its hash.
+    let base = release.base.as_ref().and_then(|base| base.file_name());
+    let base = base.map(|base| format!("base {}\n", base.to_string_lossy())).unwrap_or_default();
     Ok(BuildKey::of(&format!(
-        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n{emulated}",
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n{emulated}{base}",
         release::RULES,
         compiled.release.digest(),
         toolchain.root.digest(),

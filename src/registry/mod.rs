@@ -7,6 +7,7 @@
 //! credentials. (The protocol: OCI distribution specification 1.1; tokens: Distribution's "Token Authentication".)
 
 mod challenge;
+mod chunks;
 mod credentials;
 mod documents;
 mod engine;
@@ -20,6 +21,7 @@ mod pull;
 mod pull_error;
 mod reference;
 mod session;
+mod shelf;
 mod upload;
 mod url;
 mod watched;
@@ -33,7 +35,8 @@ pub use papers::{Listed, Repository};
 pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
 pub use pull_error::PullError;
 pub use reference::Reference;
-pub use session::Door;
+pub use session::{Door, Keys};
+pub use shelf::Shelf;
 
 use crate::digest::Digest;
 use crate::event::Event;

@@ -5,7 +5,7 @@
 //! to where a redirect leads, and not to an upload address on another server.
 
 use std::io::Read as _;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -39,11 +39,15 @@ pub(super) struct Session<'a> {
     pub(super) reference: &'a Reference,
     base: String,
     credential: OnceLock<Option<Credential>>,
-    own: Mutex<Key>,
-    wide: Mutex<Key>,
+    own: Keys,
+    wide: Keys,
     actions: &'static str,
     mount_from: Option<&'a str>,
 }
+
+/// The key of one session, for the next that reads the same repository.
+#[derive(Clone, Default)]
+pub struct Keys(Arc<Mutex<Key>>);
 
 /// An `Authorization` header, and how many there were before it.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +126,7 @@ impl<'a> Session<'a> {
         let host = reference.host();
         let plain = door.security == Security::Plain || is_loopback(host);
         let base = format!("{}://{host}", if plain { "http" } else { "https" });
-        let (own, wide) = (Mutex::default(), Mutex::default());
+        let (own, wide) = (Keys::default(), Keys::default());
         let (credential, actions) = (OnceLock::new(), "pull,push");
         Self { door, reference, base, credential, own, wide, actions, mount_from }
     }
@@ -130,6 +134,11 @@ impl<'a> Session<'a> {
     /// Begins a session that asks for no more than to read.
     pub(super) fn reading(door: Door<'a>, reference: &'a Reference) -> Self {
         Self { actions: "pull", ..Self::new(door, reference, None) }
+    }
+
+    /// Begins a session with the key of a former one, which need not ask for it again.
+    pub(super) fn reading_with(door: Door<'a>, reference: &'a Reference, keys: &Keys) -> Self {
+        Self { own: keys.clone(), ..Self::reading(door, reference) }
     }
 
     /// Returns an address of the repository.
@@ -238,8 +247,8 @@ impl<'a> Session<'a> {
 
     fn key(&self, reach: Reach) -> &Mutex<Key> {
         match reach {
-            Reach::Own => &self.own,
-            Reach::Mount => &self.wide,
+            Reach::Own => &self.own.0,
+            Reach::Mount => &self.wide.0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a push promises, shown against a registry on loopback with the quirks of the real ones.
 
+mod chunks;
 mod fake;
 mod papers;
 mod pull;
@@ -386,8 +387,11 @@ fn a_token_that_is_none_is_refused() {
 #[test]
 fn a_blob_that_is_too_large_for_a_registry_is_named_whenever_it_says_so() {
     let large = |asked: &Asked| is_blob_put(asked) && asked.headers["content-length"] == "300000";
-    let early = Fake::refusing(move |asked| large(asked).then(|| Reply::status(413)), |_, _| None);
-    let late = Fake::with(move |asked, _| large(asked).then(|| Reply::status(413)));
+    // Neither in one piece nor in smaller ones.
+    let piece = |asked: &Asked| (asked.method == "PATCH").then(|| Reply::status(413));
+    let refuse = move |asked: &Asked| large(asked).then(|| Reply::status(413));
+    let early = Fake::refusing(refuse, move |asked, _| piece(asked));
+    let late = Fake::with(move |asked, _| refuse(asked).or_else(|| piece(asked)));
     for (fake, sent) in [(early, 0), (late, 300_000)] {
         let error = fails(&fake, &packed());
         let named = matches!(&error, PushError::TooLarge { name, bytes: 300_000, .. } if name == "layer system");

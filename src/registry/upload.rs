@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::PushError;
+use super::chunks::Chunked;
 use super::error::said;
 use super::session::{Ask, Reach, Session, Trouble, body};
 use super::url::with_parameter;
@@ -174,6 +175,13 @@ impl Uploads<'_> {
                 let error = HttpError::Status { name, url, status };
                 Err(Trouble::Passing(Passing { error, after_ms: None }))
             }
+            // A proxy's limit, or a registry that takes a blob in pieces alone.
+            405 | 411 | 413 => {
+                let refusal = self.session.refused(&blob.name, blob.bytes, &mut answer);
+                let Self { session, contents, .. } = *self;
+                let in_pieces = Chunked { session, contents, blob }.send()?;
+                if in_pieces { Ok(()) } else { Err(refusal.into()) }
+            }
             _ => Err(self.session.refused(&blob.name, blob.bytes, &mut answer).into()),
         }
     }
@@ -210,12 +218,22 @@ pub(super) fn location(
     digest: Digest,
     answer: &Answer,
 ) -> Result<String, Trouble> {
+    let location = raw_location(session, name, answer)?;
+    Ok(with_parameter(&location, "digest", &digest.to_string()))
+}
+
+/// Reads where an upload goes on.
+pub(super) fn raw_location(
+    session: &Session<'_>,
+    name: &str,
+    answer: &Answer,
+) -> Result<String, Trouble> {
     let base = session.admitted(&answer.url)?;
     let location = answer.headers.get("location").and_then(|location| base.join(location));
     let strange = || session.strange(format!("it says no address for `{name}`"));
     let location = location.ok_or_else(strange)?;
     session.admitted(&location)?;
-    Ok(with_parameter(&location, "digest", &digest.to_string()))
+    Ok(location)
 }
 
 /// A manifest or an index, as a registry takes it.

@@ -130,6 +130,14 @@ pub enum ReleaseError {
     /// A tree could not be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// The base has something else on the way to a file of the release.
+    #[error(
+        "the base has something at `/{path}` that is no directory, and the release's files belong below it"
+    )]
+    BaseInTheWay {
+        /// The path.
+        path: String,
+    },
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -8,7 +8,7 @@ use super::spec::{self, Spec};
 use super::wanted::{self, Keep, OTP, Wanted};
 use super::{
     Component, Content, Facts, HOME, Inputs, LOCK_PATH, Node, PROVENANCE_PATH, Package, Part,
-    Release, ReleaseError, at, elf, head, packages, start, system,
+    Release, ReleaseError, at, elf, head, over, packages, start, system,
 };
 use crate::disk;
 use crate::manifest::Shell;
@@ -54,7 +54,11 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
         packages: gathering.packages,
         libraries: closure.libraries.keys().map(file_name).collect(),
     };
-    Ok(Release { components: with_parents(gathering.parts), start, facts })
+    let mut components = with_parents(gathering.parts);
+    if let Some(base) = inputs.base {
+        components = over::over(components, base)?;
+    }
+    Ok(Release { components, start, facts, base: inputs.base.map(Path::to_owned) })
 }
 
 struct Gathering<'a> {
@@ -232,6 +236,7 @@ impl Gathering<'_> {
         programs.sort_by_key(|(path, _)| (*path != emulator, path.clone()));
         let sources = Sources {
             toolchain: self.inputs.toolchain,
+            base: self.inputs.base,
             owner: self.inputs.owner,
             provider: self.inputs.provider,
         };

@@ -14,6 +14,7 @@ mod error;
 pub(crate) mod fuzz;
 mod gather;
 mod lay_out;
+mod over;
 mod packages;
 mod spec;
 mod start;
@@ -82,6 +83,8 @@ pub struct Inputs<'a> {
     pub provider: &'a dyn Fn(&str) -> Vec<String>,
     /// Applications that are locked dependencies.
     pub dep_apps: &'a BTreeSet<String>,
+    /// The files of the image that the release is laid over.
+    pub base: Option<&'a Path>,
     /// The project's wishes.
     pub manifest: &'a Manifest,
     /// The lock's text, which travels in the image.
@@ -229,6 +232,8 @@ pub struct Release {
     pub start: Start,
     /// What is known of it.
     pub facts: Facts,
+    /// The files of the image that it is laid over.
+    pub base: Option<PathBuf>,
 }
 
 impl Node {

@@ -35,6 +35,7 @@ pub(crate) fn manifest() -> Manifest {
         image: ImageWish {
             name: "shop".into(),
             platforms: vec![],
+            base: None,
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::from([("LANG".into(), "C".into())]),
             user: (65532, 65532),
@@ -163,6 +164,7 @@ impl World {
         let release = self.path("release");
         let listing = tree::scan(&release, &[]).unwrap().tree;
         assemble(&Inputs {
+            base: None,
             release: &release,
             listing: &listing,
             natives: None,

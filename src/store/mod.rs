@@ -37,6 +37,7 @@ mod mirrors;
 mod reserve;
 mod schema;
 mod scratch;
+mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ mod verify;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::database::is_damage;
@@ -58,6 +59,7 @@ use scratch::Session;
 
 pub use error::StoreError;
 pub use scratch::Scratch;
+pub use shared::Upstream;
 pub use sweep::{GcOptions, GcReport};
 pub use verify::{Damage, VerifyReport};
 
@@ -182,6 +184,10 @@ pub struct Store {
     user: Mutex<Option<FileLock>>,
     /// Whether the reserve was given back so that the store could be opened at all.
     lends: bool,
+    /// Where results may come from that are not here.
+    upstream: OnceLock<Arc<dyn Upstream>>,
+    /// The keys of results that may be shared and that somebody asked for.
+    asked: Mutex<BTreeSet<BuildKey>>,
 }
 
 impl Store {
@@ -240,6 +246,8 @@ impl Store {
             session: Mutex::default(),
             user: Mutex::new(Some(user)),
             lends: false,
+            upstream: OnceLock::new(),
+            asked: Mutex::default(),
         };
         if let Some(aside) = aside {
             store.restore_roots(&aside, observer)?;

@@ -104,6 +104,16 @@ fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
             let at = if reference.contains('@') { String::new() } else { format!("@{manifest}") };
             ("Pulled", format!("{reference}{at} ({received})"))
         }
+        Event::CacheFilled { place, sent: 0, present, .. } => {
+            ("Cached", format!("{place} had all {present} results"))
+        }
+        Event::CacheFilled { place, sent: count, sent_bytes, present } => {
+            let text = format!("{count} results in {place} ({})", sent(sent_bytes));
+            (
+                "Cached",
+                if *present == 0 { text } else { format!("{text}; it had {present} already") },
+            )
+        }
         Event::Loaded { engine, image_id, names, sent_bytes } => {
             let names = names.join(", ");
             (

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
 
 mod bad_input;
+mod base;
 mod build;
+mod cache;
 mod carry;
 mod closure;
 mod erlang_mk;

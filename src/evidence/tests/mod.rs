@@ -194,6 +194,7 @@ fn lock() -> Lock {
         suite: "bookworm".into(),
     };
     Lock {
+        base: None,
         project: "shop".into(),
         epoch: 1_700_000_000,
         image_format: IMAGE_FORMAT,

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::limits::LOCK_SOURCES_MAX;
 use crate::lock::error::LockError;
 use crate::lock::reader::fields::{Fields, Reader, TEXT, is_text};
-use crate::lock::{Deb, Lock, Pin, PlatformLock, Role, Source, ToolchainLock, VERSION};
+use crate::lock::{BaseLock, Deb, Lock, Pin, PlatformLock, Role, Source, ToolchainLock, VERSION};
 use crate::manifest::{Platform, Tool};
 
 const NAME: &str = "an application's name: letters, digits, `_`, `-`, `.` and `@`";
@@ -47,7 +47,15 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
     })?;
     let all = Fields::new(&reader, "the lock", &document);
     refuse_newer(&all, file)?;
-    all.refuse_unknown(&["version", "image_format", "project", "toolchain", "platform", "source"])?;
+    all.refuse_unknown(&[
+        "version",
+        "image_format",
+        "project",
+        "toolchain",
+        "platform",
+        "source",
+        "base",
+    ])?;
     let image_format = all.integer("image_format")?;
     let project = all.table("project", "`[project]`", &["name", "epoch"])?;
     let lock = Lock {
@@ -57,6 +65,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
             .map_err(|_| all.unfit("image_format", "a small number"))?,
         toolchain: read_toolchain(&all)?,
         platforms: read_platforms(&all)?,
+        base: read_base(&all)?,
         sources: read_sources(&all)?,
     };
     Ok(lock)
@@ -96,6 +105,23 @@ fn read_toolchain(all: &Fields<'_>) -> Result<ToolchainLock> {
         suite: toolchain.text("suite")?,
         debs,
     })
+}
+
+fn read_base(all: &Fields<'_>) -> Result<Option<BaseLock>> {
+    if all.value("base").is_none() {
+        return Ok(None);
+    }
+    let base = all.table("base", "`[base]`", &["image", "digest", "manifests"])?;
+    let mut manifests = BTreeMap::new();
+    for manifest in base.tables("manifests")? {
+        let fields = base.entry_of("manifests", manifest, "a manifest of the base".into())?;
+        fields.refuse_unknown(&["platform", "digest"])?;
+        let platform = Platform::from_name(&fields.text("platform")?)
+            .ok_or_else(|| fields.unfit("platform", "a platform like `linux/amd64`"))?;
+        manifests.insert(platform, fields.hex_digest("digest")?);
+    }
+    let (image, digest) = (base.text("image")?, base.hex_digest("digest")?);
+    Ok(Some(BaseLock { image, digest, manifests }))
 }
 
 fn read_platforms(all: &Fields<'_>) -> Result<Vec<PlatformLock>> {

@@ -68,6 +68,10 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
             found.add("`[[platform]]`", "entry", None, Some(platform.name()));
         }
     }
+    let none = || "none".to_owned();
+    let base = lock.base.as_ref().map_or_else(none, |base| base.image.clone());
+    let wished = manifest.image.base.clone().unwrap_or_else(none);
+    found.compare("[base]", "image", &base, &wished);
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);

@@ -23,6 +23,7 @@ fn manifest() -> Manifest {
         image: ImageWish {
             name: "top".into(),
             platforms: vec![],
+            base: None,
             ports: vec![],
             env: BTreeMap::new(),
             user: (1, 1),
