@@ -19,7 +19,10 @@ The file is a docker-archive and an OCI layout in one:
   docker load -i NAME-VERSION.tar        podman load -i NAME-VERSION.tar
   skopeo copy oci-archive:NAME-VERSION.tar docker://registry/name
 
-Standard output gets the file's path, so that a script can go on with it.")]
+With `--platform` there is NAME-VERSION-ARCH.tar for each machine, and NAME-VERSION-oci.tar holds all of them:
+  skopeo copy --all oci-archive:NAME-VERSION-oci.tar:VERSION docker://registry/name
+
+Standard output gets the path of each file, so that a script can go on with it.")]
 pub(super) struct Build {
     /// Refuse to build when the lock is stale, instead of bringing it up to date
     #[arg(long, conflicts_with = "frozen")]
