@@ -1,5 +1,6 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
+mod asked;
 mod build;
 mod carry;
 mod configs;
@@ -27,10 +28,11 @@ mod tools;
 
 use std::path::Path;
 
+pub use asked::AskedFailure;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
-pub use evidence::Backing;
+pub use evidence::{AttachFailure, Backing};
 pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
