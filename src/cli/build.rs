@@ -21,11 +21,14 @@ The file is a docker-archive and an OCI layout in one:
   docker load -i NAME-VERSION.tar        podman load -i NAME-VERSION.tar
   skopeo copy oci-archive:NAME-VERSION.tar docker://registry/name
 
+With `--platform` there is NAME-VERSION-ARCH.tar for each machine, and NAME-VERSION-oci.tar holds all of them:
+  skopeo copy --all oci-archive:NAME-VERSION-oci.tar:VERSION docker://registry/name
+
 A cache is a repository of any registry, or a directory (`./cache`) in OCI layout. Trees and layers are proved as
 they come, but not that they belong to the step: whoever may write to a cache decides what is built from it.
 Nothing but `--cache-from` makes a build ask one; `rebeam verify` builds without any and compares.
 
-Standard output gets the file's path, so that a script can go on with it.")]
+Standard output gets the path of each file, so that a script can go on with it.")]
 pub(super) struct Build {
     /// Refuse to build when the lock is stale, instead of bringing it up to date
     #[arg(long, conflicts_with = "frozen")]

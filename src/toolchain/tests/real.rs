@@ -10,7 +10,9 @@ use crate::fetch::debian::{
 use crate::http::{Http, Mirrors, Network};
 use crate::lock::ToolchainLock;
 use crate::store::Store;
-use crate::toolchain::{Toolchain, preset, toolchain, write_preset};
+use crate::toolchain::{
+    Toolchain, cross, emulator, preset, preset_platform, target, toolchain, write_preset,
+};
 
 /// Maintenance: `cargo test --lib write_the_presets -- --ignored` takes what the archive has today.
 ///
@@ -200,6 +202,57 @@ fn the_other_machines_presets_are_put_together() {
         }
         assert_eq!(made.owners().unwrap().holding("libc.so.6"), ["libc6"]);
     }
+}
+
+/// The roots by which a preset makes images for other machines: compilers and emulator are there, and the libraries.
+fn cross_roots(otp: &str) {
+    let home = std::env::var_os("REBEAM_TEST_STORE");
+    let temporary = tempfile::tempdir().unwrap();
+    let store = Store::open(&home.map_or_else(|| temporary.path().to_owned(), Into::into)).unwrap();
+    let http = Http::new(Network::Open, Mirrors::default());
+    let web = (&http, &Silent as &dyn Observer);
+    let own = preset(otp, Architecture::own()).unwrap();
+    for other in [Architecture::Amd64, Architecture::Arm64, Architecture::Armhf] {
+        let Some(platform) = preset_platform(otp, Architecture::own(), other) else {
+            continue;
+        };
+        let made = cross(&own, &platform, &store, web).unwrap();
+        let triplet = other.triplet();
+        for tool in ["gcc", "g++", "ld", "ar", "strip"] {
+            let path = format!("usr/bin/{triplet}-{tool}");
+            assert!(disk::exists(&made.root.path().join(&path)), "{otp} {path}");
+        }
+        let target = target(&own, &platform, &store, web).unwrap();
+        assert_eq!(target.owners().unwrap().holding("libc.so.6"), ["libc6"]);
+        for (path, owner) in target.owners().unwrap().files() {
+            assert!(path.as_bytes() != b"usr/bin/gcc", "{otp} {}", owner.package);
+        }
+        assert!(emulator(&platform, &store, web).unwrap().is_some());
+    }
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn bullseye_compiles_for_other_machines() {
+    cross_roots("23");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn bookworm_compiles_for_other_machines() {
+    cross_roots("25");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn trixie_compiles_for_other_machines() {
+    cross_roots("27");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn forky_compiles_for_other_machines() {
+    cross_roots("29");
 }
 
 #[test]
