@@ -94,6 +94,7 @@ impl Common {
             http: &http,
             repositories: &repositories,
             observer: &screen,
+            variation: None,
             level: self.sandbox.into(),
             jobs: self.jobs(),
             epoch: epoch()?,

@@ -9,7 +9,7 @@ use super::Common;
 use super::size::{self, Depth};
 use crate::explain::Failure;
 use crate::image::{self, Inspected};
-use crate::lock::{Lock, Pin, Source};
+use crate::lock::{LOCK_IN_IMAGE, Lock, Pin, Source};
 use crate::pipeline;
 use crate::push::Sockets;
 use crate::terminal::{self, Mode, Reasons};
@@ -69,7 +69,7 @@ impl Image {
 fn inspect(common: &Common, file: &Path) -> Result<u8, Failure> {
     let inspected = image::inspect(file)?;
     let lock = match &inspected.lock {
-        Some(text) => Some(Lock::parse(text, Path::new("the lock inside the image"))?),
+        Some(text) => Some(Lock::parse(text, Path::new(LOCK_IN_IMAGE))?),
         None => None,
     };
     let sources = lock.iter().flat_map(|lock| &lock.sources).collect::<Vec<_>>();

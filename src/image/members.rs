@@ -25,11 +25,16 @@ pub(super) struct Members {
 
 enum Member {
     File { at: u64, size: u64 },
+    /// A file of its own, of an image that is a directory.
+    Apart,
     Link { target: String },
 }
 
 impl Members {
     pub(super) fn read(path: &Path) -> Result<Self, ImageError> {
+        if disk::status(path)?.is_some_and(|status| status.kind == disk::Kind::Directory) {
+            return Self::of_directory(path);
+        }
         let file = disk::open(path)?;
         let length = file.metadata().map_err(disk::refused("look at", path))?.len();
         let mut members = Self { path: path.to_owned(), by_name: BTreeMap::new() };
@@ -75,6 +80,30 @@ impl Members {
         Ok(members)
     }
 
+    /// Finds the members of an OCI layout that is a directory. Links in it are not followed.
+    fn of_directory(path: &Path) -> Result<Self, ImageError> {
+        let mut members = Self { path: path.to_owned(), by_name: BTreeMap::new() };
+        for below in ["", "blobs/sha256"] {
+            let directory = path.join(below);
+            if !disk::exists(&directory) {
+                continue;
+            }
+            for name in disk::list(&directory)? {
+                let name = PathBuf::from(below).join(String::from_utf8_lossy(&name).as_ref());
+                let status = disk::status(&path.join(&name))?;
+                if status.is_some_and(|status| matches!(status.kind, disk::Kind::File { .. })) {
+                    members.by_name.insert(name.to_string_lossy().into_owned(), Member::Apart);
+                }
+                if members.by_name.len() > IMAGE_MEMBERS_MAX {
+                    return Err(
+                        members.strange(format!("it has more than {IMAGE_MEMBERS_MAX} members"))
+                    );
+                }
+            }
+        }
+        Ok(members)
+    }
+
     /// Tells whether a member of this name is there.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
@@ -87,6 +116,9 @@ impl Members {
             match self.by_name.get(looked_for) {
                 Some(Member::File { at, size }) => return Ok((*at, *size)),
                 Some(Member::Link { target }) => looked_for = target,
+                Some(Member::Apart) => {
+                    return Err(self.strange("it is a directory, and this wants a file".into()));
+                }
                 None => break,
             }
         }
@@ -94,6 +126,11 @@ impl Members {
     }
 
     pub(super) fn open(&self, name: &str) -> Result<(impl Read + use<>, u64), ImageError> {
+        if let Some(Member::Apart) = self.by_name.get(name) {
+            let path = self.path.join(name);
+            let size = disk::status(&path)?.map_or(0, |status| status.size);
+            return Ok((disk::open(&path)?.take(size), size));
+        }
         let (at, size) = self.find(name)?;
         let mut file: File = disk::open(&self.path)?;
         file.seek(SeekFrom::Start(at)).map_err(disk::refused("read", &self.path))?;

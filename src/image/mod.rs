@@ -2,6 +2,8 @@
 
 mod config;
 mod contents;
+mod documents;
+mod entries;
 pub(crate) mod fuzz;
 mod gzip;
 mod hybrid;
@@ -19,6 +21,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 pub use contents::{Blob, Contents};
+pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
@@ -153,6 +156,18 @@ pub enum ImageError {
         promised: Digest,
         /// The digest of what is there.
         found: Digest,
+    },
+    /// A layer holds what no builder writes.
+    #[error("`{entry}` in the layer `{layer}` of `{}` cannot be trusted: {what}", path.display())]
+    Strange {
+        /// The image file.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        what: String,
     },
     /// A part of an image file is larger than it may be.
     #[error("`{member}` in `{}` is larger than the {limit} bytes it may have", path.display())]

@@ -9,7 +9,7 @@ use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::disk::{self, Kind};
 use crate::limits::LAYER_BYTES_MAX;
 use crate::release;
-use crate::sandbox::{Bounds, Level, Reach, Room};
+use crate::sandbox::{Bounds, Guise, Level, Reach, Room};
 
 /// Checks the image file at `archive` and lays its files out below the empty directory `root`.
 ///
@@ -58,6 +58,7 @@ impl Inspected {
             },
             reach: Reach::Host,
             level,
+            guise: Guise::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Build: from a lock to an image file that was seen to start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,14 +14,18 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
-use crate::manifest::{Manifest, Tool};
+use crate::manifest::{self, Manifest, Tool};
 use crate::project::{self, Survey};
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
 
 /// The label of a source's commit (OCI image specification, "Annotations").
-const REVISION: &str = "org.opencontainers.image.revision";
+pub(super) const REVISION: &str = "org.opencontainers.image.revision";
+/// The label of the content hash of the project's files, as `rebeam hash` prints hashes.
+pub(super) const PROJECT_LABEL: &str = "rebeam.project";
+/// The label of the SHA-256 of the project's `rebeam.toml`.
+pub(super) const MANIFEST_LABEL: &str = "rebeam.manifest";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +135,8 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let compiled = compile(desk, lock, &toolchain, &project)?;
-    let release = assemble(desk, lock, &toolchain, &compiled)?;
-    let labelled = with_revision(desk)?;
+    let release = assemble(desk, lock, &toolchain, &compiled, &provenance(desk))?;
+    let labelled = labelled(desk, lock, &project)?;
     // The check wants the files, not the layers: both go on at once.
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(|| match boot_check {
@@ -156,13 +160,49 @@ fn make(desk: &Desk<'_>, lock: &Lock, boot_check: bool) -> Result<Made, Failure>
     Ok(Made { image, project: project.digest() })
 }
 
-/// The manifest with a label for the commit that the project is, if it is one, unless it has such a label.
-fn with_revision(desk: &Desk<'_>) -> Result<Manifest, Failure> {
+/// The manifest with labels for the project's files, and for the commit that they are, if they are one: by these
+/// `rebeam verify` finds what the image was made of. The project's own label of a commit counts more.
+fn labelled(desk: &Desk<'_>, lock: &Lock, project: &HeldTree) -> Result<Manifest, Failure> {
     let mut manifest = desk.manifest.clone();
+    let labels = &mut manifest.image.labels;
     if let Some(commit) = project::revision(desk.root)? {
-        manifest.image.labels.entry(REVISION.into()).or_insert(commit);
+        labels.entry(REVISION.into()).or_insert(commit);
     }
+    labels.extend(identity(desk, lock, project)?);
     Ok(manifest)
+}
+
+/// What an image says of the project that it was made of, beside the lock in it.
+pub(super) fn identity(
+    desk: &Desk<'_>,
+    lock: &Lock,
+    project: &HeldTree,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
+    let mut labels = BTreeMap::from([
+        (PROJECT_LABEL.to_owned(), project.digest().sri()),
+        (MANIFEST_LABEL.to_owned(), manifest.to_string()),
+    ]);
+    // A directory that is no part of the project is pinned by nothing else.
+    for (app, tree) in unpinned(desk, &lock.sources)? {
+        labels.insert(format!("{PROJECT_LABEL}.{app}"), tree.sri());
+    }
+    Ok(labels)
+}
+
+/// Makes the image of a lock once more, from what is at hand, without a look at how it starts.
+pub(super) fn remake(
+    desk: &Desk<'_>,
+    lock: &Lock,
+    (toolchain, project): (&Toolchain, &HeldTree),
+    labels: &BTreeMap<String, String>,
+    provenance: &str,
+) -> Result<Image, Failure> {
+    let compiled = compile(desk, lock, toolchain, project)?;
+    let release = assemble(desk, lock, toolchain, &compiled, provenance)?;
+    let mut manifest = desk.manifest.clone();
+    manifest.image.labels.extend(labels.clone());
+    Ok(image::assemble(&release, lock, &manifest, desk.store, desk.observer)?)
 }
 
 fn compile(
@@ -195,8 +235,8 @@ fn compile(
         make,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
-    let Desk { store, level, jobs, observer, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
+    let Desk { store, level, jobs, observer, variation, .. } = *desk;
+    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer, variation });
     let compiled = compiled.map_err(|error| match modules::explain(lock, error) {
         Ok(failure) => failure.into(),
         Err(error) => lacking::explain(desk, &lock.toolchain, error),
@@ -216,6 +256,7 @@ fn assemble(
     lock: &Lock,
     toolchain: &Toolchain,
     compiled: &Compiled,
+    provenance: &str,
 ) -> Result<Release, Failure> {
     let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
     let dep_apps: BTreeSet<String> = deps.map(|source| source.app.clone()).collect();
@@ -234,13 +275,18 @@ fn assemble(
         dep_apps: &dep_apps,
         manifest: desk.manifest,
         lock_text: &lock.to_text(),
-        provenance: &provenance(desk),
+        provenance,
     })?)
 }
 
 /// How the image was made, as it says in itself. No times, no paths, no host.
 fn provenance(desk: &Desk<'_>) -> String {
-    let value = serde_json::json!({ "image_format": IMAGE_FORMAT, "sandbox": desk.level.name() });
+    let value = serde_json::json!({
+        "image_format": IMAGE_FORMAT,
+        "recipe": compile::RECIPE_VERSION,
+        "rules": release::RULES,
+        "sandbox": desk.level.name(),
+    });
     format!("{value}\n")
 }
 

@@ -65,8 +65,8 @@ impl<'a> Configs<'a> {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         Ok(compile::evaluate(app, tree, tool, tools, &workshop)?)
     }
 
@@ -80,8 +80,8 @@ impl<'a> Configs<'a> {
             return Ok(tree.clone());
         }
         let (toolchain, _) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer })?)
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer, variation })?)
     }
 
     /// Returns what the `mix.exs` of the application in `tree` states.
@@ -92,8 +92,8 @@ impl<'a> Configs<'a> {
         subject: MixSubject<'_>,
     ) -> Result<MixFacts, Failure> {
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
     }
 

@@ -51,7 +51,8 @@ impl Configs<'_> {
         let (toolchain, tools) = self.ready()?;
         let desk = &self.desk;
         let (store, level, jobs, observer) = (desk.store, desk.level, desk.jobs, desk.observer);
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let variation = desk.variation;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         Ok(compile::evaluate_makefile((app, tree), makefile, tools, &workshop)?)
     }
 

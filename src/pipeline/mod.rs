@@ -19,6 +19,7 @@ mod push;
 mod quick;
 mod rooms;
 mod tools;
+mod verify;
 
 use std::path::Path;
 
@@ -34,8 +35,10 @@ pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use push::{PushWish, push, push_file};
+pub use verify::{Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 
+use crate::compile::Variation;
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
@@ -61,6 +64,8 @@ pub struct Desk<'a> {
     pub repositories: &'a [HexRepository],
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// What of the rooms is not as the recipe says; nothing, but where a build is verified.
+    pub variation: Option<&'a Variation>,
     /// How strongly rooms are closed.
     pub level: Level,
     /// Things done at once.

@@ -42,7 +42,7 @@ mod sweep;
 mod tests;
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -181,6 +181,8 @@ pub struct Store {
     user: Mutex<Option<FileLock>>,
     /// Whether the reserve was given back so that the store could be opened at all.
     lends: bool,
+    /// What steps made, where this user of the store goes by its own memory alone.
+    own_memory: Option<Mutex<BTreeMap<BuildKey, Record>>>,
 }
 
 impl Store {
@@ -202,6 +204,13 @@ impl Store {
             }
             opened => opened,
         }
+    }
+
+    /// Returns the store as one who was never told what steps made: things that are held are found by their content,
+    /// but only what is remembered from now on is recalled, and nobody else hears of it.
+    pub fn apart(mut self) -> Self {
+        self.own_memory = Some(Mutex::default());
+        self
     }
 
     fn open_once(root: &Path, observer: &dyn Observer) -> Result<Self> {
@@ -239,6 +248,7 @@ impl Store {
             session: Mutex::default(),
             user: Mutex::new(Some(user)),
             lends: false,
+            own_memory: None,
         };
         if let Some(aside) = aside {
             store.restore_roots(&aside, observer)?;
