@@ -14,7 +14,7 @@ use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
 use crate::manifest::{Manifest, Packages, edit_packages, mix::MixFacts, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
-use crate::{compile, image, push, release};
+use crate::{compile, image, registry, release};
 
 /// A reader, given bytes.
 pub type Target = fn(&[u8]);
@@ -194,7 +194,7 @@ pub fn rebar_lock(data: &[u8]) {
 
 /// What registries, container engines and the configuration of their logins say.
 pub fn registry(data: &[u8]) {
-    push::fuzz::texts(&text(data));
+    registry::fuzz::texts(&text(data));
 }
 
 /// A requirement, and versions behind it, one a line.

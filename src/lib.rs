@@ -9,7 +9,9 @@ pub mod limits;
 pub mod explain;
 pub mod digest;
 pub mod event;
+pub mod each;
 pub mod disk;
+pub mod database;
 pub mod tree;
 pub mod archive;
 pub mod http;
@@ -27,7 +29,7 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
-pub mod push;
+pub mod registry;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;

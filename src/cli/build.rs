@@ -9,7 +9,7 @@ use super::push::{self, How};
 use super::{Cli, Common};
 use crate::explain::Failure;
 use crate::pipeline::{self, BuildOptions, Freshness};
-use crate::push::Door;
+use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]

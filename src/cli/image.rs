@@ -11,7 +11,7 @@ use crate::explain::Failure;
 use crate::image::{self, Inspected};
 use crate::lock::{LOCK_IN_IMAGE, Lock, Pin, Source};
 use crate::pipeline;
-use crate::push::Sockets;
+use crate::registry::Sockets;
 use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]

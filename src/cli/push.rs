@@ -8,7 +8,7 @@ use super::Common;
 use crate::explain::Failure;
 use crate::http::{Http, Mirrors};
 use crate::pipeline::{self, PushWish};
-use crate::push::{Credentials, Door, Pushed, Security};
+use crate::registry::{Credentials, Door, Pushed, Security};
 use crate::terminal::{self, Mode, Reasons, Screen};
 
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 
 use super::CompileError;
 use super::overlay::Overlay;
-use super::plan::{Plan, Planner, Project, environment, label};
+use super::plan::{Planner, Project, environment, label};
 use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
@@ -190,8 +190,8 @@ fi
 ";
 
 impl<'a> Planner<'a> {
-    /// Plans the build of a project whose tool is not rebar3.
-    pub(super) fn make(mut self) -> Result<Plan, CompileError> {
+    /// Plans what neither rebar3 nor mix builds; returns the release's step.
+    pub(super) fn make(&mut self) -> Result<Step, CompileError> {
         let ready = self.ready_tools()?;
         let project = self.project;
         for source in &project.lock.sources {
@@ -199,9 +199,7 @@ impl<'a> Planner<'a> {
                 self.visit_made(source, &ready, &mut Vec::new())?;
             }
         }
-        let release = self.made_release(&ready)?;
-        self.steps.push(release);
-        Ok(Plan { steps: self.steps, otp: self.tools.otp_step() })
+        self.made_release(&ready)
     }
 
     /// Plans the steps that make the tools ready.

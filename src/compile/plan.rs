@@ -50,17 +50,9 @@ pub struct Plan {
 pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     let tools = Tools::of(&project.lock.sources, project.unpinned);
     let mut planner = Planner { project, steps: tools.steps(), places: BTreeMap::new(), tools };
-    if !matches!(project.manifest.build.tool, Tool::Rebar3 | Tool::Mix) {
-        return planner.make();
-    }
-    for role in [Role::Plugin, Role::Dep] {
-        for source in project.lock.sources.iter().filter(|source| source.role == role) {
-            planner.visit(source, &mut Vec::new())?;
-        }
-    }
-    let release = match project.mix {
-        Some(facts) => planner.mix_release(facts)?,
-        None => planner.release(),
+    let release = match project.manifest.build.tool {
+        Tool::Rebar3 | Tool::Mix => planner.rebar_or_mix()?,
+        Tool::ErlangMk | Tool::Rebar | Tool::Make => planner.make()?,
     };
     let keeps = project.manifest.release.keep_debug_info;
     planner.steps.push(if keeps { release } else { strip::stripped(release) });
@@ -77,6 +69,20 @@ pub(super) struct Planner<'a> {
 impl<'a> Planner<'a> {
     pub(super) fn source(&self, role: Role, app: &str) -> Option<&'a Source> {
         self.project.lock.sources.iter().find(|source| source.role == role && source.app == app)
+    }
+
+    /// Plans what rebar3 or mix builds; returns the release's step.
+    fn rebar_or_mix(&mut self) -> Result<Step, CompileError> {
+        let project = self.project;
+        for role in [Role::Plugin, Role::Dep] {
+            for source in project.lock.sources.iter().filter(|source| source.role == role) {
+                self.visit(source, &mut Vec::new())?;
+            }
+        }
+        match project.mix {
+            Some(facts) => self.mix_release(facts),
+            None => Ok(self.release()),
+        }
     }
 
     /// Plans a source after everything that it needs.

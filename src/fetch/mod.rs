@@ -18,12 +18,11 @@ mod vendored;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
 use crate::digest::Digest;
+use crate::each::each;
 use crate::event::Observer;
 use crate::explain::{Blame, Explain};
 use crate::http::Http;
@@ -237,28 +236,7 @@ impl<'a> Doors<'a> {
     /// Fetches sources side by side. After a failure nothing new is begun; of several failures the
     /// first in the lock's order counts.
     fn fetch_all(&self, missing: &[&Source]) -> Result<Vec<HeldTree>, FetchError> {
-        let next = AtomicUsize::new(0);
-        let failed = AtomicBool::new(false);
-        let results = Mutex::new(BTreeMap::new());
-        let work = || {
-            while !failed.load(Ordering::Relaxed) {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                let Some(source) = missing.get(place) else {
-                    break;
-                };
-                let result = self.fetch_one(source);
-                failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                let mut results = results.lock().expect("no holder of the results panics");
-                results.insert(place, result);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..missing.len().min(DOWNLOADS_MAX) {
-                scope.spawn(work);
-            }
-        });
-        let results = results.into_inner().expect("no holder of the results panics");
-        results.into_values().collect()
+        each(missing, DOWNLOADS_MAX, |source| self.fetch_one(source))
     }
 
     fn fetch_one(&self, source: &Source) -> Result<HeldTree, FetchError> {

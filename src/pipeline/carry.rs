@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::lock::{at_once, stale};
+use super::lock::stale;
 use super::{Desk, LockFailure};
 use crate::bundle::{self, BundleError, Contents, Documents, Vendored};
 use crate::digest::Digest;
 use crate::disk;
+use crate::each::each;
 use crate::event::{Event, Observer};
 use crate::explain::Failure;
 use crate::fetch::debian;
@@ -71,8 +72,8 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     }
     let doors = desk.doors();
     let trees: Vec<HeldTree> = doors.fetch(&lock)?.trees.into_values().collect();
-    let blobs = at_once(desk.jobs.max(4), &lock.toolchain.debs, |deb| {
-        Ok(debian::fetch(deb, desk.store, desk.http, desk.observer)?)
+    let blobs = each(&lock.toolchain.debs, desk.jobs.max(4), |deb| {
+        debian::fetch(deb, desk.store, desk.http, desk.observer)
     })?;
     let documents = documents(&doors.hex(), desk.repositories, &lock)?;
     let contents = Contents { lock, trees, blobs, documents };

@@ -9,7 +9,7 @@ use crate::disk::{self, refused};
 use crate::event::Observer;
 use crate::explain::{Blame, Explain, Failure};
 use crate::image::Contents;
-use crate::push::{self, Sockets};
+use crate::registry::{self, Sockets};
 
 /// No engine took the image.
 #[derive(Debug, Error)]
@@ -62,7 +62,7 @@ pub fn load(
     let contents = Contents::read(archive)?;
     let mut silent = None;
     for socket in found {
-        match push::load(&contents, socket, observer) {
+        match registry::load(&contents, socket, observer) {
             Ok(_) => return Ok(()),
             // A socket may be left behind by an engine that is gone.
             Err(error) if error.is_silent() => drop(silent.get_or_insert(error)),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use thiserror::Error;
 
@@ -10,6 +9,7 @@ use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, tools};
 use crate::disk;
+use crate::each::each;
 use crate::event::{Event, Silent};
 use crate::explain::{Explain, Failure};
 use crate::fetch::Answer;
@@ -297,8 +297,7 @@ fn resolve(
         if requests.is_empty() {
             return Ok((resolver.finish()?, newest));
         }
-        let answers =
-            at_once(desk.jobs.max(4), &requests, |request| answer(desk, configs, request))?;
+        let answers = each(&requests, desk.jobs.max(4), |request| answer(desk, configs, request))?;
         newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
         resolver.settle(answers.into_iter().map(|(settled, _)| settled).collect());
     }
@@ -359,32 +358,4 @@ fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failu
     }
     let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
     Ok(facts.with_lock(&rebar::read_terms(&text, "rebar.lock")?)?)
-}
-
-/// Does `work` for every item, `width` at once, and returns the results in the items' order.
-pub(super) fn at_once<I: Sync, O: Send>(
-    width: usize,
-    items: &[I],
-    work: impl Fn(&I) -> Result<O, Failure> + Sync,
-) -> Result<Vec<O>, Failure> {
-    let next = Mutex::new(0..items.len());
-    let results: Vec<Mutex<Option<Result<O, Failure>>>> =
-        items.iter().map(|_| Mutex::new(None)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..width.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let Some(index) = next.lock().expect("counting does not panic").next() else {
-                        return;
-                    };
-                    let result = work(&items[index]);
-                    *results[index].lock().expect("storing does not panic") = Some(result);
-                }
-            });
-        }
-    });
-    let take = |slot: Mutex<Option<Result<O, Failure>>>| {
-        slot.into_inner().expect("storing does not panic").expect("every item is worked on")
-    };
-    results.into_iter().map(take).collect()
 }

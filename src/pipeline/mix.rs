@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::configs::Configs;
-use super::lock::{at_once, directory};
+use super::lock::directory;
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
+use crate::each::each;
 use crate::event::Event;
 use crate::explain::Failure;
 use crate::fetch::hex::{Release, Version};
@@ -88,14 +89,13 @@ pub(super) fn resolve(
             Ok(Next::Packages(packages)) => {
                 let packages: Vec<PackageKey> = packages.into_iter().collect();
                 let offers =
-                    at_once(desk.jobs.max(8), &packages, |package| round.offers(package, look))?;
+                    each(&packages, desk.jobs.max(8), |package| round.offers(package, look))?;
                 for (package, offers) in packages.into_iter().zip(offers) {
                     resolver.offer(package, offers);
                 }
             }
             Ok(Next::Sources(requests)) => {
-                let answers =
-                    at_once(desk.jobs.max(4), &requests, |request| round.answer(request))?;
+                let answers = each(&requests, desk.jobs.max(4), |request| round.answer(request))?;
                 newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
                 for (answer, _) in &answers {
                     found.insert(answer.settled.app.clone(), answer.settled.clone());
@@ -373,7 +373,7 @@ fn plugins(
         if requests.is_empty() {
             break;
         }
-        let answers = at_once(round.desk.jobs.max(4), &requests, |request| {
+        let answers = each(&requests, round.desk.jobs.max(4), |request| {
             match settled.get(&request.app).filter(|_| request.role == Role::Dep) {
                 Some(known) => Ok(known.clone()),
                 None => super::lock::answer(round.desk, round.configs, request)

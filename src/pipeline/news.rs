@@ -1,8 +1,8 @@
 //! News: what the origins of the locked sources have today, and what registries warn of. Fetches no source and
 //! writes no lock.
 
-use super::lock::at_once;
 use super::{Desk, LockFailure};
+use crate::each::each;
 use crate::event::Event;
 use crate::explain::Failure;
 use crate::fetch::hex::Advisory;
@@ -40,7 +40,7 @@ impl Outlook {
 pub fn outdated(desk: &Desk<'_>) -> Result<Vec<Outlook>, Failure> {
     let lock = read(desk)?;
     let doors = desk.doors();
-    let asked = at_once(width(desk), &lock.sources, |source| Ok(doors.news(source)))?;
+    let asked = each(&lock.sources, width(desk), |source| Ok::<_, Failure>(doors.news(source)))?;
     let mut outlooks = Vec::new();
     let mut first_error = None;
     let mut answers = 0;
@@ -115,7 +115,7 @@ pub struct Audit {
 pub fn audit(desk: &Desk<'_>) -> Result<Audit, Failure> {
     let lock = read(desk)?;
     let doors = desk.doors();
-    let standings = at_once(width(desk), &lock.sources, |source| Ok(doors.standing(source)?))?;
+    let standings = each(&lock.sources, width(desk), |source| doors.standing(source))?;
     let mut audit = Audit {
         checked: 0,
         findings: Vec::new(),

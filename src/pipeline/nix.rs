@@ -1,9 +1,9 @@
 //! Nix: what a Nix expression pins, fetched and compared with its content hashes.
 
 use super::Desk;
-use super::lock::at_once;
 use crate::digest::Digest;
 use crate::disk;
+use crate::each::each;
 use crate::explain::{Blame, Explain as _, Failure};
 use crate::fetch::FetchError;
 use crate::limits::{DOWNLOADS_MAX, TEXT_FILE_BYTES_MAX};
@@ -40,7 +40,7 @@ pub enum Verdict {
 pub fn prove(desk: &Desk<'_>, pins: &[NixPin]) -> Result<Vec<Proof>, Failure> {
     let doors = desk.doors();
     let width = desk.jobs.max(DOWNLOADS_MAX);
-    let proofs = at_once(width, pins, |pin| {
+    let proofs = each(pins, width, |pin| {
         let (revision, hash) = match &pin.pinned {
             Ok(pinned) => pinned,
             Err(why) => {
@@ -55,7 +55,7 @@ pub fn prove(desk: &Desk<'_>, pins: &[NixPin]) -> Result<Vec<Proof>, Failure> {
             Err(error) if error.blame() == Blame::Bug => return Err(error.into()),
             Err(error) => (Verdict::Unreachable(Failure::from(error).messages().join(": ")), None),
         };
-        Ok(Proof { pin: pin.clone(), verdict, remark })
+        Ok::<_, Failure>(Proof { pin: pin.clone(), verdict, remark })
     })?;
     desk.store.settle()?;
     Ok(proofs)

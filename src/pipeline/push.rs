@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::explain::Failure;
 use crate::image::Contents;
-use crate::push::{self, Door, PushError, Pushed, Reference, Target, mount_source};
+use crate::registry::{self, Door, PushError, Pushed, Reference, Target, mount_source};
 
 /// What was said about where an image goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn send(contents: &Contents, targets: &[Target], door: Door<'_>) -> Result<Vec<P
     contents.check()?;
     let mut pushed = Vec::new();
     for target in targets {
-        pushed.push(push::push(contents, target, door)?);
+        pushed.push(registry::push(contents, target, door)?);
     }
     Ok(pushed)
 }

@@ -123,8 +123,3 @@ fn index_hint(error: &rusqlite::Error) -> Option<String> {
     };
     Some(hint.into())
 }
-
-/// Tells whether SQLite says that its file is no longer a database.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}

@@ -47,6 +47,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::database::is_damage;
 use crate::digest::Digest;
 use crate::disk::{self, FileLock, LockMode, NameLock};
 use crate::event::{Event, Observer, Silent};
@@ -223,7 +224,7 @@ impl Store {
         let mut user = disk::lock(&users, LockMode::Shared)?;
         let mut aside = None;
         let index = match Index::open(&root) {
-            Err(StoreError::Index(source)) if error::is_damage(&source) => {
+            Err(StoreError::Index(source)) if is_damage(&source) => {
                 drop(user);
                 let Some(alone) = disk::try_lock(&users, LockMode::Exclusive)? else {
                     return Err(StoreError::IndexDamaged { path: root, source });

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 
 use crate::disk;
+use crate::each::each;
 use crate::event::{Event, Observer};
 use crate::fetch::debian;
 use crate::http::Http;
@@ -51,7 +52,7 @@ pub(super) fn packages<'a>(
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let turns = Turns::new(cores);
     // While the cores unpack, the next packages arrive.
-    let unpacked = debian::each(&missing, DOWNLOADS_MAX.max(cores), |(_, deb)| {
+    let unpacked = each(&missing, DOWNLOADS_MAX.max(cores), |(_, deb)| {
         let file = debian::fetch(deb, store, http, observer)?;
         let _turn = turns.take();
         let tree = unpack(deb, &file, store)?;

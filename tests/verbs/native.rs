@@ -48,33 +48,43 @@ fn a_header_that_debian_does_not_have_adds_nothing() {
     assert!(ran.stderr.contains("rebeam shell --failed"), "{}", ran.stderr);
 }
 
+/// Builds, and tells of every library of this name that was ever made in a release whether it holds what debuggers read.
+fn kept_debug_info(world: &World, library: &str) -> Vec<bool> {
+    world.rebeam(&["build"]).succeeds();
+    let mut find = std::process::Command::new("find");
+    find.arg(world.path("store/trees")).args(["-path", &format!("*/lib/*-*/priv/{library}")]);
+    let found = String::from_utf8(find.output().unwrap().stdout).unwrap();
+    let files = found.lines().map(|path| std::fs::read(path).unwrap());
+    let has_debug = |bytes: Vec<u8>| bytes.windows(11).any(|part| part == b".debug_info");
+    let mut kept: Vec<bool> = files.map(has_debug).collect();
+    kept.sort_unstable();
+    kept
+}
+
+fn keep_debug_info(world: &World) {
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[release]\nkeep-debug-info = true\n"));
+}
+
 #[test]
 fn native_code_is_stripped_unless_debug_info_is_kept() {
     let world = World::with("hello").with_own_store();
     world.commit("adler", "c_src/Makefile", "-O2", "-O2 -g");
     world.rebeam(&["update", "adler"]).succeeds();
-    let library = |world: &World| {
-        world.rebeam(&["build"]).succeeds();
-        let found = std::process::Command::new("find")
-            .arg(world.path("store/trees"))
-            .args([
-                "-path",
-                "*/hello/lib/adler-*/priv/adler_nif.so",
-                "-o",
-                "-path",
-                "*/lib/adler-*/priv/adler_nif.so",
-            ])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(found.stdout).unwrap();
-        let files = text.lines().map(|path| std::fs::read(path).unwrap());
-        let has_debug = |bytes: &Vec<u8>| bytes.windows(11).any(|part| part == b".debug_info");
-        files.map(|bytes| has_debug(&bytes)).collect::<Vec<bool>>()
-    };
-    assert_eq!(library(&world), [false]);
-    let manifest = world.read("rebeam.toml");
-    world.write("rebeam.toml", &format!("{manifest}\n[release]\nkeep-debug-info = true\n"));
-    let mut both = library(&world);
-    both.sort_unstable();
-    assert_eq!(both, [false, true]);
+    assert_eq!(kept_debug_info(&world, "adler_nif.so"), [false]);
+    keep_debug_info(&world);
+    assert_eq!(kept_debug_info(&world, "adler_nif.so"), [false, true]);
+}
+
+#[test]
+fn native_code_of_steps_of_ones_own_is_stripped_unless_debug_info_is_kept() {
+    let world = World::with("custom").with_own_store();
+    let build = world.read("build.sh");
+    let native = "mkdir -p $OUT/lib/own-1.0/priv; echo 'int one = 1;' > one.c\n\
+                  gcc -g -shared -fPIC -o $OUT/lib/own-1.0/priv/one.so one.c\n";
+    world.write("build.sh", &format!("{build}{native}"));
+    world.rebeam(&["lock"]).succeeds();
+    assert_eq!(kept_debug_info(&world, "one.so"), [false]);
+    keep_debug_info(&world);
+    assert_eq!(kept_debug_info(&world, "one.so"), [false, true]);
 }

@@ -7,7 +7,6 @@ mod compression;
 mod contents;
 mod control;
 mod deb;
-mod each;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -33,7 +32,6 @@ use crate::store::{HeldBlob, Store};
 
 pub use contents::{Asked, Holder, holder, usual_holder};
 pub use deb::unpack;
-pub(crate) use each::each;
 pub use error::DebianError;
 pub use lack::{Lack, lacks};
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use crate::each::each;
 use crate::event::Observer;
 use crate::http::{Call, Http, HttpError, Method, Request};
 use crate::limits::{DEB_BYTES_MAX, DOWNLOADS_MAX};
 use crate::lock::Deb;
 
 use super::DebianError;
-use super::each::each;
 use super::mirror::Mirror;
 
 /// Fetches a package file to the new file `into`, from the first address that has it.

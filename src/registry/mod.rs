@@ -1,4 +1,4 @@
-//! Push: an image file into a registry or an engine, whole or not at all.
+//! Registry: an image file into a registry or an engine, whole or not at all.
 //!
 //! A registry takes an image as blobs and a manifest that names them; only the manifest makes them an image, so it is
 //! sent last. A blob that is there is not sent again, which is all that it takes to go on after a failure. Nothing is
