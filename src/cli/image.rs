@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use thiserror::Error;
 
 use super::Common;
 use super::size::{self, Depth};
-use crate::explain::Failure;
+use crate::explain::{Explain, Failure};
 use crate::image::{self, Inspected};
 use crate::lock::{LOCK_IN_IMAGE, Lock, Pin, Source};
 use crate::pipeline;
@@ -63,6 +64,39 @@ impl Image {
                 Ok(0)
             }
         }
+    }
+}
+
+/// Turns what stands for an image on the command line into a file that can be opened.
+///
+/// This is the one place where a registry's reference would become an image.
+pub(super) fn open(named: &Path) -> Result<PathBuf, Failure> {
+    if crate::disk::exists(named) {
+        return Ok(named.to_owned());
+    }
+    Err(NotHere { named: named.display().to_string() }.into())
+}
+
+/// What was named as an image is not on this machine.
+#[derive(Debug, Error)]
+#[error("there is no file `{named}`")]
+struct NotHere {
+    named: String,
+}
+
+impl Explain for NotHere {
+    fn hint(&self) -> Option<String> {
+        let is_reference = self.named.contains([':', '@']) && !self.named.ends_with(".tar");
+        Some(match is_reference {
+            true => format!(
+                "an image of a registry has to be fetched first: `skopeo copy docker://{} oci-archive:image.tar`",
+                self.named
+            ),
+            false => {
+                "`rebeam build` makes the project's image; `rebeam image ls` lists what is there"
+                    .into()
+            }
+        })
     }
 }
 

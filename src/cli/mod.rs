@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod bundle;
 mod desk;
+mod diff;
 mod doctor;
 mod hash;
 mod image;
@@ -21,6 +22,7 @@ mod toolchain;
 mod tree;
 mod update;
 mod vendor;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -146,6 +148,10 @@ enum Verb {
     Why(tree::Why),
     /// Build the release and write it as an image file
     Build(build::Build),
+    /// Build an image once more from the lock in it, and say whether it comes out the same
+    Verify(verify::Verify),
+    /// Say what differs between two images or files, and why
+    Diff(diff::Diff),
     /// Start the built image's files in the sandbox, without Docker
     Run(run::Run),
     /// Push the image to a registry
@@ -198,6 +204,8 @@ impl Verb {
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),
+            Self::Verify(verb) => verb.run(common),
+            Self::Diff(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),

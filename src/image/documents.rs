@@ -1,6 +1,7 @@
 //! Documents: the short texts of an image, in whichever form it comes: what `docker save` writes, an OCI layout as a tar
 //! or a directory, or both at once.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -8,9 +9,40 @@ use serde::Deserialize;
 use super::ImageError;
 use super::members::Members;
 use crate::digest::Digest;
+use crate::disk;
 
 /// Indexes in one another.
 const INDEX_DEPTH_MAX: usize = 3;
+
+/// The documents of an image, byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Papers {
+    /// Names and tags.
+    pub names: Vec<String>,
+    /// What lists the manifest.
+    pub index: Option<Vec<u8>>,
+    /// The OCI manifest.
+    pub manifest: Option<Vec<u8>>,
+    /// The configuration.
+    pub config: Vec<u8>,
+}
+
+/// Reads the documents of the image at `path`.
+pub fn papers(path: &Path) -> Result<Papers, ImageError> {
+    let Documents { names, index, manifest, config, .. } = Documents::read(path)?;
+    Ok(Papers { names, index, manifest: manifest.map(|(_, bytes)| bytes), config })
+}
+
+/// Tells whether what stands at `path` is meant to be an image: a tar, or a directory.
+pub fn is_image(path: &Path) -> Result<bool, ImageError> {
+    if disk::status(path)?.is_some_and(|status| status.kind == disk::Kind::Directory) {
+        return Ok(true);
+    }
+    let mut head = Vec::new();
+    let read = disk::open(path)?.take(512).read_to_end(&mut head);
+    read.map_err(disk::refused("read", path))?;
+    Ok(head.get(257..262) == Some(b"ustar"))
+}
 
 /// The documents of one image, every digest between them checked.
 pub(super) struct Documents {
@@ -109,7 +141,10 @@ impl Documents {
         let named = |key: &str| descriptor.annotations.as_ref()?.get(key).cloned();
         let full = named("io.containerd.image.name");
         Ok(Self {
-            names: full.or_else(|| named("org.opencontainers.image.ref.name")).into_iter().collect(),
+            names: full
+                .or_else(|| named("org.opencontainers.image.ref.name"))
+                .into_iter()
+                .collect(),
             config_name: blob_name(image_id),
             config,
             image_id,

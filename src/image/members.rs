@@ -24,10 +24,15 @@ pub(super) struct Members {
 }
 
 enum Member {
-    File { at: u64, size: u64 },
+    File {
+        at: u64,
+        size: u64,
+    },
     /// A file of its own, of an image that is a directory.
     Apart,
-    Link { target: String },
+    Link {
+        target: String,
+    },
 }
 
 impl Members {

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 pub use contents::{Blob, Contents};
+pub use documents::{Papers, is_image, papers};
 pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};

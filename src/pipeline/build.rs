@@ -236,7 +236,8 @@ fn compile(
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
     let Desk { store, level, jobs, observer, variation, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer, variation });
+    let compiled =
+        compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer, variation });
     let compiled = compiled.map_err(|error| match modules::explain(lock, error) {
         Ok(failure) => failure.into(),
         Err(error) => lacking::explain(desk, &lock.toolchain, error),

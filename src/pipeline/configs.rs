@@ -81,7 +81,11 @@ impl<'a> Configs<'a> {
         }
         let (toolchain, _) = self.ready()?;
         let Desk { store, level, jobs, observer, variation, .. } = self.desk;
-        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer, variation })?)
+        Ok(overlay.apply(
+            app,
+            tree,
+            &Workshop { store, toolchain, level, jobs, observer, variation },
+        )?)
     }
 
     /// Returns what the `mix.exs` of the application in `tree` states.

@@ -35,8 +35,10 @@ pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use push::{PushWish, push, push_file};
-pub use verify::{Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use verify::{
+    Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,
+};
 
 use crate::compile::Variation;
 use crate::digest::Digest;

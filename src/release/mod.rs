@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-pub use beam::BeamError;
+pub use beam::{BeamError, Chunk, chunks};
 pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
 pub use elf::Machine;
 pub use error::{Lacking, Missing, ReleaseError};

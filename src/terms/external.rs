@@ -50,10 +50,7 @@ pub fn parse_external(bytes: &[u8]) -> Result<Term> {
         return Err(ExternalError::TooLarge);
     }
     let mut plain = Vec::new();
-    ZlibDecoder::new(packed)
-        .take(size)
-        .read_to_end(&mut plain)
-        .map_err(|_| ExternalError::Cut)?;
+    ZlibDecoder::new(packed).take(size).read_to_end(&mut plain).map_err(|_| ExternalError::Cut)?;
     Reader { rest: &plain }.term(0)
 }
 

@@ -117,7 +117,7 @@ fn hold_against(
     if is_same {
         return Ok(None);
     }
-    Ok(Some(compare::compare(file, rebuilt)?))
+    Ok(Some(compare::compare_with(file, rebuilt, &vary::TRACES)?))
 }
 
 fn notes(claim: &Claim, origin: &Origin) -> Vec<String> {

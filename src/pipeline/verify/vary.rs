@@ -48,15 +48,8 @@ impl Vary {
         Self::Path,
     ];
     /// What varies unless other things are named: everything but the directory, which is part of the recipe.
-    pub const USUAL: [Self; 7] = [
-        Self::Host,
-        Self::User,
-        Self::Umask,
-        Self::Zone,
-        Self::Locale,
-        Self::Cores,
-        Self::Clock,
-    ];
+    pub const USUAL: [Self; 7] =
+        [Self::Host, Self::User, Self::Umask, Self::Zone, Self::Locale, Self::Cores, Self::Clock];
 
     /// Returns its name, as it is asked for.
     pub fn name(self) -> &'static str {
