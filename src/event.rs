@@ -95,3 +95,25 @@ pub struct Silent;
 impl Observer for Silent {
     fn observe(&self, _: &Event<'_>) {}
 }
+
+/// Keeps the facts as JSON, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) std::sync::Mutex<Vec<String>>);
+
+#[cfg(test)]
+impl Observer for Heard {
+    fn observe(&self, event: &Event<'_>) {
+        let fact = serde_json::to_string(event).expect("an event is plain data");
+        self.0.lock().expect("storing does not panic").push(fact);
+    }
+}
+
+#[cfg(test)]
+impl Heard {
+    /// How many facts hold these words.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        let facts = self.0.lock().expect("storing does not panic");
+        facts.iter().filter(|fact| fact.contains(words)).count()
+    }
+}

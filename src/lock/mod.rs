@@ -154,6 +154,40 @@ pub struct Source {
     pub lost: Vec<String>,
 }
 
+#[cfg(test)]
+impl Lock {
+    /// A lock of these sources and of no package at all, for tests.
+    pub(crate) fn of(sources: Vec<Source>) -> Self {
+        let toolchain = ToolchainLock {
+            otp: "25".into(),
+            wished: vec![],
+            suite: "bookworm".into(),
+            debs: vec![],
+        };
+        let project = "top".into();
+        Self { project, epoch: 0, image_format: IMAGE_FORMAT, toolchain, sources }
+    }
+}
+
+impl Source {
+    /// A source that is built by rebar3 and that nobody asks for yet.
+    pub fn of(app: &str, role: Role, pin: Pin, wanted: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            role,
+            pin,
+            wanted: wanted.to_owned(),
+            describe: None,
+            tool: Tool::Rebar3,
+            level: 0,
+            parents: BTreeSet::new(),
+            deps: BTreeSet::new(),
+            profiles: BTreeSet::new(),
+            lost: Vec::new(),
+        }
+    }
+}
+
 /// What exactly a source is. `tree` is always the content hash: SHA-256 of the tree's NAR.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pin {

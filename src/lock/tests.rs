@@ -8,7 +8,6 @@ use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, Role, Source, ToolchainLock
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
-use crate::manifest::Tool;
 
 const FILE: &str = "rebeam.lock";
 
@@ -17,19 +16,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 fn source(app: &str, pin: Pin, parents: &[&str], deps: &[&str]) -> Source {
-    Source {
-        app: app.into(),
-        role: Role::Dep,
-        pin,
-        wanted: "tag 1.0".into(),
-        describe: None,
-        tool: Tool::Rebar3,
-        level: 0,
-        parents: set(parents),
-        deps: set(deps),
-        profiles: BTreeSet::new(),
-        lost: Vec::new(),
-    }
+    Source { parents: set(parents), deps: set(deps), ..Source::of(app, Role::Dep, pin, "tag 1.0") }
 }
 
 fn git(app: &str) -> Pin {

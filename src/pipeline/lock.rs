@@ -309,10 +309,7 @@ pub(super) fn answer(
     configs: &Configs<'_>,
     request: &Request,
 ) -> Result<(Settled, Option<i64>), Failure> {
-    let found = match &request.wish.source {
-        WishSource::Path { path } => directory(desk, path)?,
-        _ => desk.doors().answer(request)?,
-    };
+    let found = fetch(desk, request)?;
     let tree = configs.changed(&request.app, &found.tree)?;
     let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
     let (tool, facts) = match desk.manifest.build.tool {
@@ -324,27 +321,39 @@ pub(super) fn answer(
             // Of a mix project, what mix does not build itself comes here.
             let own = if own == Tool::Mix { Tool::Rebar3 } else { own };
             let facts = configs.facts(&request.app, &tree)?;
-            let facts = match found.deps {
-                Some(deps) => facts.with_package_deps(deps),
+            let facts = match &found.deps {
+                Some(deps) => facts.with_package_deps(deps.clone()),
                 None if own == Tool::Rebar => facts,
                 None => with_own_lock(facts, &tree)?,
             };
             (wished.unwrap_or(own), facts)
         }
     };
-    let settled = Settled {
+    Ok((settled(request, &found, tool, facts), found.time))
+}
+
+/// Fetches one wished source.
+pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
+    match &request.wish.source {
+        WishSource::Path { path } => directory(desk, path),
+        _ => Ok(desk.doors().answer(request)?),
+    }
+}
+
+/// What a request came to.
+pub(super) fn settled(request: &Request, found: &Answer, tool: Tool, facts: RebarFacts) -> Settled {
+    Settled {
         app: request.app.clone(),
         role: request.role,
-        pin: found.pin,
-        describe: found.describe,
+        pin: found.pin.clone(),
+        describe: found.describe.clone(),
         tool,
         facts,
-    };
-    Ok((settled, found.time))
+    }
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })

@@ -6,26 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::event::Observer;
+use crate::event::Heard;
 use crate::explain::{Blame, Explain as _};
 use crate::http::serve::{Asked, Reply, Server, closed_door, door};
 use fake::{Fake, Kept, Packed, challenge, packed, packed_of};
-
-/// Keeps the facts as JSON.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Observer for Heard {
-    fn observe(&self, event: &Event<'_>) {
-        self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
-    }
-}
-
-impl Heard {
-    fn count(&self, words: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|fact| fact.contains(words)).count()
-    }
-}
 
 struct Person {
     home: tempfile::TempDir,

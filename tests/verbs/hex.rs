@@ -75,6 +75,18 @@ pub(crate) fn signed(payload: &[u8]) -> Vec<u8> {
     gzip(&[field(1, payload), field(2, signature)].concat())
 }
 
+/// Makes the tarball of a package; returns its inner checksum with it.
+pub(crate) fn packed(metadata: Vec<u8>, contents: Vec<u8>) -> (Digest, Vec<u8>) {
+    let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
+    let tarball = tar(&[
+        ("VERSION".into(), b"3".to_vec()),
+        ("CHECKSUM".into(), inner.hex().to_uppercase().into_bytes()),
+        ("metadata.config".into(), metadata),
+        ("contents.tar.gz".into(), contents),
+    ]);
+    (inner, tarball)
+}
+
 /// Publishes a package at version 1.0.0 in the directory that is the registry.
 fn publish(registry: &Path, package: &Package<'_>) {
     let Package { name, app, source, needs } = package;
@@ -88,13 +100,7 @@ fn publish(registry: &Path, package: &Package<'_>) {
     ]));
     let metadata =
         format!("{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"app\">>,<<\"{app}\">>}}.\n").into_bytes();
-    let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
-    let tarball = tar(&[
-        ("VERSION".into(), b"3".to_vec()),
-        ("CHECKSUM".into(), inner.hex().to_uppercase().into_bytes()),
-        ("metadata.config".into(), metadata),
-        ("contents.tar.gz".into(), contents),
-    ]);
+    let (inner, tarball) = packed(metadata, contents);
     let dependency = needs.map(|(package, app)| {
         let parts = [field(1, package), field(2, "~> 1.0"), field(4, app)];
         field(3, parts.concat())

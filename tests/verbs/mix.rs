@@ -7,7 +7,7 @@ use std::path::Path;
 use rebeam::digest::Digest;
 
 use super::harness::{Ran, World};
-use super::hex::{PUBLIC_KEY, field, gzip, signed, tar};
+use super::hex::{PUBLIC_KEY, field, gzip, packed, signed, tar};
 
 /// A version of a package: package and requirement of what it needs.
 struct Version<'a> {
@@ -64,15 +64,7 @@ fn package(name: &str, version: &Version<'_>) -> (Digest, Vec<u8>) {
         ("mix.exs".into(), project.into_bytes()),
         (format!("lib/{name}.ex"), source.into_bytes()),
     ]));
-    let metadata = format!("{{<<\"name\">>,<<\"{name}\">>}}.\n").into_bytes();
-    let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
-    let tarball = tar(&[
-        ("VERSION".into(), b"3".to_vec()),
-        ("CHECKSUM".into(), inner.hex().to_uppercase().into_bytes()),
-        ("metadata.config".into(), metadata),
-        ("contents.tar.gz".into(), contents),
-    ]);
-    (inner, tarball)
+    packed(format!("{{<<\"name\">>,<<\"{name}\">>}}.\n").into_bytes(), contents)
 }
 
 /// The project `shop` with more dependencies, and the registry `acme`.

@@ -3,8 +3,8 @@
 //! Nothing is run: files are read as terms, and what only evaluation could tell is left open.
 
 mod mix;
+mod words;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -21,9 +21,6 @@ use crate::terms::{self, Term};
 /// The preset for a project that does not say which OTP it wants.
 const OTP_DEFAULT: &str = "27";
 const VERSION_DEFAULT: &str = "0.1.0";
-/// The last rebar 2, which also builds under the OTPs of the presets.
-const REBAR_SOURCE: &str =
-    "git+https://github.com/rebar/rebar#576e12171ab8d69b048b827b92aa65d067deea01";
 /// Applications of one project that are looked at.
 const APPS_MAX: usize = 1000;
 
@@ -377,112 +374,6 @@ impl Detected {
             Form::Version.fits(&version).then_some(version)
         });
         version.unwrap_or_else(|| VERSION_DEFAULT.to_owned())
-    }
-
-    /// Returns what was found, one fact a line.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(config) = &self.config {
-            let plugins = config.plugins.len() + config.project_plugins.len();
-            let deps = count(config.deps.len(), "dependency", "dependencies");
-            let plugins = count(plugins, "plugin", "plugins");
-            lines.push(format!("`rebar.config` with {deps} and {plugins}"));
-        }
-        if let Some(mix) = &self.mix {
-            let what = if mix.is_umbrella { ", of an umbrella" } else { "" };
-            lines.push(format!("`mix.exs`{what}, which `rebeam lock` evaluates"));
-        }
-        if self.has_script {
-            lines.push("`rebar.config.script`, which `rebeam lock` evaluates".to_owned());
-        }
-        if self.has_lock {
-            let name = if self.mix.is_some() { "mix.lock" } else { "rebar.lock" };
-            lines.push(format!("`{name}`, which `rebeam lock` imports"));
-        }
-        for (kind, found) in [("release", &self.releases), ("application", &self.apps)] {
-            for named in found {
-                let version = named.version.as_deref().unwrap_or("with a computed version");
-                lines.push(format!("{kind} `{}` {version}", named.name));
-            }
-        }
-        for place in &self.native {
-            lines.push(format!("C code in `{place}`"));
-        }
-        if let Some(minimum) = &self.otp_minimum {
-            lines.push(format!("OTP {minimum} or later is asked for"));
-        }
-        if self.tool != Tool::Rebar3 {
-            lines.push(format!("a project for `{}`", self.tool.name()));
-        }
-        for other in &self.others {
-            lines.push(format!("`{other}`, which rebeam does not read"));
-        }
-        lines
-    }
-
-    /// Writes the manifest into `dir`, where there is none yet, and returns its path.
-    pub fn write_manifest(&self, dir: &Path) -> Result<PathBuf, DetectError> {
-        let path = dir.join(FILE_NAME);
-        if disk::exists(&path) {
-            return Err(DetectError::Exists { path });
-        }
-        let mut file = disk::create_new(&path, false)?;
-        disk::write_all(&mut file, &path, self.to_manifest_text().as_bytes())?;
-        Ok(path)
-    }
-
-    /// Returns a short manifest for the project, which [`super::Manifest::parse`] accepts.
-    pub fn to_manifest_text(&self) -> String {
-        let mut text =
-            String::from("# What rebeam builds, and with what. `rebeam lock` comes next.\n\n");
-        let release = self.releases.first().map(|release| release.name.as_str());
-        let mut line =
-            |line: &str| writeln!(text, "{line}").expect("writing to a String cannot fail");
-        line("[project]");
-        line(&format!("name = \"{}\"", self.name));
-        line(&format!("version = \"{}\"", self.version));
-        line("\n[toolchain]");
-        line(&format!("otp = \"{}\" # one of {}", self.otp, OTP_PRESETS.join(", ")));
-        if !self.native.is_empty() {
-            line("# Debian packages that the C code needs beside a compiler:");
-        }
-        match self.packages.is_empty() {
-            true => line("# packages = [\"zlib1g-dev\"]"),
-            false => line(&format!("packages = [\"{}\"]", self.packages.join("\", \""))),
-        }
-        match self.tool {
-            Tool::Rebar3 => {}
-            Tool::Mix => line("\n[build]\ntool = \"mix\""),
-            Tool::ErlangMk => line("\n[build]\ntool = \"erlang.mk\""),
-            Tool::Rebar => {
-                line("\n[build]\ntool = \"rebar\"");
-                line(&format!("\n[tools]\nrebar = \"{REBAR_SOURCE}\""));
-            }
-            Tool::Make => {
-                line("\n[build]\ntool = \"make\"\nsteps = [[\"make\", \"rel\"]]");
-                line(
-                    "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
-                );
-            }
-        }
-        if let Some(release) =
-            release.filter(|release| *release != self.name && Form::App.fits(release))
-        {
-            line("\n[release]");
-            line(&format!("name = \"{release}\""));
-        }
-        line("\n[image]");
-        line("# ports = [8080]");
-        line("# volumes = [\"/data\"]");
-        line("# shell = \"busybox\" # for remote_console");
-        text
-    }
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        number => format!("{number} {many}"),
     }
 }
 

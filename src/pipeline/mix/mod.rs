@@ -1,9 +1,15 @@
 //! Mix: settles the closure of a mix project.
 
+mod needs;
+mod plugins;
+
 use std::collections::BTreeMap;
 
+use needs::{needs_key, note_needs, read_needs};
+use plugins::plugins;
+
 use super::configs::Configs;
-use super::lock::directory;
+use super::lock::{fetch, settled};
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
@@ -16,15 +22,13 @@ use crate::lock::mix::{
     MixProject, MixResolveError, MixResolver, MixSettled, Need, Next, Offer, PackageKey,
 };
 use crate::lock::{
-    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Resolver, Role,
-    Settled, Source,
+    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Role, Settled,
 };
+use crate::manifest::Tool;
 use crate::manifest::mix::{MixDep, MixFacts};
-use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
-use crate::manifest::{DepOverride, Tool};
+use crate::manifest::rebar::{RebarFacts, Wish};
 use crate::project::Survey;
-use crate::store::{BuildKey, HeldTree, Record};
-use crate::terms::Term;
+use crate::store::HeldTree;
 
 /// Returns what the project's own `mix.exs` states.
 pub(super) fn facts(
@@ -223,10 +227,7 @@ impl Round<'_> {
 
     /// Fetches a source and reads what it asks for.
     fn answer(&self, request: &Request) -> Result<(MixSettled, Option<i64>), Failure> {
-        let found = match &request.wish.source {
-            WishSource::Path { path } => directory(self.desk, path)?,
-            _ => self.desk.doors().answer(request)?,
-        };
+        let found = fetch(self.desk, request)?;
         let tool = self.tool(&request.app, &found.tree);
         let is_package = found.deps.is_some();
         let (facts, deps) = match (tool, is_package) {
@@ -242,14 +243,7 @@ impl Round<'_> {
                 (facts, deps)
             }
         };
-        let settled = Settled {
-            app: request.app.clone(),
-            role: request.role,
-            pin: found.pin,
-            describe: found.describe,
-            tool,
-            facts,
-        };
+        let settled = settled(request, &found, tool, facts);
         Ok((MixSettled { settled, deps }, found.time))
     }
 
@@ -298,118 +292,4 @@ fn offer(release: &Release) -> Option<(Version, Offer)> {
     let needs = release.dependencies.iter().map(need).collect();
     let version = Version::parse(&release.version)?;
     Some((version, Offer { version: release.version.clone(), inner: Some(release.inner), needs }))
-}
-
-fn needs_key(outer: &str) -> BuildKey {
-    BuildKey::of(&format!("what the hex tarball {outer} needs"))
-}
-
-/// Notes what the chosen packages need, so that the next lock need not ask the registry.
-fn note_needs(desk: &Desk<'_>, resolver: &MixResolver<'_>) -> Result<(), Failure> {
-    for (pin, offer) in resolver.packages() {
-        if let Pin::Hex { outer, .. } = pin {
-            let record = Record { inputs: write_needs(&offer.needs), outputs: vec![] };
-            desk.store.remember(needs_key(&outer.hex()), &record)?;
-        }
-    }
-    Ok(())
-}
-
-fn write_needs(needs: &[Need]) -> String {
-    let line = |need: &Need| {
-        let Need { app, package, repository, requirement, optional } = need;
-        let repository = repository.as_deref().unwrap_or_default();
-        format!("{app}\t{package}\t{repository}\t{requirement}\t{optional}\n")
-    };
-    needs.iter().map(line).collect()
-}
-
-fn read_needs(text: &str) -> Vec<Need> {
-    let need = |line: &str| {
-        let mut words = line.split('\t').map(str::to_owned);
-        let (app, package) = (words.next()?, words.next()?);
-        let repository = words.next().filter(|name| !name.is_empty());
-        let requirement = words.next()?;
-        let optional = words.next()? == "true";
-        Some(Need { app, package, repository, requirement, optional })
-    };
-    text.lines().filter_map(need).collect()
-}
-
-/// Settles the plugins of the dependencies that rebar3 builds, by rebar3's own rule.
-fn plugins(
-    round: &Round<'_>,
-    resolution: &Resolution,
-    found: &BTreeMap<String, Settled>,
-) -> Result<Vec<Source>, Failure> {
-    let mut settled: BTreeMap<String, Settled> = BTreeMap::new();
-    for source in resolution.sources.iter().filter(|source| source.tool == Tool::Rebar3) {
-        if let Some(known) = found.get(&source.app).filter(|known| !known.facts.plugins.is_empty())
-        {
-            let facts = only_plugins(&known.facts)?;
-            settled.insert(source.app.clone(), Settled { facts, ..known.clone() });
-        }
-    }
-    if settled.is_empty() {
-        return Ok(Vec::new());
-    }
-    let asks =
-        |app: &String| Wish { app: app.clone(), source: WishSource::Path { path: app.clone() } };
-    let deps = settled.keys().map(asks).collect();
-    let config = RebarFacts { deps, ..RebarFacts::default() };
-    let name = round.desk.manifest.project.name.clone();
-    let project = ProjectFacts { name, config, ..ProjectFacts::default() };
-    let ignored = round.desk.manifest.deps.iter().map(|(app, choice)| {
-        let ignore_plugins = choice.ignore_plugins.clone();
-        (app.clone(), DepOverride { ignore_plugins, ..DepOverride::default() })
-    });
-    let choices = ignored.collect();
-    let mut resolver = Resolver::new(&project, &choices);
-    if let Some(previous) = round.previous {
-        resolver = resolver.with_previous(previous);
-    }
-    loop {
-        let requests = resolver.next_level();
-        if requests.is_empty() {
-            break;
-        }
-        let answers = each(&requests, round.desk.jobs.max(4), |request| {
-            match settled.get(&request.app).filter(|_| request.role == Role::Dep) {
-                Some(known) => Ok(known.clone()),
-                None => super::lock::answer(round.desk, round.configs, request)
-                    .map(|(answer, _)| answer),
-            }
-        })?;
-        resolver.settle(answers);
-    }
-    let sources = resolver.finish()?.sources.into_iter();
-    Ok(sources.filter(|source| source.role == Role::Plugin).collect())
-}
-
-/// A configuration that asks for its plugins and nothing else.
-fn only_plugins(facts: &RebarFacts) -> Result<RebarFacts, Failure> {
-    let is_plugins = |term: &&Term| {
-        let head = term.as_tuple().and_then(<[Term]>::first).and_then(Term::as_atom);
-        head == Some("plugins")
-    };
-    let terms = facts.terms.iter().filter(is_plugins).cloned().collect();
-    Ok(RebarFacts::from_terms(terms)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_package_needs_reads_back_as_it_was_noted() {
-        let need = |app: &str, repository: Option<&str>, optional| Need {
-            app: app.into(),
-            package: "plug_x".into(),
-            repository: repository.map(str::to_owned),
-            requirement: "~> 1.0 or ~> 2.0".into(),
-            optional,
-        };
-        let needs = vec![need("plug", None, true), need("acme", Some("acme"), false)];
-        assert_eq!(read_needs(&write_needs(&needs)), needs);
-    }
 }
