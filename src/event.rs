@@ -67,6 +67,12 @@ pub enum Event<'a> {
     BlobPushed { name: &'a str, digest: Digest, bytes: u64, arrival: Arrival },
     /// A registry has the image under this reference, and said its digest.
     Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
+    /// A registry has documents about the image beside it, and lists them.
+    Attached { reference: &'a str, manifest: Digest, documents: &'a [String] },
+    /// The image, or a file, is signed by the key with this fingerprint.
+    Signed { name: &'a str, digest: Digest, key: Digest },
+    /// A signature of the key holds, and so do these attestations.
+    SignatureHolds { name: &'a str, digest: Digest, key: Digest, attestations: &'a [String] },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }

@@ -80,3 +80,11 @@ pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 pub const CREDENTIALS_MS_MAX: u64 = 60_000;
 /// Milliseconds that a container engine may be silent while it loads an image.
 pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;
+/// Bytes of a key file, or of a signature.
+pub const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of a file that is signed; it is held in memory meanwhile.
+pub const SIGNED_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a document about an image: a bill of materials, an attestation, an index of them.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+/// Documents about one image in a registry.
+pub const DOCUMENTS_MAX: usize = 1_000;

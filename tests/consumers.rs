@@ -88,6 +88,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
         toolchain,
         otp: None,
         owner: &|_| None,
+        papers: &|_| Ok(None),
         provider: &|_| Vec::new(),
         dep_apps: &BTreeSet::new(),
         manifest: &manifest,

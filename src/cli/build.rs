@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory as _};
 use super::push::{self, How};
 use super::{Cli, Common};
 use crate::explain::Failure;
-use crate::pipeline::{self, BuildOptions, Freshness};
+use crate::pipeline::{self, Backing, BuildOptions, Freshness};
 use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
@@ -45,7 +45,7 @@ pub(super) struct Build {
 impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         if self.push.is_none() && self.how.is_said() {
-            let what = "`--tag`, `--mount-from` and `--insecure` go with `--push`";
+            let what = "`--tag`, `--mount-from`, `--insecure`, `--sbom`, `--no-provenance` and `--sign` go with `--push`";
             drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
             return Ok(2);
         }
@@ -58,6 +58,7 @@ impl Build {
             BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let key = self.how.key()?;
         let wish = self.push.as_ref().map(|_| self.how.wish(references));
         let (packed, targets) = common.with_desk(reasons, |desk| {
             let (name, tag) = (&desk.manifest.image.name, &desk.manifest.project.version);
@@ -70,7 +71,9 @@ impl Build {
         }
         if let Some(targets) = targets {
             let screen = common.screen(reasons);
-            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, door);
+            let forms = self.how.forms();
+            let backing = Backing { forms: &forms, key: key.as_ref() };
+            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, &backing, door);
             push::tell(common, &self.how.with_door(common, &screen, work)?);
         }
         Ok(0)

@@ -9,12 +9,15 @@ mod doctor;
 mod hash;
 mod image;
 mod init;
+mod key;
 mod lock;
 mod nix;
 mod outdated;
 mod push;
 mod run;
+mod sbom;
 mod shell;
+mod signed;
 mod size;
 mod store;
 mod texts;
@@ -148,7 +151,7 @@ enum Verb {
     Why(tree::Why),
     /// Build the release and write it as an image file
     Build(build::Build),
-    /// Build an image once more from the lock in it, and say whether it comes out the same
+    /// Build an image once more from the lock in it and say whether it comes out the same, or check who signed it
     Verify(verify::Verify),
     /// Say what differs between two images or files, and why
     Diff(diff::Diff),
@@ -156,6 +159,10 @@ enum Verb {
     Run(run::Run),
     /// Push the image to a registry
     Push(push::Push),
+    /// Say what is in an image and how it was made: SPDX, CycloneDX, SLSA provenance
+    Sbom(sbom::Sbom),
+    /// Make a pair of keys, and sign files
+    Key(key::Key),
     /// Look into an image file, or load it into a container engine
     Image(image::Image),
     /// Open a shell in the build's room
@@ -208,6 +215,8 @@ impl Verb {
             Self::Diff(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
+            Self::Sbom(verb) => verb.run(common),
+            Self::Key(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),

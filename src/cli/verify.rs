@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
 use serde_json::json;
 
-use super::Common;
-use super::diff;
+use super::{Cli, Common, diff, signed};
 use crate::compare::Weight;
 use crate::disk;
 use crate::explain::Failure;
@@ -34,11 +34,21 @@ The directory inside, /build, is part of the recipe, because compilers write it 
 `--vary path` makes it another one, too, and says what depends on it.
 
 It prints GOOD and exits with 0 if the same image came out, BAD and 1 with what differs and why if another
-did, FAIL and 2 if it could not be built.")]
+did, FAIL and 2 if it could not be built.
+
+With --key nothing is built: the signatures and attestations that `rebeam push --sign` or cosign put beside an image
+are checked, or that of a FILE in FILE.sig, as `rebeam key sign` and `cosign sign-blob` write it. Standard output
+gets NAME@DIGEST, one line for each whose signature holds.")]
 pub(super) struct Verify {
-    /// An image file [default: NAME-VERSION.tar of the project]
-    #[arg(value_name = "IMAGE")]
-    image: Option<PathBuf>,
+    /// An image [default: NAME-VERSION.tar of the project]; with --key also images in registries and other files
+    #[arg(value_name = "IMAGE|FILE|REF")]
+    names: Vec<String>,
+    /// Build nothing, but check that this public key's holder signed them
+    #[arg(long, value_name = "FILE", requires = "names", conflicts_with_all = ["vary", "output", "html"])]
+    key: Option<PathBuf>,
+    /// Speak plain HTTP to a registry that is not on this machine
+    #[arg(long, requires = "key")]
+    insecure: bool,
     /// Vary this, too: `path`; or with `=` only these, by comma, or `none`
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["host", "user", "umask", "zone", "locale", "cores", "clock", "path", "none", "all"])]
     vary: Vec<String>,
@@ -52,6 +62,14 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        if let Some(key) = &self.key {
+            return signed::check(common, &self.names, key, self.insecure);
+        }
+        if self.names.len() > 1 {
+            let what = "one image is verified at a time; only with `--key` several are checked";
+            drop(Cli::command().error(ErrorKind::TooManyValues, what).print());
+            return Ok(2);
+        }
         let verified = match self.verify(common) {
             Ok(verified) => verified,
             Err(failure) => {
@@ -74,7 +92,7 @@ impl Verify {
     }
 
     fn verify(&self, common: &Common) -> Result<Verified, Failure> {
-        let file = common.image_file(self.image.clone())?;
+        let file = common.image_file(self.names.first().map(PathBuf::from))?;
         let file = super::image::open(&file)?;
         let claim = Claim::read(&file)?;
         let screen = common.screen(Reasons::Summed);

@@ -19,7 +19,10 @@ pub(super) struct Look<'a> {
 /// Says why two files of this name differ.
 pub(super) fn compare(name: &str, one: &[u8], other: &[u8], look: Look<'_>) -> Found {
     let mut found = by_kind(name, one, other, look);
+    // Of a path more is known than that it is one.
+    let is_path = matches!(found.cause, Cause::Path | Cause::PathInside | Cause::Options);
     if found.inner.is_none()
+        && !is_path
         && let Some((trace, what)) = look.traces.iter().find(|(text, _)| is_new(text, one, other))
     {
         found.cause = Cause::Room(what);

@@ -100,6 +100,7 @@ fn documents(left: &Papers, right: &Papers) -> Vec<Difference> {
     hold(Level::Index, left.index.as_ref(), right.index.as_ref());
     hold(Level::Manifest, left.manifest.as_ref(), right.manifest.as_ref());
     hold(Level::Config, Some(&left.config), Some(&right.config));
+    said_twice(&mut differences);
     if left.names != right.names {
         let names = |papers: &Papers| papers.names.join(", ");
         let detail = format!("{} | {}", names(left), names(right));
@@ -107,6 +108,17 @@ fn documents(left: &Papers, right: &Papers) -> Vec<Difference> {
         differences.push(difference(Level::Index, "names".into(), Cause::Consequence, detail));
     }
     differences
+}
+
+/// The manifest's annotations repeat the configuration's labels.
+fn said_twice(differences: &mut [Difference]) {
+    let labels: BTreeSet<String> =
+        differences.iter().filter_map(|one| one.place.strip_prefix("/config/Labels/")).map(str::to_owned).collect();
+    for one in differences.iter_mut().filter(|one| one.level == Level::Manifest) {
+        if one.place.strip_prefix("/annotations/").is_some_and(|name| labels.contains(name)) {
+            one.cause = Cause::Consequence;
+        }
+    }
 }
 
 /// Tells whether a value names a part that is compared by itself.

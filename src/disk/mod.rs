@@ -77,6 +77,20 @@ pub fn create_new(path: &Path, executable: bool) -> Result<File> {
     Ok(file)
 }
 
+/// Opens a terminal for reading and writing; `None` where there is none.
+pub fn open_terminal(path: &Path) -> Option<File> {
+    File::options().read(true).write(true).open(path).ok()
+}
+
+/// Writes a new file that only its owner may read; it is an error if the path exists.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    step("create", path)?;
+    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(refused("create", path))?;
+    write_all(&mut file, path, bytes)?;
+    file.sync_data().map_err(refused("write", path))
+}
+
 /// Opens a file for appending, and makes it if it is not there.
 pub fn append(path: &Path) -> Result<File> {
     step("append to", path)?;

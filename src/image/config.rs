@@ -191,7 +191,7 @@ pub(super) fn labels(manifest: &Manifest, created: &str) -> BTreeMap<String, Str
 }
 
 /// Writes seconds since 1970 as RFC 3339 in UTC.
-pub(super) fn rfc3339(seconds: u64) -> String {
+pub fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years begin in March, so that the day of leap is a year's last (Hinnant, "chrono-compatible
     // low-level date algorithms").

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::explain::Failure;
+use crate::fetch::debian;
 use crate::image::{self, Image};
 use crate::lock::{self, IMAGE_FORMAT, Lock, Role};
 use crate::manifest::{self, Manifest, Tool};
@@ -271,6 +272,17 @@ fn assemble(
         owner: &|path| {
             let owner = owners.of(&path.to_string())?;
             Some(release::Package { name: owner.package.clone(), version: owner.version.clone() })
+        },
+        papers: &|package| {
+            let debs = &lock.toolchain.debs;
+            let deb = debs
+                .iter()
+                .find(|deb| deb.package == package.name && deb.version == package.version);
+            let Some(deb) = deb else {
+                return Ok(None);
+            };
+            let held = debian::fetch(deb, desk.store, desk.http, desk.observer)?;
+            debian::papers(&format!("{} {}", deb.package, deb.version), &held).map(Some)
         },
         provider: &|library| owners.holding(library),
         dep_apps: &dep_apps,

@@ -4,6 +4,7 @@ mod build;
 mod carry;
 mod configs;
 mod doctor;
+mod evidence;
 mod gates;
 mod hex;
 mod lacking;
@@ -18,6 +19,7 @@ mod packages;
 mod push;
 mod quick;
 mod rooms;
+mod signatures;
 mod tools;
 mod verify;
 
@@ -26,6 +28,7 @@ use std::path::Path;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
+pub use evidence::Backing;
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
@@ -39,6 +42,7 @@ pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
 pub use verify::{
     Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,
 };
+pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 
 use crate::compile::Variation;
 use crate::digest::Digest;

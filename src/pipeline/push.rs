@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::evidence::Backing;
 use crate::explain::Failure;
 use crate::image::Contents;
 use crate::registry::{self, Door, PushError, Pushed, Reference, Target, mount_source};
@@ -54,22 +55,39 @@ impl PushWish {
     }
 }
 
-/// Pushes the image file to every target, after every digest in it was checked.
-pub fn push(file: &Path, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
-    send(&contents(file)?, targets, door)
+/// Pushes the image file to every target, after every digest in it was checked, and then what proves it.
+pub fn push(
+    file: &Path,
+    targets: &[Target],
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
+    send(&contents(file)?, targets, backing, door)
 }
 
-fn send(contents: &Contents, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
+fn send(
+    contents: &Contents,
+    targets: &[Target],
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
     contents.check()?;
+    let evidence = backing.prepare(contents)?;
     let mut pushed = Vec::new();
     for target in targets {
         pushed.push(registry::push(contents, target, door)?);
+        evidence.attach(contents, &target.reference, door)?;
     }
     Ok(pushed)
 }
 
 /// Pushes the image file to where the wish says, or its own name.
-pub fn push_file(file: &Path, wish: &PushWish, door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
+pub fn push_file(
+    file: &Path,
+    wish: &PushWish,
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
     let contents = contents(file)?;
     let own = contents.names.first().map_or("", String::as_str);
     let slash = own.rfind('/').map_or(0, |slash| slash + 1);
@@ -77,7 +95,7 @@ pub fn push_file(file: &Path, wish: &PushWish, door: Door<'_>) -> Result<Vec<Pus
         Some(colon) => (&own[..slash + colon], &own[slash + colon + 1..]),
         None => (own, "latest"),
     };
-    send(&contents, &wish.targets(name, tag)?, door)
+    send(&contents, &wish.targets(name, tag)?, backing, door)
 }
 
 fn contents(file: &Path) -> Result<Contents, Failure> {

@@ -200,6 +200,14 @@ pub enum PushError {
         /// What is strange.
         what: String,
     },
+    /// A repository has no image of this name.
+    #[error("`{host}` has no image `{reference}`")]
+    NoImage {
+        /// The registry.
+        host: String,
+        /// Repository, and tag or digest.
+        reference: String,
+    },
     /// Docker's configuration cannot be read.
     #[error("`{}` cannot be read: {what}", path.display())]
     Config {
@@ -325,6 +333,7 @@ impl Explain for PushError {
                 format!("`echo {host} | {program} get` shows what it does; {}", login(host))
             }
             Self::Config { path, .. } => format!("mend it, or move it away: `mv {0} {0}.old`", path.display()),
+            Self::NoImage { .. } => "look at the name and the tag; `rebeam push` says them".into(),
             Self::Image(error) => return error.hint(),
             Self::Http(error) => return error.hint(),
             _ => return None,

@@ -11,6 +11,7 @@ mod credentials;
 mod engine;
 mod error;
 pub(crate) mod fuzz;
+mod papers;
 mod reference;
 mod session;
 mod upload;
@@ -20,6 +21,7 @@ mod watched;
 pub use credentials::Credentials;
 pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
+pub use papers::{Entry, Listed, Paper, Repository, fallback_tag};
 pub use reference::Reference;
 pub use session::Door;
 

@@ -144,7 +144,7 @@ impl Uploads<'_> {
                 same_digest(self.session, &blob.name, blob.digest, &answer)?;
                 Ok(Mounted::Done)
             }
-            202 => self.location(blob, &answer).map(Mounted::Session),
+            202 => location(self.session, &blob.name, blob.digest, &answer).map(Mounted::Session),
             _ => Ok(Mounted::Refused),
         }
     }
@@ -154,19 +154,9 @@ impl Uploads<'_> {
         let url = self.session.url("blobs/uploads/");
         let mut answer = self.session.call(&self.ask(Method::Post, blob, &url))?;
         match answer.status {
-            202 => self.location(blob, &answer),
+            202 => location(self.session, &blob.name, blob.digest, &answer),
             _ => Err(self.session.refused(&blob.name, blob.bytes, &mut answer).into()),
         }
-    }
-
-    /// Reads where an upload goes: relative or absolute, with parameters of its own or without.
-    fn location(&self, blob: &Blob, answer: &Answer) -> Result<String, Trouble> {
-        let base = self.session.admitted(&answer.url)?;
-        let location = answer.headers.get("location").and_then(|location| base.join(location));
-        let strange = || self.session.strange(format!("it says no address for `{}`", blob.name));
-        let location = location.ok_or_else(strange)?;
-        self.session.admitted(&location)?;
-        Ok(with_parameter(&location, "digest", &blob.digest.to_string()))
     }
 
     /// Sends the bytes, in one piece.
@@ -211,6 +201,21 @@ enum Mounted {
     /// The registry wants it sent, here.
     Session(String),
     Refused,
+}
+
+/// Reads where an upload goes: relative or absolute, with parameters of its own or without.
+pub(super) fn location(
+    session: &Session<'_>,
+    name: &str,
+    digest: Digest,
+    answer: &Answer,
+) -> Result<String, Trouble> {
+    let base = session.admitted(&answer.url)?;
+    let location = answer.headers.get("location").and_then(|location| base.join(location));
+    let strange = || session.strange(format!("it says no address for `{name}`"));
+    let location = location.ok_or_else(strange)?;
+    session.admitted(&location)?;
+    Ok(with_parameter(&location, "digest", &digest.to_string()))
 }
 
 /// Tells whether the repository has the image under the tag already.
@@ -287,7 +292,7 @@ fn is(text: Option<&String>, digest: Digest) -> bool {
 }
 
 /// Refuses an answer that names another digest than ours. One that names none says nothing.
-fn same_digest(
+pub(super) fn same_digest(
     session: &Session<'_>,
     name: &str,
     ours: Digest,

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::BeamError;
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain};
+use crate::fetch::debian::DebianError;
 use crate::terms::TermError;
 use crate::tree::TreeError;
 
@@ -117,6 +118,9 @@ pub enum ReleaseError {
         #[source]
         source: BeamError,
     },
+    /// A package of the toolchain could not be read, or could not be had.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
     /// A tree could not be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -154,6 +158,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
 impl Explain for ReleaseError {
     fn blame(&self) -> Blame {
         match self {
+            Self::Debian(error) => error.blame(),
             Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
             _ => Blame::User,
@@ -195,6 +200,7 @@ impl Explain for ReleaseError {
                 "these files were not built here; remove what the sources ship prebuilt, so that the build makes it"
                     .into(),
             ),
+            Self::Debian(error) => error.hint(),
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             _ => None,

@@ -8,7 +8,7 @@ use super::spec::{self, Spec};
 use super::wanted::{self, Keep, OTP, Wanted};
 use super::{
     Component, Content, Facts, HOME, Inputs, LOCK_PATH, Node, PROVENANCE_PATH, Package, Part,
-    Release, ReleaseError, at, elf, head, start, system,
+    Release, ReleaseError, at, elf, head, packages, start, system,
 };
 use crate::disk;
 use crate::tree::{self, Entry, RelPath, Tree};
@@ -42,6 +42,7 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
     let closure = gathering.closure()?;
     gathering.libraries(&closure)?;
     gathering.papers();
+    gathering.packages(&closure)?;
     let file_name = |path: &RelPath| String::from_utf8_lossy(path.name()).into_owned();
     let facts = Facts {
         name: spec.name.clone(),
@@ -49,7 +50,7 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
         erts: spec.erts.clone(),
         machine: closure.machine,
         apps: gathering.apps,
-        packages: gathering.packages.union(&closure.packages).cloned().collect(),
+        packages: gathering.packages,
         libraries: closure.libraries.keys().map(file_name).collect(),
     };
     Ok(Release { components: with_parents(gathering.parts), start, facts })
@@ -254,6 +255,17 @@ impl Gathering<'_> {
             }
             self.put(Part::System, path.clone(), Node::link(target.clone()));
         }
+        Ok(())
+    }
+
+    /// Says which packages all of it is from.
+    fn packages(&mut self, closure: &Closure) -> Result<(), ReleaseError> {
+        let release = packages::system_release(self.inputs)?;
+        self.parts.entry(Part::System).or_default().extend(release);
+        self.packages.extend(closure.packages.iter().cloned());
+        self.packages.extend(packages::owners(&self.parts, self.inputs)?);
+        let status = packages::status(&self.packages, &self.parts, self.inputs)?;
+        self.parts.entry(Part::System).or_default().extend(status);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::limits::FILE_BYTES_MAX;
 use crate::manifest::{ImageWish, Shell};
 use crate::tree::{self, Entry, RelPath};
 
-const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+pub(super) const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 /// The names that a release's own script calls, and `remote_console` by hand.
 const APPLETS: [&str; 51] = [

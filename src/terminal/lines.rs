@@ -79,6 +79,20 @@ fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
         Event::Pushed { reference, manifest, sent_bytes, .. } => {
             ("Pushed", format!("{reference}@{manifest} ({})", sent(sent_bytes)))
         }
+        Event::Attached { reference, documents, .. } => {
+            ("Attached", format!("{} to {reference}", documents.join(", ")))
+        }
+        Event::Signed { name, digest, key } => {
+            ("Signed", format!("{name}\n{}\n{}", field("digest", digest), field("key", key)))
+        }
+        Event::SignatureHolds { name, digest, key, attestations } => {
+            let mut text =
+                format!("{name}\n{}\n{}", field("digest", digest), field("signed by", key));
+            for attestation in *attestations {
+                text += &format!("\n{}", field("attests", attestation));
+            }
+            ("Good", text)
+        }
         Event::Loaded { engine, image_id, names, sent_bytes } => {
             let names = names.join(", ");
             (

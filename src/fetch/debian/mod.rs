@@ -31,7 +31,7 @@ use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
 pub use contents::{Asked, Holder, holder, usual_holder};
-pub use deb::unpack;
+pub use deb::{Papers, papers, unpack};
 pub use error::DebianError;
 pub use lack::{Lack, lacks};
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};

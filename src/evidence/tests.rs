@@ -1,0 +1,3 @@
+//! What a key, a signature and an attestation promise.
+
+use super::*;
