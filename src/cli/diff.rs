@@ -51,9 +51,9 @@ impl Diff {
     }
 
     fn compare(&self, common: &Common) -> Result<u8, Failure> {
-        let paths = [&self.one, &self.other].map(|text| super::image::open(text));
-        let [one, other] = paths;
-        let comparison = compare::compare(&one?, &other?)?;
+        let one = common.open_image(Some(&self.one))?;
+        let other = common.open_image(Some(&self.other))?;
+        let comparison = compare::compare(one.path(), other.path())?;
         let least = if self.semantic { Weight::Meaning } else { Weight::Form };
         if let Some(path) = &self.html {
             write_page(path, &comparison)?;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use thiserror::Error;
 
-use super::Common;
+use super::diff::Diff;
 use super::size::{self, Depth};
-use crate::explain::{Explain, Failure};
+use super::{Common, contract, known};
+use crate::explain::Failure;
 use crate::image::{self, Inspected};
 use crate::lock::{LOCK_IN_IMAGE, Lock, Pin, Source};
 use crate::pipeline;
@@ -39,6 +39,20 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
     },
+    /// Say how an image came to be, layer by layer
+    History {
+        /// An image [default: NAME-VERSION.tar of the project]
+        image: Option<PathBuf>,
+    },
+    /// List the images of the store, and where their files are
+    Ls {},
+    /// Say what an image asks of who runs it, and what it lacks: ports, variables, volumes, libraries, kernel, glibc
+    Check {
+        /// An image [default: NAME-VERSION.tar of the project]
+        image: Option<PathBuf>,
+    },
+    /// Say what differs between two images or files, and why: `rebeam diff`
+    Diff(Diff),
     /// Load an image file into docker or podman, unless it has the image already
     Load {
         /// The file [default: NAME-VERSION.tar of the project]
@@ -52,10 +66,19 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
+            Verb::Inspect { file } => inspect(common, common.open_image(file.as_deref())?.path()),
+            Verb::History { image } => {
+                known::history(common, common.open_image(image.as_deref())?.path())
+            }
+            Verb::Ls {} => known::list(common),
+            Verb::Check { image } => {
+                contract::run(common, common.open_image(image.as_deref())?.path())
+            }
+            Verb::Diff(diff) => diff.run(common),
             Verb::Size { file, files, svg } => {
                 let depth = files.map_or(Depth::Parts, Depth::Files);
-                size::run(common, &common.image_file(file)?, depth, svg.as_deref())
+                let opened = common.open_image(file.as_deref())?;
+                size::run(common, opened.path(), depth, svg.as_deref())
             }
             Verb::Load { file, engine } => {
                 let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
@@ -64,39 +87,6 @@ impl Image {
                 Ok(0)
             }
         }
-    }
-}
-
-/// Turns what stands for an image on the command line into a file that can be opened.
-///
-/// This is the one place where a registry's reference would become an image.
-pub(super) fn open(named: &Path) -> Result<PathBuf, Failure> {
-    if crate::disk::exists(named) {
-        return Ok(named.to_owned());
-    }
-    Err(NotHere { named: named.display().to_string() }.into())
-}
-
-/// What was named as an image is not on this machine.
-#[derive(Debug, Error)]
-#[error("there is no file `{named}`")]
-struct NotHere {
-    named: String,
-}
-
-impl Explain for NotHere {
-    fn hint(&self) -> Option<String> {
-        let is_reference = self.named.contains([':', '@']) && !self.named.ends_with(".tar");
-        Some(match is_reference {
-            true => format!(
-                "an image of a registry has to be fetched first: `skopeo copy docker://{} oci-archive:image.tar`",
-                self.named
-            ),
-            false => {
-                "`rebeam build` makes the project's image; `rebeam image ls` lists what is there"
-                    .into()
-            }
-        })
     }
 }
 

@@ -3,15 +3,19 @@
 mod audit;
 mod build;
 mod bundle;
+mod contract;
 mod desk;
 mod diff;
 mod doctor;
+mod explain;
 mod hash;
 mod image;
 mod init;
 mod key;
 mod lock;
+mod known;
 mod nix;
+mod opened;
 mod outdated;
 mod push;
 mod run;
@@ -155,6 +159,8 @@ enum Verb {
     Verify(verify::Verify),
     /// Say what differs between two images or files, and why
     Diff(diff::Diff),
+    /// Say which dependency, commit, package or step put a file or digest where it is
+    Explain(explain::Explain),
     /// Start the built image's files in the sandbox, without Docker
     Run(run::Run),
     /// Push the image to a registry
@@ -213,6 +219,7 @@ impl Verb {
             Self::Build(verb) => verb.run(common),
             Self::Verify(verb) => verb.run(common),
             Self::Diff(verb) => verb.run(common),
+            Self::Explain(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
             Self::Sbom(verb) => verb.run(common),

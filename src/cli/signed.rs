@@ -19,9 +19,8 @@ pub(super) fn check(
     let file = key_file.display().to_string();
     let key = key::read_public(key_file)?;
     let given = Given { key: &key, file: &file };
-    let checked = with_door(common, insecure, &screen, |door| {
-        pipeline::signatures(names, given, door)
-    })?;
+    let checked =
+        with_door(common, insecure, &screen, |door| pipeline::signatures(names, given, door))?;
     if common.mode() != Mode::Json {
         for one in checked {
             terminal::data(&format!("{}@{}", one.name, one.digest));

@@ -92,9 +92,9 @@ impl Verify {
     }
 
     fn verify(&self, common: &Common) -> Result<Verified, Failure> {
-        let file = common.image_file(self.names.first().map(PathBuf::from))?;
-        let file = super::image::open(&file)?;
-        let claim = Claim::read(&file)?;
+        let opened = common.open_image(self.names.first().map(Path::new))?;
+        let file = opened.path();
+        let claim = Claim::read(file)?;
         let screen = common.screen(Reasons::Summed);
         // One handle knows the toolchain, the other one nothing that was ever built.
         let memory = common.open_store(&screen)?;
@@ -106,7 +106,7 @@ impl Verify {
         let manifest = Manifest::read(&origin.root)?;
         let options = VerifyOptions { vary: self.varied(), output: self.output.clone() };
         common.with_desk_at((&origin.root, &manifest), &store, &screen, |desk| {
-            pipeline::verify(desk, &memory, Path::new(&file), (&claim, &origin), &options)
+            pipeline::verify(desk, &memory, file, (&claim, &origin), &options)
         })
     }
 

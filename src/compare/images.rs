@@ -112,8 +112,11 @@ fn documents(left: &Papers, right: &Papers) -> Vec<Difference> {
 
 /// The manifest's annotations repeat the configuration's labels.
 fn said_twice(differences: &mut [Difference]) {
-    let labels: BTreeSet<String> =
-        differences.iter().filter_map(|one| one.place.strip_prefix("/config/Labels/")).map(str::to_owned).collect();
+    let labels: BTreeSet<String> = differences
+        .iter()
+        .filter_map(|one| one.place.strip_prefix("/config/Labels/"))
+        .map(str::to_owned)
+        .collect();
     for one in differences.iter_mut().filter(|one| one.level == Level::Manifest) {
         if one.place.strip_prefix("/annotations/").is_some_and(|name| labels.contains(name)) {
             one.cause = Cause::Consequence;

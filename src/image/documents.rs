@@ -33,6 +33,11 @@ pub fn papers(path: &Path) -> Result<Papers, ImageError> {
     Ok(Papers { names, index, manifest: manifest.map(|(_, bytes)| bytes), config })
 }
 
+/// Reads the id of the image at `path` from its documents alone.
+pub fn image_id(path: &Path) -> Result<Digest, ImageError> {
+    Ok(Documents::read(path)?.image_id)
+}
+
 /// Tells whether what stands at `path` is meant to be an image: a tar, or a directory.
 pub fn is_image(path: &Path) -> Result<bool, ImageError> {
     if disk::status(path)?.is_some_and(|status| status.kind == disk::Kind::Directory) {

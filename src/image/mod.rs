@@ -1,5 +1,6 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
+mod check;
 mod config;
 mod contents;
 mod documents;
@@ -9,8 +10,10 @@ mod gzip;
 mod holdings;
 mod hybrid;
 mod inspect;
+mod known;
 mod layer;
 mod members;
+mod origins;
 mod size;
 mod tar;
 mod treemap;
@@ -21,13 +24,16 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use check::{Contract, Native, contract};
 pub use config::rfc3339;
 pub use contents::{Blob, Contents};
-pub use documents::{Papers, is_image, papers};
+pub use documents::{Papers, image_id, is_image, papers};
 pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
 pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use known::{KnownImage, known};
+pub use origins::{Origin, Origins, Placed, origins};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
 pub use unpack::unpack;

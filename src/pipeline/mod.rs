@@ -5,6 +5,7 @@ mod carry;
 mod configs;
 mod doctor;
 mod evidence;
+mod explain;
 mod gates;
 mod hex;
 mod lacking;
@@ -29,6 +30,7 @@ pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use evidence::Backing;
+pub use explain::{Explained, NothingKnown, explain};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
@@ -39,10 +41,10 @@ pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use push::{PushWish, push, push_file};
 pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 pub use verify::{
     Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,
 };
-pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 
 use crate::compile::Variation;
 use crate::digest::Digest;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub use beam::{BeamError, Chunk, chunks};
 pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
-pub use elf::Machine;
+pub use elf::{Elf, Machine, is_elf, parse as parse_elf};
 pub use error::{Lacking, Missing, ReleaseError};
 pub use gather::assemble;
 pub use lay_out::lay_out;

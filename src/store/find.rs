@@ -94,6 +94,19 @@ impl Store {
         Ok(Some(record))
     }
 
+    /// Returns the digests of all blobs of no more than so many bytes.
+    pub fn small_blobs(&self, bytes_max: u64) -> Result<Vec<Digest>> {
+        let objects = self.index().objects()?.into_iter();
+        let small = objects.filter(|row| row.kind == Kind::Blob && row.bytes <= bytes_max);
+        Ok(small.map(|row| row.digest).collect())
+    }
+
+    /// Returns what is remembered of all steps whose inputs `wants` takes.
+    pub fn made(&self, wants: &dyn Fn(&str) -> bool) -> Result<Vec<(BuildKey, Record)>> {
+        let records = self.index().records()?;
+        Ok(records.into_iter().filter(|(_, record)| wants(&record.inputs)).collect())
+    }
+
     /// Tells whether an object stands in its place and can be trusted.
     pub(super) fn find(&self, kind: Kind, digest: Digest) -> Result<bool> {
         if disk::status(&self.place(kind, digest))?.is_none() {

@@ -77,6 +77,10 @@ impl BuildKey {
         Self(Digest::of(inputs.as_bytes()))
     }
 
+    fn from_digest(digest: Digest) -> Self {
+        Self(digest)
+    }
+
     /// Returns the hash.
     pub fn digest(&self) -> Digest {
         self.0
