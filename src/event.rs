@@ -73,6 +73,8 @@ pub enum Event<'a> {
     Signed { name: &'a str, digest: Digest, key: Digest },
     /// A signature of the key holds, and so do these attestations.
     SignatureHolds { name: &'a str, digest: Digest, key: Digest, attestations: &'a [String] },
+    /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
+    Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }

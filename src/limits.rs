@@ -78,6 +78,8 @@ pub const UPLOADS_MAX: usize = 4;
 pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Milliseconds that a program may take to give a registry's credentials.
 pub const CREDENTIALS_MS_MAX: u64 = 60_000;
+/// Connections that `rebeam run` passes on at once.
+pub const FORWARDED_MAX: usize = 512;
 /// Milliseconds that a container engine may be silent while it loads an image.
 pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;
 /// Bytes of a key file, or of a signature.
@@ -88,3 +90,11 @@ pub const SIGNED_BYTES_MAX: u64 = 2 << 30;
 pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 /// Documents about one image in a registry.
 pub const DOCUMENTS_MAX: usize = 1_000;
+/// Bytes of an image's index, manifest or configuration in a registry.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// Entries of an image's index in a registry.
+pub const INDEX_ENTRIES_MAX: usize = 1_000;
+/// Layers of an image from a registry.
+pub const IMAGE_LAYERS_MAX: usize = 512;
+/// Blobs of an image that are fetched from a registry at once.
+pub const PULLS_MAX: usize = 4;

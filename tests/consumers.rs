@@ -15,11 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rebeam::event::Silent;
+use rebeam::http::{Http, Mirrors, Network};
 use rebeam::image::{self, Image};
 use rebeam::lock::{Lock, ToolchainLock};
 use rebeam::manifest::{
     Build, ImageWish, Manifest, Project, ReleaseWish, Shell, Tool, ToolchainWish,
 };
+use rebeam::registry::{self, Credentials, Door, Origin, Platform, Security};
 use rebeam::release::{self, Inputs};
 use rebeam::store::Store;
 use rebeam::tree;
@@ -439,6 +441,26 @@ fn a_registry_has_the_very_image_that_was_pushed() {
     for layer in &world.image.layers {
         assert!(back.join(layer.blob.digest().hex()).exists());
     }
+    // So does rebeam, which then reads the image as it reads the file.
+    let pull = |what: &str, network| {
+        let store = Store::open(&at.join("pulled")).unwrap();
+        let http = Http::new(network, Mirrors::default());
+        let credentials = Credentials { files: vec![], programs: None, ms_max: 1_000 };
+        let door = Door {
+            http: &http,
+            credentials: &credentials,
+            security: Security::Encrypted,
+            observer: &Silent,
+        };
+        let origin = Origin::parse(what).unwrap();
+        let pulled = registry::pull(&origin, &Platform::of_this_machine(), &store, door).unwrap();
+        let there = image::inspect(pulled.lay_out(&store).unwrap().path()).unwrap();
+        assert_eq!(there.manifest_digest, Some(world.image.manifest_digest()));
+        assert_eq!(there.image_id, world.image.image_id());
+        pulled.received_bytes
+    };
+    assert!(pull(&format!("{other}:{TAG}"), Network::Open) > 0);
+    assert_eq!(pull(&format!("{other}@{manifest}"), Network::Offline), 0);
 }
 
 #[test]

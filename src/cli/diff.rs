@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Common;
+use super::pull::From;
 use crate::compare::{self, Comparison, Difference, Level, Weight};
 use crate::disk;
 use crate::explain::Failure;
@@ -16,18 +17,18 @@ const SHOWN_MAX: usize = 40;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Images are what rebeam, `docker save` and `skopeo copy … oci:` write: files, or directories. Two files of
-another kind (modules, programs, archives, configurations, boot scripts) are compared by what they hold.
+An image is a file or directory as rebeam, `docker save` and `skopeo copy … oci:` write it, NAME:VERSION or the id of
+one in the store, or a reference to one in a registry. Two files of another kind (modules, programs, archives, configurations, boot scripts) are compared by what they hold.
 
 Exit: 0 the same, 1 they differ, 2 they cannot be compared. With --semantic differences do not count in which
 what runs is the same: compile paths, debug information, times, order, compression.")]
 pub(super) struct Diff {
     /// An image or file
     #[arg(value_name = "A")]
-    one: PathBuf,
+    one: String,
     /// Another one
     #[arg(value_name = "B")]
-    other: PathBuf,
+    other: String,
     /// Count only what may run differently
     #[arg(long)]
     semantic: bool,
@@ -37,6 +38,8 @@ pub(super) struct Diff {
     /// Write the comparison into this file, too, for a browser
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    from: From,
 }
 
 impl Diff {
@@ -51,8 +54,8 @@ impl Diff {
     }
 
     fn compare(&self, common: &Common) -> Result<u8, Failure> {
-        let one = common.open_image(Some(&self.one))?;
-        let other = common.open_image(Some(&self.other))?;
+        let one = self.from.open(common, Some(&self.one))?;
+        let other = self.from.open(common, Some(&self.other))?;
         let comparison = compare::compare(one.path(), other.path())?;
         let least = if self.semantic { Weight::Meaning } else { Weight::Form };
         if let Some(path) = &self.html {

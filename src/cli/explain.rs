@@ -1,11 +1,10 @@
 //! `rebeam explain`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use serde_json::{Map, Value};
 
 use super::Common;
+use super::pull::From;
 use crate::explain::Failure;
 use crate::image;
 use crate::pipeline::{self, Explained};
@@ -25,7 +24,9 @@ pub(super) struct Explain {
     what: String,
     /// An image file, or NAME:VERSION or the id of one in the store [default: NAME-VERSION.tar of the project]
     #[arg(long, value_name = "IMAGE")]
-    image: Option<PathBuf>,
+    image: Option<String>,
+    #[command(flatten)]
+    from: From,
 }
 
 impl Explain {
@@ -37,9 +38,9 @@ impl Explain {
             && let Ok(digest) = self.what.parse()
             && let Some(known) = image::known(&store)?.iter().find(|known| known.holds(digest))
         {
-            image = Some(known.image_id.to_string().into());
+            image = Some(known.image_id.to_string());
         }
-        let opened = common.open_image(image.as_deref())?;
+        let opened = self.from.open(common, image.as_deref())?;
         let found = pipeline::explain(opened.path(), &store, &self.what)?;
         match common.mode() {
             Mode::Json => {

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::diff::Diff;
+use super::pull::From;
 use super::size::{self, Depth};
 use super::{Common, contract, known};
 use crate::explain::Failure;
@@ -23,33 +24,42 @@ pub(super) struct Image {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Say what an image file holds, down to the commit of every application
+    /// Say what an image holds, down to the commit of every application
     Inspect {
-        /// The file [default: NAME-VERSION.tar of the project]
-        file: Option<PathBuf>,
+        /// A file, or an image of a registry [default: NAME-VERSION.tar of the project]
+        #[arg(value_name = "FILE|REF")]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
     },
     /// Say where every byte of an image file is: layer, application, file
     Size {
         /// The file [default: NAME-VERSION.tar of the project]
-        file: Option<PathBuf>,
+        file: Option<String>,
         /// List the largest files of each part, too
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
         files: Option<usize>,
         /// Draw it into this file, too, for a browser
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
+        #[command(flatten)]
+        from: From,
     },
     /// Say how an image came to be, layer by layer
     History {
-        /// An image [default: NAME-VERSION.tar of the project]
-        image: Option<PathBuf>,
+        /// An image: a file, NAME:VERSION or an id of the store, or a reference [default: NAME-VERSION.tar of the project]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
     },
     /// List the images of the store, and where their files are
     Ls {},
     /// Say what an image asks of who runs it, and what it lacks: ports, variables, volumes, libraries, kernel, glibc
     Check {
-        /// An image [default: NAME-VERSION.tar of the project]
-        image: Option<PathBuf>,
+        /// An image: a file, NAME:VERSION or an id of the store, or a reference [default: NAME-VERSION.tar of the project]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
     },
     /// Say what differs between two images or files, and why: `rebeam diff`
     Diff(Diff),
@@ -66,19 +76,20 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, common.open_image(file.as_deref())?.path()),
-            Verb::History { image } => {
-                known::history(common, common.open_image(image.as_deref())?.path())
+            Verb::Inspect { image, from } => {
+                from.with_image(common, image, |path| inspect(common, path))
+            }
+            Verb::History { image, from } => {
+                from.with_image(common, image, |path| known::history(common, path))
+            }
+            Verb::Check { image, from } => {
+                from.with_image(common, image, |path| contract::run(common, path))
             }
             Verb::Ls {} => known::list(common),
-            Verb::Check { image } => {
-                contract::run(common, common.open_image(image.as_deref())?.path())
-            }
             Verb::Diff(diff) => diff.run(common),
-            Verb::Size { file, files, svg } => {
+            Verb::Size { file, files, svg, from } => {
                 let depth = files.map_or(Depth::Parts, Depth::Files);
-                let opened = common.open_image(file.as_deref())?;
-                size::run(common, opened.path(), depth, svg.as_deref())
+                from.with_image(common, file, |path| size::run(common, path, depth, svg.as_deref()))
             }
             Verb::Load { file, engine } => {
                 let sockets = Sockets::from_environment(&|name| std::env::var_os(name));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::pull::From;
 use super::push::with_door;
 use super::{Common, key};
 use crate::explain::Failure;
@@ -13,14 +14,14 @@ pub(super) fn check(
     common: &Common,
     names: &[String],
     key_file: &Path,
-    insecure: bool,
+    from: &From,
 ) -> Result<u8, Failure> {
     let screen = common.screen(Reasons::Summed);
     let file = key_file.display().to_string();
     let key = key::read_public(key_file)?;
     let given = Given { key: &key, file: &file };
     let checked =
-        with_door(common, insecure, &screen, |door| pipeline::signatures(names, given, door))?;
+        with_door(common, from.insecure, &screen, |door| pipeline::signatures(names, given, door))?;
     if common.mode() != Mode::Json {
         for one in checked {
             terminal::data(&format!("{}@{}", one.name, one.digest));

@@ -1,11 +1,12 @@
 //! `rebeam verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
 use serde_json::json;
 
+use super::pull::From;
 use super::{Cli, Common, diff, signed};
 use crate::compare::Weight;
 use crate::disk;
@@ -46,9 +47,8 @@ pub(super) struct Verify {
     /// Build nothing, but check that this public key's holder signed them
     #[arg(long, value_name = "FILE", requires = "names", conflicts_with_all = ["vary", "output", "html"])]
     key: Option<PathBuf>,
-    /// Speak plain HTTP to a registry that is not on this machine
-    #[arg(long, requires = "key")]
-    insecure: bool,
+    #[command(flatten)]
+    from: From,
     /// Vary this, too: `path`; or with `=` only these, by comma, or `none`
     #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = ["host", "user", "umask", "zone", "locale", "cores", "clock", "path", "none", "all"])]
     vary: Vec<String>,
@@ -63,7 +63,7 @@ pub(super) struct Verify {
 impl Verify {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         if let Some(key) = &self.key {
-            return signed::check(common, &self.names, key, self.insecure);
+            return signed::check(common, &self.names, key, &self.from);
         }
         if self.names.len() > 1 {
             let what = "one image is verified at a time; only with `--key` several are checked";
@@ -92,7 +92,7 @@ impl Verify {
     }
 
     fn verify(&self, common: &Common) -> Result<Verified, Failure> {
-        let opened = common.open_image(self.names.first().map(Path::new))?;
+        let opened = self.from.open(common, self.names.first().map(String::as_str))?;
         let file = opened.path();
         let claim = Claim::read(file)?;
         let screen = common.screen(Reasons::Summed);

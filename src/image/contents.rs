@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::ImageError;
-use super::members::Members;
+use super::members::{Members, Place};
 use crate::digest::{Digest, Hashing};
 use crate::disk;
 
@@ -45,7 +45,7 @@ pub struct Blob {
     pub digest: Digest,
     /// Its bytes.
     pub bytes: u64,
-    at: u64,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +142,7 @@ impl Contents {
 
     /// Opens a blob at its start.
     pub fn open(&self, blob: &Blob) -> io::Result<impl Read + use<>> {
-        disk::open_at(&self.path, blob.at).map(|file| file.take(blob.bytes))
+        disk::open_at(&blob.place.path, blob.place.at).map(|file| file.take(blob.bytes))
     }
 
     /// Opens the whole file.
@@ -185,13 +185,14 @@ fn document(members: &Members, descriptor: &Descriptor) -> Result<Vec<u8>, Image
 
 fn blob(members: &Members, descriptor: &Descriptor, name: String) -> Result<Blob, ImageError> {
     let member = blob_name(descriptor.digest);
-    let (at, bytes) = members.find(&member)?;
+    let place = members.find(&member)?;
+    let bytes = place.bytes;
     if bytes != descriptor.size {
         let promised = descriptor.size;
         return Err(members
             .strange(format!("`{member}` has {bytes} bytes, and its manifest says {promised}")));
     }
-    Ok(Blob { name, digest: descriptor.digest, bytes, at })
+    Ok(Blob { name, digest: descriptor.digest, bytes, place })
 }
 
 fn blob_name(digest: Digest) -> String {

@@ -17,6 +17,8 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod ports;
+mod pull;
 mod push;
 mod quick;
 mod rooms;
@@ -39,8 +41,10 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
+pub use ports::{Port, PortFailure};
+pub use pull::{Opened, is_reference, open_image};
 pub use push::{PushWish, push, push_file};
-pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use rooms::{BootFailure, RunWish, Seen, run, shell, shell_of_failed_step};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 pub use verify::{
     Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,

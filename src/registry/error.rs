@@ -257,7 +257,7 @@ pub enum PushError {
     Http(HttpError),
 }
 
-fn because(says: &str) -> String {
+pub(super) fn because(says: &str) -> String {
     if says.is_empty() { String::new() } else { format!(": {says}") }
 }
 
@@ -299,7 +299,7 @@ impl Explain for PushError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::BadReference { .. } => "`rebeam push HOST/REPOSITORY:TAG` names one".into(),
+            Self::BadReference { .. } => "`HOST/REPOSITORY:TAG` names one, as in `rebeam push HOST/REPOSITORY:TAG`".into(),
             Self::NoRegistry { name } => format!(
                 "say which: `rebeam push REGISTRY/{name}`, or write it before the name in `[image] name`"
             ),
@@ -341,7 +341,7 @@ impl Explain for PushError {
     }
 }
 
-fn login(host: &str) -> String {
+pub(super) fn login(host: &str) -> String {
     match host {
         "docker.io" | "registry-1.docker.io" => "log in: `docker login`".into(),
         host => format!("log in: `docker login {host}`"),

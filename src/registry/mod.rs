@@ -8,10 +8,15 @@
 
 mod challenge;
 mod credentials;
+mod documents;
 mod engine;
 mod error;
+mod fetch;
 pub(crate) mod fuzz;
 mod papers;
+mod origin;
+mod pull;
+mod pull_error;
 mod reference;
 mod session;
 mod upload;
@@ -21,7 +26,10 @@ mod watched;
 pub use credentials::Credentials;
 pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
+pub use origin::{Origin, Platform};
 pub use papers::{Entry, Listed, Paper, Repository, fallback_tag};
+pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
+pub use pull_error::PullError;
 pub use reference::Reference;
 pub use session::Door;
 

@@ -1,6 +1,7 @@
 //! What a push promises, shown against a registry on loopback with the quirks of the real ones.
 
 mod fake;
+mod pull;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::event::Heard;
 use crate::explain::{Blame, Explain as _};
+use crate::http::Http;
 use crate::http::serve::{Asked, Reply, Server, closed_door, door};
 use fake::{Fake, Kept, Packed, challenge, packed, packed_of};
 

@@ -93,6 +93,14 @@ fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
             }
             ("Good", text)
         }
+        Event::Pulled { reference, manifest, received_bytes, .. } => {
+            let received = match received_bytes {
+                0 => "nothing to fetch".to_owned(),
+                count => format!("{} fetched", bytes(*count)),
+            };
+            let at = if reference.contains('@') { String::new() } else { format!("@{manifest}") };
+            ("Pulled", format!("{reference}{at} ({received})"))
+        }
         Event::Loaded { engine, image_id, names, sent_bytes } => {
             let names = names.join(", ");
             (
