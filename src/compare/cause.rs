@@ -40,6 +40,8 @@ pub enum Cause {
     PathInside,
     /// A secret that was made up for one build.
     Cookie,
+    /// Debug information.
+    Debug,
     /// The version of the compiler.
     Compiler,
     /// The options of the compiler.
@@ -48,8 +50,6 @@ pub enum Cause {
     Path,
     /// Line numbers.
     Lines,
-    /// Debug information.
-    Debug,
     /// Documentation.
     Documentation,
     /// An id that the linker makes of everything else.

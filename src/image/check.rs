@@ -262,3 +262,56 @@ impl Look<'_> {
         self.elves.iter().map(native).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk;
+    use crate::image::craft::{Part, image};
+    use crate::release::tests::craft::{AARCH64, Craft, X86_64, craft};
+
+    fn problems(parts: &[Part<'_>]) -> Vec<String> {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("image.tar");
+        disk::write_atomic(&path, &image(parts)).unwrap();
+        contract(&path).unwrap().problems
+    }
+
+    #[test]
+    fn a_library_that_is_not_inside_and_a_version_it_lacks_are_named() {
+        let nif = craft(&Craft {
+            machine: X86_64,
+            needed: &["libz.so.1", "libc.so.6"],
+            wants: &[("libc.so.6", "GLIBC_2.38")],
+            ..Craft::default()
+        });
+        let libc = craft(&Craft { machine: X86_64, defines: &["GLIBC_2.36"], ..Craft::default() });
+        let other = craft(&Craft { machine: AARCH64, ..Craft::default() });
+        let parts = [
+            Part::File("bin/a", 0o755, b"#!"),
+            Part::File("app/lib/a-1/priv/a.so", 0o644, &nif),
+            Part::File("app/lib/a-1/priv/b.so", 0o644, &other),
+            Part::File("lib/libc-2.36.so", 0o755, &libc),
+            Part::Link("lib/libc.so.6", "libc-2.36.so"),
+        ];
+        assert_eq!(
+            problems(&parts),
+            [
+                "`/app/lib/a-1/priv/a.so` loads `libz.so.1`, which is not in the image",
+                "`/app/lib/a-1/priv/a.so` needs GLIBC_2.38 of `libc.so.6`, which the one in the image does not have",
+                "`/app/lib/a-1/priv/b.so` is for arm64, and the image for amd64",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_started_must_be_there_and_executable() {
+        assert_eq!(problems(&[]), ["it starts `/bin/a`, which is not in the image"]);
+        let parts = [Part::File("usr/bin/a", 0o644, b"#!"), Part::Link("bin", "usr/bin")];
+        assert_eq!(problems(&parts), ["it starts `/bin/a`, which may not be executed"]);
+        let parts = [Part::File("usr/bin/a", 0o755, b"#!"), Part::Link("bin", "usr/bin")];
+        assert_eq!(problems(&parts), Vec::<String>::new());
+        let circle = [Part::Link("bin", "usr"), Part::Link("usr", "bin")];
+        assert_eq!(problems(&circle), ["it starts `/bin/a`, which is not in the image"]);
+    }
+}

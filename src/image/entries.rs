@@ -214,3 +214,65 @@ pub fn each_file(
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use ::tar::EntryType;
+
+    use super::*;
+    use crate::disk;
+    use crate::fetch::debian::fixture::tar;
+    use crate::image::craft::{Part, image, image_with};
+
+    fn read(bytes: &[u8]) -> Result<Vec<LayerEntries>, ImageError> {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("image.tar");
+        disk::write_atomic(&path, bytes).unwrap();
+        entries(&path).map(|(_, layers)| layers)
+    }
+
+    #[test]
+    fn what_stands_in_a_layer_is_listed_by_its_path() {
+        let parts =
+            [Part::Directory("./a/"), Part::File("./a/b", 0o755, b"x"), Part::Link("c", "a/b")];
+        let layers = read(&image(&parts)).unwrap();
+        let paths: Vec<&String> = layers[0].keys().collect();
+        assert_eq!(paths, ["a", "a/b", "c"]);
+        assert_eq!(layers[0]["a/b"].mode, 0o755);
+        assert_eq!(layers[0]["c"].kind, EntryKind::Symlink("a/b".into()));
+    }
+
+    #[test]
+    fn what_no_honest_builder_writes_is_refused_by_name() {
+        let file = |path| Part::File(path, 0o644, b"x");
+        for (parts, what) in [
+            (vec![file("../out")], "its name leads outside"),
+            (vec![file("a/../../out")], "its name leads outside"),
+            (vec![file("/etc/passwd")], "its name is absolute"),
+            (vec![file("a"), file("a")], "its name stands there twice"),
+            (vec![file("a"), file("./a")], "its name stands there twice"),
+            (vec![Part::Link("l", "/tmp"), file("l/x")], "it stands below a link"),
+            (vec![Part::Second("a", "../../etc/passwd")], "it is a second name of a file outside"),
+            (vec![Part::Odd("dev/sda", EntryType::Block)], "it is a device"),
+            (vec![Part::Odd("dev/tty", EntryType::Char)], "it is a device"),
+            (vec![Part::Odd("pipe", EntryType::Fifo)], "it is a pipe"),
+        ] {
+            let said = read(&image(&parts)).unwrap_err().to_string();
+            assert!(said.contains("cannot be trusted") && said.ends_with(what), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_layer_whose_digest_lies_and_one_that_is_cut_off_are_refused() {
+        let layer = tar(&[Part::File("a", 0o644, b"x")]);
+        let lie = image_with(&layer, Digest::of(b"another"));
+        assert!(matches!(read(&lie).unwrap_err(), ImageError::Mismatch { .. }));
+        let cut = &layer[..700];
+        let said = read(&image_with(cut, Digest::of(cut))).unwrap_err().to_string();
+        assert!(said.contains("damaged") || said.contains("cannot be unpacked"), "{said}");
+        let whole = image(&[Part::File("a", 0o644, b"x")]);
+        for end in [0, 100, 512, 1024, 1600] {
+            assert!(read(&whole[..end]).is_err(), "{end}");
+        }
+    }
+}

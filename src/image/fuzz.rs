@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Contents, inspect, unpack};
+use super::{Contents, contract, inspect, origins, unpack};
 use crate::disk;
 use crate::sandbox::Level;
 
@@ -11,6 +11,9 @@ pub(crate) fn archive(file: &Path, root: &Path) {
     if let Ok(contents) = Contents::read(file) {
         let _ = contents.check();
     }
+    // These read every entry of every layer.
+    let _ = origins(file);
+    let _ = contract(file);
     if let Ok(inspected) = inspect(file) {
         let _ = inspected.room(root, Level::Userns);
         disk::create_dir(root).expect("a directory of the fuzzer's own takes files");

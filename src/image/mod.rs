@@ -3,6 +3,8 @@
 mod check;
 mod config;
 mod contents;
+#[cfg(test)]
+pub(crate) mod craft;
 mod documents;
 mod entries;
 pub(crate) mod fuzz;

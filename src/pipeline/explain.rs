@@ -12,7 +12,9 @@ use crate::explain::{Explain, Failure};
 use crate::image::{self, EntryKind, InspectedLayer, Origin, Origins, Placed};
 use crate::lock::{self, Deb, LOCK_IN_IMAGE, Lock, Pin, Role, Source};
 use crate::pipeline::build::{PROJECT_LABEL, REVISION};
+use crate::release;
 use crate::store::Store;
+use crate::toolchain::{self, Owners};
 
 /// Digits of a digest that are enough to ask by.
 const DIGITS_MIN: usize = 7;
@@ -67,7 +69,13 @@ pub fn explain(file: &Path, store: &Store, asked: &str) -> Result<Vec<Explained>
         Some(text) => Some(Lock::parse(text, Path::new(LOCK_IN_IMAGE))?),
         None => None,
     };
-    let teller = Teller { origins: &origins, lock: lock.as_ref(), store };
+    let owners = match &lock {
+        Some(lock) => {
+            toolchain::held(&lock.toolchain, store)?.map(|held| held.owners()).transpose()?
+        }
+        None => None,
+    };
+    let teller = Teller { origins: &origins, lock: lock.as_ref(), store, owners: owners.as_ref() };
     let mut found = Vec::new();
     if let Some(placed) = origins.files.get(&path_of(asked)) {
         found.push(teller.file(placed)?);
@@ -131,6 +139,8 @@ struct Teller<'a> {
     origins: &'a Origins,
     lock: Option<&'a Lock>,
     store: &'a Store,
+    /// The packages of the toolchain's files, where the store holds it.
+    owners: Option<&'a Owners>,
 }
 
 impl Teller<'_> {
@@ -154,10 +164,22 @@ impl Teller<'_> {
             Origin::Project { .. } | Origin::Release => self.project(told)?,
             _ => told,
         };
-        if let Some(package) = &placed.package {
-            told = self.package(told, package);
+        match (&placed.package, self.owner(placed)) {
+            (Some(package), _) => told = self.package(told, package),
+            (None, Some(package)) => told = self.package(told, &package),
+            (None, None) => {}
         }
         Ok(told)
+    }
+
+    /// A release with an emulator of its own has copied OTP's files; the toolchain says with which package they came.
+    fn owner(&self, placed: &Placed) -> Option<String> {
+        let Origin::Otp { .. } = &placed.origin else {
+            return None;
+        };
+        let below = placed.path.strip_prefix(release::HOME)?;
+        let owner = self.owners?.of(&format!("usr/lib/erlang{below}"))?;
+        Some(owner.package.clone())
     }
 
     fn from(&self, placed: &Placed) -> String {
@@ -225,10 +247,12 @@ impl Teller<'_> {
 
     fn package(&self, told: Explained, name: &str) -> Explained {
         let held = self.origins.holdings.packages.iter().find(|package| package.name == name);
-        let version = held.map(|package| package.version.clone()).unwrap_or_default();
+        let mut debs = self.lock.into_iter().flat_map(|lock| &lock.toolchain.debs);
+        let deb = debs.find(|deb| deb.package == name);
+        let version = held.map(|package| &package.version).or(deb.map(|deb| &deb.version));
+        let version = version.cloned().unwrap_or_default();
         let told = told.with("package", format!("{name} {version}"));
-        let debs = self.lock.into_iter().flat_map(|lock| &lock.toolchain.debs);
-        match debs.into_iter().find(|deb| deb.package == name) {
+        match deb {
             Some(deb) => told.with("deb", deb_words(deb)),
             None => told,
         }
