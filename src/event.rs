@@ -57,6 +57,8 @@ pub enum Event<'a> {
         bytes: u64,
         unpacked_bytes: u64,
     },
+    /// The file that holds the images of several machines was written.
+    LayoutWritten { path: &'a str, index: Digest, images: usize, bytes: u64 },
     /// The image file was there already and is up to date.
     ImageUpToDate { path: &'a str, image_id: Digest, manifest: Digest },
     /// A blob is being sent; once more from its start where an attempt failed.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Common, key};
+use super::{Common, build, key};
 use crate::evidence::{Form, PrivateKey};
 use crate::explain::Failure;
 use crate::http::{Http, Mirrors};
+use crate::manifest::Platform;
 use crate::pipeline::{self, Backing, PushWish};
 use crate::registry::{Credentials, Door, Pushed, Security};
 use crate::terminal::{self, Mode, Reasons, Screen};
@@ -26,9 +27,12 @@ pub(super) struct Push {
     /// Where to: [HOST[:PORT]/]REPOSITORY[:TAG] [default: the image's name]
     #[arg(value_name = "REF")]
     references: Vec<String>,
-    /// The image file [default: NAME-VERSION.tar of the project]
+    /// The image file, or one for each machine [default: NAME-VERSION.tar of the project]
     #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
+    /// Push the project's images for these machines, with an index [default: `platforms` in rebeam.toml]
+    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = build::platform, conflicts_with = "file")]
+    platform: Vec<Platform>,
     #[command(flatten)]
     how: How,
 }
@@ -71,15 +75,16 @@ enum Sbom {
 
 impl Push {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let Self { references, file, how } = self;
+        let Self { references, file, platform, how } = self;
         let wish = how.wish(references);
-        let file = common.image_file(file)?;
+        let files = if file.is_empty() { common.image_files(platform)? } else { file };
         let screen = common.screen(Reasons::Summed);
         let key = how.key()?;
         let forms = how.forms();
         let backing = Backing { forms: &forms, key: key.as_ref() };
-        let pushed = how
-            .with_door(common, &screen, |door| pipeline::push_file(&file, &wish, &backing, door))?;
+        let pushed = how.with_door(common, &screen, |door| {
+            pipeline::push_files(&files, &wish, &backing, door)
+        })?;
         tell(common, &pushed);
         Ok(0)
     }

@@ -5,6 +5,7 @@
 //! arguments, environment, one output path.
 
 mod config;
+mod cross;
 mod failed;
 mod make;
 mod makefile;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
+pub use cross::{Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use makefile::{MakeProject, Makefile, evaluate_makefile};
@@ -89,6 +91,14 @@ pub enum CompileError {
     NoSource {
         /// The application.
         app: String,
+    },
+    /// Native files could not be had for another machine.
+    #[error("native code of the release is not there for `{machine}`:{}", refused.iter().map(|file| format!("\n  `{}`: `{}` {}", file.app, file.path, file.why)).collect::<String>())]
+    NotCrossed {
+        /// The machine.
+        machine: &'static str,
+        /// Which files.
+        refused: Vec<Refused>,
     },
     /// The dependencies name one another in a circle.
     #[error("these dependencies need one another: {}", names.join(" → "))]
@@ -171,6 +181,12 @@ impl Explain for CompileError {
             )),
             Self::NothingFailed { .. } => {
                 Some("`rebeam shell` opens the room of the build itself".into())
+            }
+            Self::NotCrossed { refused, .. } => {
+                let app = refused.first().map_or("", |file| file.app.as_str());
+                Some(format!(
+                    "its build must compile with $CC and $CXX, which name the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
+                ))
             }
             Self::NoSource { .. } => Some("`rebeam build` without `--offline` fetches it".into()),
             Self::PatchChanged { file, .. } => Some(format!(

@@ -160,7 +160,7 @@ impl Board {
 }
 
 /// Takes the step's output from the store, or runs it; tells whether it ran.
-fn attend(
+pub(super) fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
@@ -214,7 +214,7 @@ fn perform(
     let mounts = furnish(varied.as_ref().unwrap_or(step), outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
-    let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
+    let log = logs.join(format!("{}-{}.log", step.name.replace(' ', "-"), &key.hex()[..12]));
     let room = Room {
         env: step.env.clone(),
         ..super::room(workshop.toolchain.root.path(), mounts, vec![], workshop.level)

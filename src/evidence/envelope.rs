@@ -48,7 +48,7 @@ pub fn seal(statement: &[u8], key: &PrivateKey) -> Result<Vec<u8>, EvidenceError
 }
 
 /// Returns the bytes that are signed (DSSE's "pre-authentication encoding").
-fn encoding(kind: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn encoding(kind: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }

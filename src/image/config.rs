@@ -128,7 +128,7 @@ pub(super) fn config(
             diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
             r#type: "layers",
         },
-        variant: (machine == "arm64").then_some("v8"),
+        variant: release.facts.machine.variant(),
     };
     serde_json::to_vec(&document).expect("the document has only text keys")
 }

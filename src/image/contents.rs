@@ -32,6 +32,8 @@ pub struct Contents {
     pub config: Blob,
     /// The layers, from the bottom.
     pub layers: Vec<Blob>,
+    /// The machine that it is for, and the variant of it, as its configuration says.
+    pub machine: (String, Option<String>),
     /// Whether its history says that rebeam made it.
     pub ours: bool,
 }
@@ -79,6 +81,10 @@ struct Manifest {
 #[derive(Deserialize)]
 struct Config {
     #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
+    #[serde(default)]
     history: Option<Vec<History>>,
 }
 
@@ -120,6 +126,7 @@ impl Contents {
             manifest,
             config: blob(&members, &parsed.config, "configuration".into())?,
             layers,
+            machine: (config.architecture, config.variant),
             ours,
         })
     }

@@ -14,6 +14,7 @@ mod hybrid;
 mod inspect;
 mod known;
 mod layer;
+mod layout;
 mod members;
 mod origins;
 mod size;
@@ -35,6 +36,7 @@ pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
 pub use known::{KnownImage, known};
+pub use layout::{INDEX_TYPE, Member, index, write_layout};
 pub use origins::{Origin, Origins, Placed, origins};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
@@ -47,7 +49,7 @@ use crate::explain::{Blame, Explain};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{IMAGE_FORMAT, Lock};
 use crate::manifest::Manifest;
-use crate::release::{Part, Release, ReleaseError};
+use crate::release::{Machine, Part, Release, ReleaseError};
 use crate::store::{HeldBlob, Store, StoreError};
 
 /// One layer of an image.
@@ -82,8 +84,8 @@ pub struct Image {
     pub manifest: HeldBlob,
     /// Bytes of the manifest.
     pub manifest_bytes: u64,
-    /// `amd64` or `arm64`.
-    pub architecture: &'static str,
+    /// The machine that it runs on.
+    pub machine: Machine,
     /// Seconds since 1970 that date it.
     pub created: u64,
 }
@@ -270,7 +272,7 @@ pub fn assemble(
         config_bytes,
         manifest,
         manifest_bytes,
-        architecture: release.facts.machine.image_name(),
+        machine: release.facts.machine,
         created,
     })
 }

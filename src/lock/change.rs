@@ -158,7 +158,7 @@ fn named_packages(lock: &Lock) -> BTreeMap<(String, &str), &Deb> {
         let deb: &Deb = deb;
         ((deb.package.clone(), &deb.architecture), deb)
     };
-    lock.toolchain.debs.iter().map(named).collect()
+    lock.debs().map(named).collect()
 }
 
 /// Says changes in a few lines: `2 moved: cowboy 2.9.0 → 2.10.0, ranch 1.8.0 → 2.1.0`.

@@ -188,7 +188,7 @@ fn packages(lock: &Lock) -> BTreeMap<(String, String), Entry> {
         let key = (deb.package.clone(), deb.architecture.clone());
         (key, Entry { word: deb.version.clone(), fields })
     };
-    lock.toolchain.debs.iter().map(entry).collect()
+    lock.debs().map(entry).collect()
 }
 
 #[cfg(test)]

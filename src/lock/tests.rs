@@ -55,6 +55,7 @@ fn sample() -> Lock {
         project: "hello".into(),
         epoch: 1_700_000_000,
         image_format: IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec!["libexpat1-dev".into()],
@@ -337,6 +338,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 epoch,
                 image_format: IMAGE_FORMAT,
                 toolchain: ToolchainLock { otp, wished, suite, debs },
+                platforms: vec![],
                 sources,
             }
         },

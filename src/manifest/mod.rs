@@ -9,6 +9,7 @@ mod format;
 mod keys;
 pub mod makefile;
 pub mod mix;
+mod platform;
 pub mod rebar;
 mod schema;
 mod source;
@@ -21,6 +22,7 @@ use crate::digest::Digest;
 
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
+pub use platform::Platform;
 pub use schema::json_schema;
 
 /// The file's name in the project's root.
@@ -245,6 +247,8 @@ pub enum Shell {
 pub struct ImageWish {
     /// Repository name, without a tag.
     pub name: String,
+    /// The machines that images are made for, sorted; none for the one that builds.
+    pub platforms: Vec<Platform>,
     /// `8080/tcp`, sorted.
     pub ports: Vec<String>,
     /// Variables of the container.

@@ -186,7 +186,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[image]\n  prots = [1]",
             "rebeam.toml:10:3: `[image]` has no key `prots`; the nearest is `ports`",
-            "the keys of `[image]` are name, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
+            "the keys of `[image]` are name, platforms, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
         ),
         (
             "[release]\nkeep_debug_info = true",

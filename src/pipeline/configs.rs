@@ -25,6 +25,8 @@ pub(super) struct Configs<'a> {
     toolchain_lock: &'a ToolchainLock,
     /// The locked tools; all of these that are no tools do not count.
     sources: &'a [Source],
+    /// The lock whose pins stay.
+    pub(super) previous: Option<&'a Lock>,
     /// What the configurations that were read say of OTP.
     pub(super) gates: Mutex<Gates>,
     ready: OnceLock<(Toolchain, Tools)>,
@@ -37,7 +39,7 @@ pub(super) struct Configs<'a> {
 impl<'a> Configs<'a> {
     /// What the sources of a lock are evaluated with.
     pub(super) fn of(desk: &Desk<'a>, lock: &'a Lock) -> Self {
-        Self::new(desk, &lock.toolchain, &lock.sources)
+        Self { previous: Some(lock), ..Self::new(desk, &lock.toolchain, &lock.sources) }
     }
 
     pub(super) fn new(
@@ -46,7 +48,7 @@ impl<'a> Configs<'a> {
         sources: &'a [Source],
     ) -> Self {
         let (ready, gate, gates, make) = Default::default();
-        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate, make }
+        Self { desk: *desk, toolchain_lock, sources, previous: None, gates, ready, gate, make }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.

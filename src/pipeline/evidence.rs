@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::signatures::{PAYLOAD_TYPE, SIGNATURE};
+use crate::digest::Digest;
 use crate::event::Event;
 use crate::evidence::{
     ENVELOPE_TYPE, Envelope, EvidenceError, Facts, Form, PrivateKey, STATEMENT_TYPE, base64,
@@ -47,6 +48,25 @@ impl<'a> Backing<'a> {
         };
         Ok(Evidence { backing: *self, facts })
     }
+
+    /// Signs the index of several machines' images, where there is a key: a tag means the index.
+    pub(super) fn sign_index(
+        &self,
+        index: Digest,
+        reference: &Reference,
+        door: Door<'_>,
+    ) -> Result<(), Failure> {
+        let Some(key) = self.key else {
+            return Ok(());
+        };
+        sign(&Repository::open(door, reference), index, reference, key)?;
+        door.observer.observe(&Event::Signed {
+            name: &format!("{}@{index}", reference.place()),
+            digest: index,
+            key: key.public().fingerprint(),
+        });
+        Ok(())
+    }
 }
 
 impl Evidence<'_> {
@@ -71,7 +91,7 @@ impl Evidence<'_> {
         let Some(key) = self.backing.key else {
             return Ok(());
         };
-        sign(&repository, image, reference, key)?;
+        sign(&repository, image.manifest_digest, reference, key)?;
         if let Some(facts) = &self.facts {
             attest(&repository, self.backing.forms, facts, key)?;
         }
@@ -108,13 +128,13 @@ fn entries(repository: &Repository<'_>, tag: &str) -> Result<Vec<Entry>, Failure
 /// Signs the image, beside the signatures of others.
 fn sign(
     repository: &Repository<'_>,
-    image: &Contents,
+    image: Digest,
     reference: &Reference,
     key: &PrivateKey,
 ) -> Result<(), Failure> {
-    let tag = format!("{}.sig", fallback_tag(image.manifest_digest));
+    let tag = format!("{}.sig", fallback_tag(image));
     let kept = entries(repository, &tag)?;
-    let bytes = payload::write(&reference.place(), image.manifest_digest);
+    let bytes = payload::write(&reference.place(), image);
     let ours = crate::digest::Digest::of(&bytes);
     let (public, is_ours) = (key.public(), |entry: &&Entry| entry.digest == ours);
     let signed = kept.iter().filter(is_ours).any(|entry| {

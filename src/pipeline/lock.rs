@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::configs::{Configs, project_facts};
 use super::gates;
-use super::{Desk, mix, modules, packages, tools};
+use super::{Desk, mix, modules, packages, platforms, tools};
 use crate::disk;
 use crate::each::each;
 use crate::event::{Event, Silent};
@@ -21,7 +21,7 @@ use crate::lock::{
 };
 use crate::manifest::Tool;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
-use crate::manifest::{LockWish, Manifest};
+use crate::manifest::{LockWish, Manifest, Platform};
 use crate::project;
 use crate::store::HeldTree;
 
@@ -34,6 +34,8 @@ pub struct Update {
     pub(super) toolchain: bool,
     /// All applications.
     all: bool,
+    /// Machines that images are made for, beside those of the manifest and of the lock.
+    pub platforms: Vec<Platform>,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
     /// What is too young is pinned all the same.
@@ -44,6 +46,11 @@ impl Update {
     /// Nothing: what is pinned stays.
     pub fn nothing() -> Self {
         Self::default()
+    }
+
+    /// Nothing but what images for these machines are made of.
+    pub fn for_platforms(platforms: &[Platform]) -> Self {
+        Self { platforms: platforms.to_vec(), ..Self::default() }
     }
 
     /// These applications; `toolchain` means the toolchain.
@@ -123,12 +130,14 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     }
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = packages::choose(desk, previous.as_ref(), update)?;
+    let platforms = platforms::choose(desk, previous.as_ref(), &toolchain, update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
-    let configs = Configs::new(desk, &toolchain, &tools);
+    let mut configs = Configs::new(desk, &toolchain, &tools);
+    configs.previous = kept.as_ref();
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let is_mix = desk.manifest.build.tool == Tool::Mix;
-    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let imported = rebar_lock(desk)?;
     let (mut resolution, newest) = match is_mix {
         true => mix::resolve(desk, &configs, kept.as_ref())?,
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
@@ -154,6 +163,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         epoch: 0,
         image_format: IMAGE_FORMAT,
         toolchain: toolchain.clone(),
+        platforms,
         sources: resolution.sources,
     };
     gates::check(desk, &lock, &gates)?;
@@ -171,7 +181,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
-    let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
+    let (sources, packages) = (lock.sources.len(), lock.debs().count());
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
 }
@@ -225,7 +235,10 @@ fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<
     let facts = ProjectFacts { tools: vec![], ..facts };
     let resolved = match desk.manifest.build.tool {
         Tool::Mix => mix::resolve(&desk, &configs, Some(lock)),
-        Tool::ErlangMk => return Vec::new(),
+        Tool::ErlangMk => project_facts(&desk, &configs).and_then(|facts| {
+            let facts = ProjectFacts { tools: vec![], ..facts };
+            resolve(&desk, &configs, &facts, Some(lock), None)
+        }),
         _ => rebar_lock(&desk)
             .and_then(|imported| resolve(&desk, &configs, &facts, Some(lock), imported.as_ref())),
     };
@@ -248,9 +261,11 @@ fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
     Ok(kept)
 }
 
+/// The project's `rebar.lock`. Beside a Makefile or a `mix.exs` that builds the project it is some other build's.
 fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
     let path = desk.root.join("rebar.lock");
-    if !disk::exists(&path) {
+    let is_ours = matches!(desk.manifest.build.tool, Tool::Rebar3 | Tool::Rebar);
+    if !is_ours || !disk::exists(&path) {
         return Ok(None);
     }
     Ok(Some(RebarLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))

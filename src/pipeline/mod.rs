@@ -6,6 +6,7 @@ mod configs;
 mod doctor;
 mod evidence;
 mod explain;
+mod foreign;
 mod gates;
 mod hex;
 mod lacking;
@@ -18,6 +19,7 @@ mod news;
 mod nix;
 mod packages;
 mod ports;
+mod platforms;
 mod pull;
 mod push;
 mod quick;
@@ -33,6 +35,7 @@ pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle,
 pub use doctor::examine;
 pub use evidence::Backing;
 pub use explain::{Explained, NothingKnown, explain};
+pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
@@ -41,10 +44,11 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
+pub use platforms::PlatformFailure;
 pub use ports::{Port, PortFailure};
 pub use pull::{Opened, is_reference, open_image};
-pub use push::{PushWish, push, push_file};
-pub use rooms::{BootFailure, RunWish, Seen, run, shell, shell_of_failed_step};
+pub use push::{PushWish, push, push_files};
+pub use rooms::{BootFailure, RunFailure, RunWish, Seen, run, shell, shell_of_failed_step};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 pub use verify::{
     Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,

@@ -1,7 +1,7 @@
 //! Rooms: the commands that run beside a build: the boot check, `rebeam run`, `rebeam shell`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -12,6 +12,7 @@ use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure, quoted};
+use crate::fetch::debian::Architecture;
 use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
@@ -55,6 +56,47 @@ impl Explain for BootFailure {
     }
 }
 
+/// By what a release for another machine is started here.
+pub(super) struct Emulation<'a> {
+    /// The emulator, a static program.
+    pub(super) program: &'a Path,
+    /// busybox for this machine, a static program.
+    pub(super) shell: &'a Path,
+    /// What decides how the release starts beside what always does: native code and emulator.
+    pub(super) made_of: String,
+}
+
+/// How much more time an emulated release may take.
+const EMULATED_SLOWNESS: u64 = 10;
+
+/// An image cannot be started here.
+#[derive(Debug, Error)]
+pub enum RunFailure {
+    /// It is for another machine.
+    #[error("`{}` is an image for linux/{machine}, and this machine is linux/{}", path.display(), own_machine())]
+    OtherMachine {
+        /// The image file.
+        path: PathBuf,
+        /// The machine, as images name it.
+        machine: String,
+    },
+}
+
+impl Explain for RunFailure {
+    fn hint(&self) -> Option<String> {
+        let Self::OtherMachine { .. } = self;
+        Some(format!(
+            "`rebeam build --platform linux/{}` makes the one for this machine; an image for another one is started once when it is built, under an emulator",
+            own_machine()
+        ))
+    }
+}
+
+/// This machine, as images name it.
+fn own_machine() -> &'static str {
+    Architecture::own().name()
+}
+
 /// Starts the release from exactly the image's files, waits until the node has started, and asks it to stop.
 ///
 /// What has passed once is not started again.
@@ -62,8 +104,9 @@ pub(super) fn boot_check(
     desk: &Desk<'_>,
     release: &Release,
     made_of: (&Toolchain, &Compiled),
+    emulation: Option<&Emulation<'_>>,
 ) -> Result<(), Failure> {
-    let key = boot_key(desk, made_of)?;
+    let key = boot_key(desk, made_of, emulation)?;
     if desk.store.recall(key)?.is_some() {
         return Ok(());
     }
@@ -72,7 +115,12 @@ pub(super) fn boot_check(
     disk::create_dir(&root)?;
     release::lay_out(release, &root)?;
     let timeout_s = desk.manifest.release.boot_timeout_s.unwrap_or(BOOT_TIMEOUT_S);
-    let room = release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
+    let timeout_s = if emulation.is_some() { timeout_s * EMULATED_SLOWNESS } else { timeout_s };
+    let mut room =
+        release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
+    if let Some(Emulation { program, shell, .. }) = emulation {
+        release::emulate(release, &root, &mut room, (program, shell))?;
+    }
     let mut watch = BootWatch::default();
     let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| watch.hear(line))?;
     for note in &outcome.notes {
@@ -95,11 +143,13 @@ const BOOT_CHECK_VERSION: u32 = 2;
 fn boot_key(
     desk: &Desk<'_>,
     (toolchain, compiled): (&Toolchain, &Compiled),
+    emulation: Option<&Emulation<'_>>,
 ) -> Result<BuildKey, Failure> {
     let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
     let otp = compiled.otp.as_ref().map(|otp| format!(" {}", otp.digest())).unwrap_or_default();
+    let emulated = emulation.map(|by| by.made_of.clone()).unwrap_or_default();
     Ok(BuildKey::of(&format!(
-        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n",
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n{emulated}",
         release::RULES,
         compiled.release.digest(),
         toolchain.root.digest(),
@@ -121,11 +171,15 @@ pub struct RunWish {
 }
 
 /// Starts an image in the sandbox, with the host's network and the caller's terminal.
-pub fn run(store: &Store, image: &Path, level: Level, wish: &RunWish) -> Result<u8, Failure> {
+pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Result<u8, Failure> {
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
-    let image = image::unpack(image, &root)?;
+    let machine = image::inspect(archive)?.architecture;
+    if machine != own_machine() {
+        return Err(RunFailure::OtherMachine { path: archive.to_owned(), machine }.into());
+    }
+    let image = image::unpack(archive, &root)?;
     let mut room = image.room(&root, level);
     if !wish.arguments.is_empty() {
         room.argv.truncate(image.entrypoint.len());

@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::pull::is_reference;
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
 use crate::evidence::{ENVELOPE_TYPE, Envelope, EvidenceError, PrivateKey, PublicKey, payload};
 use crate::explain::Failure;
 use crate::limits::{KEY_BYTES_MAX, SIGNED_BYTES_MAX};
-use crate::registry::{Door, Entry, PushError, Reference, Repository, fallback_tag};
+use crate::registry::{Door, Entry, Origin, PushError, Repository, fallback_tag};
 
 /// The media type of what cosign signs of an image.
 pub(super) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -47,9 +48,9 @@ pub fn signatures(
     let mut checked = Vec::new();
     for name in names {
         let path = Path::new(name);
-        let one = match disk::exists(path) || is_plainly_a_file(name) {
-            true => file(path, given)?,
-            false => image(name, given, door)?,
+        let one = match is_reference(name) {
+            true => image(name, given, door)?,
+            false => file(path, given)?,
         };
         door.observer.observe(&Event::SignatureHolds {
             name: &one.name,
@@ -60,11 +61,6 @@ pub fn signatures(
         checked.push(one);
     }
     Ok(checked)
-}
-
-/// Tells a file's name that is not there from an image's.
-fn is_plainly_a_file(name: &str) -> bool {
-    name.starts_with(['/', '.']) || name.ends_with(".tar") || name.ends_with(".json")
 }
 
 /// Returns where the signature of a file stands.
@@ -105,20 +101,13 @@ fn other_key(name: String, given: Given<'_>) -> EvidenceError {
 }
 
 fn image(name: &str, given: Given<'_>, door: Door<'_>) -> Result<Checked, Failure> {
-    let (place, pinned) = match name.split_once('@') {
-        Some((place, digest)) => (place, Some(digest.parse::<Digest>()?)),
-        None => (name, None),
-    };
-    let reference = Reference::parse(place)?;
-    let repository = Repository::open(door, &reference);
-    let asked = match (pinned, &reference.tag) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.clone().unwrap_or_else(|| "latest".into()),
-    };
+    let origin = Origin::parse(name)?;
+    let repository = Repository::reading(door, &origin.place);
+    let asked = origin.wanted();
     let found = repository.manifest(&asked)?;
     let found = found.ok_or_else(|| PushError::NoImage {
-        host: reference.registry.clone(),
-        reference: format!("{}:{asked}", reference.repository),
+        host: origin.place.registry.clone(),
+        reference: format!("{}:{asked}", origin.place.repository),
     })?;
     let one = Seen { name: name.to_owned(), digest: found.digest, repository, given };
     one.signed()?;
@@ -193,5 +182,141 @@ impl Seen<'_> {
             }
         }
         Ok(types)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::event::Silent;
+    use crate::evidence::{self, SealedKey};
+    use crate::http::serve::{Reply, Server, door};
+    use crate::registry::{Credentials, Security};
+
+    const MANIFEST: &[u8] = br#"{"schemaVersion":2,"layers":[]}"#;
+
+    /// A pair, with its public key as text.
+    fn pair() -> (PrivateKey, PublicKey) {
+        let (private, public) = evidence::generate(b"").unwrap();
+        let key = SealedKey::parse(&private, "k").unwrap().open(b"", "k").unwrap();
+        (key, PublicKey::parse(&public, "k").unwrap())
+    }
+
+    /// What a registry has: names of tags, digests of blobs.
+    #[derive(Default, Clone)]
+    struct Shelf(BTreeMap<String, Vec<u8>>);
+
+    impl Shelf {
+        fn new() -> Self {
+            Self(BTreeMap::from([("1".to_owned(), MANIFEST.to_vec())]))
+        }
+
+        /// Puts documents under a tag: type, bytes and signature of each.
+        fn with(mut self, suffix: &str, papers: &[(&str, Vec<u8>, &str)]) -> Self {
+            let mut layers = Vec::new();
+            for (kind, bytes, signature) in papers {
+                let digest = Digest::of(bytes).to_string();
+                layers.push(serde_json::json!({
+                    "mediaType": kind, "digest": digest, "size": bytes.len(),
+                    "annotations": { SIGNATURE: signature },
+                }));
+                self.0.insert(digest, bytes.clone());
+            }
+            let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers });
+            let tag = format!("{}.{suffix}", fallback_tag(Digest::of(MANIFEST)));
+            self.0.insert(tag, manifest.to_string().into_bytes());
+            self
+        }
+
+        fn signed(self, key: &PrivateKey, image: Digest) -> Self {
+            let bytes = payload::write("r.example/a", image);
+            let signature = evidence::base64(&key.sign(&bytes).unwrap());
+            self.with("sig", &[(PAYLOAD_TYPE, bytes, &signature)])
+        }
+
+        fn attested(self, key: &PrivateKey, image: Digest) -> Self {
+            let statement = serde_json::json!({
+                "_type": "https://in-toto.io/Statement/v1", "predicateType": "a-kind",
+                "subject": [{ "digest": { "sha256": image.hex() } }],
+            });
+            let sealed = evidence::seal(statement.to_string().as_bytes(), key).unwrap();
+            self.with("att", &[(ENVELOPE_TYPE, sealed, "")])
+        }
+
+        /// Looks at the image on this shelf, and returns its attestations or what is wrong.
+        fn check(&self, key: &PublicKey) -> Result<Vec<String>, String> {
+            let shelf = self.0.clone();
+            let server = Server::start(move |asked, _| {
+                let name = asked.path.rsplit('/').next().unwrap();
+                shelf.get(name).map_or(Reply::status(404), |bytes| Reply::ok(bytes.clone()))
+            });
+            let host = server.url("").trim_start_matches("http://").to_owned();
+            let credentials = Credentials { files: vec![], programs: None, ms_max: 1 };
+            let (http, security) = (door(&[]), Security::Encrypted);
+            let door = Door { http: &http, credentials: &credentials, security, observer: &Silent };
+            let given = Given { key, file: "cosign.pub" };
+            let checked = signatures(&[format!("{host}/a:1")], given, door);
+            checked.map(|mut all| all.remove(0).attestations).map_err(|failure| {
+                format!("{}; {}", failure.messages().join(": "), failure.hint().unwrap_or_default())
+            })
+        }
+    }
+
+    #[test]
+    fn an_image_is_good_whose_digest_the_key_signed() {
+        let (key, public) = pair();
+        let image = Digest::of(MANIFEST);
+        let shelf = Shelf::new().signed(&key, image);
+        assert_eq!(shelf.check(&public), Ok(vec![]));
+        assert_eq!(shelf.attested(&key, image).check(&public), Ok(vec!["a-kind".into()]));
+    }
+
+    #[test]
+    fn what_is_not_signed_or_by_another_is_told_apart() {
+        let ((key, _), (other, other_public)) = (pair(), pair());
+        let image = Digest::of(MANIFEST);
+        let refused = Shelf::new().check(&other_public).unwrap_err();
+        assert!(
+            refused.contains("has no signature") && refused.contains("push --sign"),
+            "{refused}"
+        );
+        let refused = Shelf::new().signed(&key, image).check(&other_public).unwrap_err();
+        assert!(refused.contains("is signed, but not by the key `cosign.pub`"), "{refused}");
+        // What somebody else attested says nothing for this key.
+        let shelf = Shelf::new().signed(&other, image).attested(&key, image);
+        assert_eq!(shelf.check(&other_public), Ok(vec![]));
+    }
+
+    #[test]
+    fn evidence_of_another_image_is_refused() {
+        let (key, public) = pair();
+        let (image, other) = (Digest::of(MANIFEST), Digest::of(b"another"));
+        let refused = Shelf::new().signed(&key, other).check(&public).unwrap_err();
+        assert!(refused.contains("is of another image"), "{refused}");
+        assert!(refused.contains(&format!("signed: {other}")), "{refused}");
+        let shelf = Shelf::new().signed(&key, image).attested(&key, other);
+        let refused = shelf.check(&public).unwrap_err();
+        assert!(refused.contains("(`a-kind`) is about another image"), "{refused}");
+    }
+
+    #[test]
+    fn a_signature_that_was_cut_is_none() {
+        let (key, public) = pair();
+        let bytes = payload::write("r.example/a", Digest::of(MANIFEST));
+        let signature = evidence::base64(&key.sign(&bytes).unwrap());
+        for cut in ["", "*", &signature[..20]] {
+            let shelf = Shelf::new().with("sig", &[(PAYLOAD_TYPE, bytes.clone(), cut)]);
+            let refused = shelf.check(&public).unwrap_err();
+            assert!(refused.contains("not by the key"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_named() {
+        let (_, public) = pair();
+        let refused = Shelf::default().check(&public).unwrap_err();
+        assert!(refused.contains("has no image `a:1`"), "{refused}");
     }
 }

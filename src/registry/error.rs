@@ -290,7 +290,7 @@ impl Explain for PushError {
             Self::BadReference { .. } | Self::NoRegistry { .. } | Self::BadMount { .. } => {
                 Blame::Usage
             }
-            Self::NotOurs { .. } | Self::Config { .. } => Blame::User,
+            Self::NotOurs { .. } | Self::Config { .. } | Self::NoImage { .. } => Blame::User,
             Self::Image(error) => error.blame(),
             Self::Http(error) => error.blame(),
             _ => Blame::World,

@@ -43,7 +43,7 @@ impl Origin {
     }
 
     /// Returns what the registry is asked for.
-    pub(super) fn wanted(&self) -> String {
+    pub fn wanted(&self) -> String {
         match (self.digest, &self.place.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.clone().unwrap_or_else(|| LATEST.to_owned()),

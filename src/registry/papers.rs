@@ -18,7 +18,7 @@ use super::{Door, PushError, Reference};
 use crate::digest::Digest;
 use crate::http::{Answer, Method, Sent};
 use crate::image::Contents;
-use crate::limits::{ANSWER_BYTES_MAX, DOCUMENTS_MAX};
+use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX};
 
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
@@ -136,6 +136,11 @@ impl<'a> Repository<'a> {
         Self { session: Session::new(door, reference, None) }
     }
 
+    /// Begins to speak to a repository of which is only read.
+    pub fn reading(door: Door<'a>, reference: &'a Reference) -> Self {
+        Self { session: Session::reading(door, reference) }
+    }
+
     /// Returns the manifest or index under a tag or digest; `None` where there is none.
     pub fn manifest(&self, name: &str) -> Result<Option<Listed>, PushError> {
         let url = self.session.url(&format!("manifests/{name}"));
@@ -248,7 +253,7 @@ impl<'a> Repository<'a> {
         let name = "the list of documents";
         let ask = ask(Method::Get, name, &url, &[], Sent::Nothing);
         let found = self.session.again(name, || {
-            let mut answer = self.session.call(&ask)?;
+            let mut answer = self.session.call_within(&ask, DOCUMENT_BYTES_MAX)?;
             let kind = answer.headers.get("content-type").map_or("", String::as_str);
             // Registries without the list answer as they please: with an error, or with a page.
             if answer.status != 200 || !kind.starts_with(INDEX_TYPE) {
@@ -294,7 +299,7 @@ impl<'a> Repository<'a> {
     ) -> Result<Option<(Vec<u8>, String)>, PushError> {
         let ask = ask(Method::Get, name, url, headers, Sent::Nothing);
         self.session.again(name, || {
-            let mut answer = self.session.call(&ask)?;
+            let mut answer = self.session.call_within(&ask, DOCUMENT_BYTES_MAX)?;
             match answer.status {
                 200 => {
                     let bytes = self.read(name, &mut answer)?;
@@ -310,7 +315,7 @@ impl<'a> Repository<'a> {
     /// Reads a body as a whole.
     fn read(&self, name: &str, answer: &mut Answer) -> Result<Vec<u8>, PushError> {
         let mut bytes = Vec::new();
-        match (&mut answer.body).take(ANSWER_BYTES_MAX).read_to_end(&mut bytes) {
+        match (&mut answer.body).take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(self
                 .session

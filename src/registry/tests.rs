@@ -1,6 +1,7 @@
 //! What a push promises, shown against a registry on loopback with the quirks of the real ones.
 
 mod fake;
+mod papers;
 mod pull;
 
 use std::sync::Mutex;

@@ -62,6 +62,12 @@ pub enum ReleaseError {
         /// The `.src` file.
         path: String,
     },
+    /// A mix release sets its environment by a script.
+    #[error("`{path}`, made of `rel/env.sh.eex`, is a shell script, and the image has no shell")]
+    EnvNeedsShell {
+        /// The script.
+        path: String,
+    },
     /// The node takes part in distribution, and only a shell can start the port mapper for it.
     #[error(
         "`vm.args` names the node, the emulator starts epmd through a shell, and the image has no shell"
@@ -179,6 +185,10 @@ impl Explain for ReleaseError {
                 "make `{}` a plain file, or set `shell = \"busybox\"` under `[image]`",
                 path.trim_end_matches(".src")
             )),
+            Self::EnvNeedsShell { .. } => Some(
+                "set `shell = \"busybox\"` under `[image]`, or say it by `env` there and remove the file"
+                    .into(),
+            ),
             Self::NeedsEpmd => Some(
                 "set `shell = \"busybox\"` under `[image]`, or put `-start_epmd false` into vm.args and run epmd beside the node"
                     .into(),

@@ -90,7 +90,12 @@ impl Gathering<'_> {
                     self.put(part, place, Node::link(target.clone()));
                 }
                 Entry::File { .. } => {
-                    let node = self.file(&path.under(self.inputs.release), path, entry);
+                    let foreign = self
+                        .inputs
+                        .natives
+                        .and_then(|(root, natives)| Some((root, natives.get(path)?)));
+                    let (root, entry) = foreign.unwrap_or((self.inputs.release, entry));
+                    let node = self.file(&path.under(root), path, entry);
                     self.put(part, place, node);
                 }
             }

@@ -9,6 +9,7 @@ mod beam;
 mod boot;
 mod closure;
 mod elf;
+mod emulate;
 mod error;
 pub(crate) mod fuzz;
 mod gather;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub use beam::{BeamError, Chunk, chunks};
 pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
 pub use elf::{Elf, Machine, is_elf, parse as parse_elf};
+pub use emulate::emulate;
 pub use error::{Lacking, Missing, ReleaseError};
 pub use gather::assemble;
 pub use lay_out::lay_out;
@@ -66,7 +68,9 @@ pub struct Inputs<'a> {
     pub release: &'a Path,
     /// The listing of that directory.
     pub listing: &'a Tree,
-    /// The toolchain's root, a whole file system.
+    /// Native files for another machine than the one that built, by their paths in the release, with their listing.
+    pub natives: Option<(&'a Path, &'a Tree)>,
+    /// The toolchain's root, a whole file system; where the image is for another machine, a root of that machine.
     pub toolchain: &'a Path,
     /// The home of an OTP that was built from source; where there is one, the toolchain's own does not count.
     pub otp: Option<&'a Path>,

@@ -31,6 +31,8 @@ pub(super) struct Spec {
     pub(super) arguments: Vec<String>,
     /// Whether mix put it together: its script `elixir` lies in the version's directory.
     pub(super) of_mix: bool,
+    /// Whether the `env.sh` of a mix release says anything: mix's own is all comments.
+    pub(super) has_env: bool,
 }
 
 /// A configuration file in the version's directory.
@@ -68,11 +70,13 @@ pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
         .ok_or_else(|| bad(&format!("`{directory}` holds neither `start.boot` nor `{name}.boot`")))?
         .to_owned();
     let vm_args = config("vm.args");
+    let of_mix = has("elixir");
     Ok(Spec {
+        has_env: of_mix && has("env.sh") && says_anything(&directory.under(root).join("env.sh"))?,
         arguments: arguments(root, &directory, vm_args)?,
         sys_config: config("sys.config"),
         vm_args,
-        of_mix: has("elixir"),
+        of_mix,
         name,
         version,
         erts,
@@ -150,6 +154,12 @@ fn release_term(term: &Term) -> Option<Named> {
         Some((app.first()?.as_text()?, app.get(1)?.as_text()?))
     });
     Some((name, erts, apps.collect::<Option<_>>()?))
+}
+
+/// Tells whether a script holds more than comments.
+fn says_anything(script: &Path) -> Result<bool, ReleaseError> {
+    let text = disk::read_text(script, TEXT_FILE_BYTES_MAX)?;
+    Ok(text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')))
 }
 
 fn arguments(

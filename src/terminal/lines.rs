@@ -61,6 +61,10 @@ fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
             let ids = [field("id", image_id), field("manifest", manifest)].join("\n");
             format!("{path} ({packed}, {unpacked} unpacked)\n{ids}")
         }
+        Event::LayoutWritten { path, index, images, bytes: size } => {
+            let index = field("index", index);
+            format!("{path} ({}, {images} platforms)\n{index}", bytes(*size))
+        }
         Event::ImageUpToDate { path, image_id, .. } => {
             format!("{path} is up to date\n{}", field("id", image_id))
         }

@@ -50,7 +50,7 @@ fn erlang_mk() -> Result<Vec<u8>, String> {
 }
 
 /// Makes the project and its repositories; `None` where there is no erlang.mk to be had.
-fn project() -> Option<World> {
+pub(crate) fn project() -> Option<World> {
     match erlang_mk() {
         Ok(text) => {
             let world = World::with("erlang_mk");

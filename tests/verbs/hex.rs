@@ -17,12 +17,12 @@ const PRIVATE_KEY: &str = include_str!("../../fixtures/hex/private.pem");
 pub(crate) const PUBLIC_KEY: &str = include_str!("../../fixtures/hex/public.pem");
 
 /// A package of the registry: its name differs from its application's.
-struct Package<'a> {
-    name: &'a str,
-    app: &'a str,
-    source: &'a str,
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) app: &'a str,
+    pub(crate) source: &'a str,
     /// Package and application that it asks for.
-    needs: Option<(&'a str, &'a str)>,
+    pub(crate) needs: Option<(&'a str, &'a str)>,
 }
 
 /// A field of a protocol buffer that is bytes, a text or a message.
@@ -88,11 +88,11 @@ pub(crate) fn packed(metadata: Vec<u8>, contents: Vec<u8>) -> (Digest, Vec<u8>) 
 }
 
 /// Publishes a package at version 1.0.0 in the directory that is the registry.
-fn publish(registry: &Path, package: &Package<'_>) {
+pub(crate) fn publish(registry: &Path, package: &Package<'_>) {
     let Package { name, app, source, needs } = package;
     let applications = needs.map_or(String::new(), |(_, app)| format!(", {app}"));
     let about = format!(
-        "{{application, {app}, [{{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
+        "{{application, {app}, [{{description, \"Published\"}}, {{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
     );
     let contents = gzip(&tar(&[
         (format!("src/{app}.app.src"), about.into_bytes()),
@@ -130,7 +130,10 @@ pub(crate) fn declare(
     advisories: &[Vec<u8>],
 ) {
     let published = fs::read(registry.join("releases").join(name)).unwrap();
-    let mut document = [field(2, name), field(3, "acme")].concat();
+    // Whom the registry says that it is stands beside it, where it is not `acme`.
+    let repository = fs::read_to_string(registry.join("repository"));
+    let repository = repository.unwrap_or_else(|_| "acme".into());
+    let mut document = [field(2, name), field(3, repository)].concat();
     for more in releases {
         document.extend(field(1, [published.clone(), more.concat()].concat()));
     }

@@ -276,3 +276,33 @@ fn trap_11_a_mix_exs_is_evaluated_and_its_failure_is_shown() {
     world.rebeam(&["lock"]).succeeds();
     assert!(Path::new(&world.project().join("rebeam.lock")).exists());
 }
+
+#[test]
+fn a_mix_release_starts_with_the_environment_and_arguments_that_the_project_writes() {
+    let world = World::with("mix");
+    let env = "#!/bin/sh\nexport GREETING=\"hello by <%= @release.name %> $RELEASE_COMMAND\"\n";
+    world.write("rel/env.sh.eex", env);
+    world.write("rel/vm.args.eex", "+P 131072\n-env FROM_ARGS <%= @release.version %>\n");
+    world.edit(
+        "lib/shop.ex",
+        "\"hello at run time\" = Shop.greeting()",
+        "\"hello by shop start\" = Shop.greeting()\n    \
+         131072 = :erlang.system_info(:process_limit)\n    \
+         \"0.1.0\" = System.get_env(\"FROM_ARGS\")\n    false = Node.alive?()",
+    );
+    world.rebeam(&["build"]).succeeds();
+
+    // It may name the node, as mix lets it.
+    let node = "export RELEASE_DISTRIBUTION=name RELEASE_NODE=shop@127.0.0.1 RELEASE_COOKIE=oats\n";
+    world.write("rel/env.sh.eex", &format!("{env}{node}"));
+    world.edit(
+        "lib/shop.ex",
+        "false = Node.alive?()",
+        "{:\"shop@127.0.0.1\", :oats} = {Node.self(), Node.get_cookie()}",
+    );
+    world.rebeam(&["build"]).succeeds();
+
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[image]\nshell = \"none\"\n"));
+    world.rebeam(&["build"]).fails(1, &["env.sh", "rel/env.sh.eex", "shell = \"busybox\""]);
+}

@@ -3,7 +3,7 @@
 use super::harness::World;
 
 /// Makes of Debian's rebar3 what a bootstrap leaves behind, so that all but the bootstrap itself is as with a real source.
-const STAND_IN: &str = r#"#!/usr/bin/env escript
+pub(crate) const STAND_IN: &str = r#"#!/usr/bin/env escript
 main(["--offline"]) ->
     {ok, Parts} = escript:extract("/usr/bin/rebar3", []),
     {archive, Archive} = lists:keyfind(archive, 1, Parts),
@@ -11,7 +11,7 @@ main(["--offline"]) ->
     {ok, _} = zip:unzip(Archive, [{cwd, "_build/prod/lib"}]).
 "#;
 
-fn tool(world: &World, line: &str) {
+pub(crate) fn tool(world: &World, line: &str) {
     let manifest = world.read("rebeam.toml");
     world.write("rebeam.toml", &format!("{manifest}\n[tools]\n{line}\n"));
 }

@@ -96,7 +96,7 @@ fn tampered(image: &Path, to: &Path, from: &[u8], into: &[u8]) {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&layer).unwrap();
     fs::create_dir_all(to.join("blobs/sha256")).unwrap();
-    let mut put = |bytes: &[u8]| {
+    let put = |bytes: &[u8]| {
         let digest = Digest::of(bytes);
         fs::write(to.join(format!("blobs/sha256/{}", digest.hex())), bytes).unwrap();
         (json!(digest), json!(bytes.len()))

@@ -79,9 +79,9 @@ pub(super) fn papers_of_file(name: &str, deb: &Path) -> Result<Papers, DebianErr
     let mut file = disk::open(deb)?;
     let (compression, size) = find(name, &mut file, "control.tar")?;
     let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
-    let stream = compression.reader(Whole { left: size, inner: file }).map_err(damaged)?;
+    let mut stream = compression.reader(Whole { left: size, inner: file }).map_err(damaged)?;
     let mut papers = Papers::default();
-    let read = archive::each_entry(stream.take(PAPERS_BYTES_MAX), &mut |entry| {
+    let read = archive::each_entry((&mut stream).take(PAPERS_BYTES_MAX), &mut |entry| {
         let path = entry.path_bytes();
         let place = match path.strip_prefix(b"./").unwrap_or(&path) {
             b"control" => &mut papers.control,
@@ -94,6 +94,7 @@ pub(super) fn papers_of_file(name: &str, deb: &Path) -> Result<Papers, DebianErr
         Ok(())
     });
     read.map_err(|source| DebianError::Contents { name: name.to_owned(), source })?;
+    io::copy(&mut stream.take(TAIL_BYTES_MAX), &mut io::sink()).map_err(damaged)?;
     Ok(papers)
 }
 
@@ -232,6 +233,31 @@ mod tests {
         assert_eq!(std::fs::read(root.join("usr/bin/again")).unwrap(), b"su");
         let target = std::fs::read_link(root.join("etc/out")).unwrap();
         assert_eq!(target.to_str(), Some("/usr/share/text"));
+    }
+
+    #[test]
+    fn a_package_says_what_it_is() {
+        let control = tar(&[
+            Part::Directory("./"),
+            Part::File("./control", 0o644, b"Package: a\n"),
+            Part::File("./md5sums", 0o644, b"0123  usr/bin/a\n"),
+            Part::File("./postinst", 0o755, b"#!/bin/sh\n"),
+        ]);
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar.xz", &xz(&control))]);
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("deb");
+        let of = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            papers_of_file("test 1.0", &file)
+        };
+        let read = of(&bytes).unwrap();
+        assert_eq!(
+            (read.control.as_str(), read.md5sums.as_str()),
+            ("Package: a\n", "0123  usr/bin/a\n")
+        );
+        for cut in [30, 70, bytes.len() - 20] {
+            assert!(of(&bytes[..cut]).unwrap_err().to_string().contains("test 1.0"), "{cut}");
+        }
     }
 
     #[test]

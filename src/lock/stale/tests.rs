@@ -22,6 +22,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "top".into(),
+            platforms: vec![],
             ports: vec![],
             env: BTreeMap::new(),
             user: (1, 1),

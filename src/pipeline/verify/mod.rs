@@ -16,15 +16,16 @@ pub use claim::{Claim, Origin, VerifyFailure, find};
 pub use vary::Vary;
 
 use super::Desk;
-use super::build::{identity, remake};
+use super::build::{Said, identity, own_image, site};
+use super::foreign::foreign_image;
 use crate::compare::{self, Comparison};
 use crate::digest::Digest;
 use crate::event::Event;
 use crate::explain::Failure;
 use crate::image::{self, Image};
 use crate::project::Survey;
-use crate::store::{Record, Store};
-use crate::toolchain;
+use crate::store::Store;
+use crate::toolchain::{self, Toolchain};
 
 /// How an image is verified.
 #[derive(Debug, Clone, Default)]
@@ -73,11 +74,12 @@ pub fn verify(
 ) -> Result<Verified, Failure> {
     let started = Instant::now();
     let lock = &claim.lock;
-    desk.doors().fetch(lock)?;
+    let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, memory, desk.http, desk.observer)?;
-    // It is known by its packages' hashes; to put it together again would prove nothing of the image.
-    if let Some(record) = memory.recall(toolchain.key)? {
-        desk.store.remember(toolchain.key, &Record { inputs: String::new(), ..record })?;
+    take_over(&toolchain, memory, desk.store)?;
+    for locked in &lock.platforms {
+        let web = (desk.http, desk.observer);
+        take_over(&toolchain::target(&lock.toolchain, locked, memory, web)?, memory, desk.store)?;
     }
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let scratch = desk.store.scratch()?;
@@ -86,7 +88,15 @@ pub fn verify(
     let desk = Desk { variation: Some(&variation), ..*desk };
     let mut labels = claim.labels();
     labels.extend(identity(&desk, lock, &project)?);
-    let image = remake(&desk, lock, (&toolchain, &project), &labels, &claim.provenance)?;
+    let said = Said { labels, provenance: claim.provenance.clone() };
+    let site = site(&desk, lock, (sources, toolchain, project), said)?;
+    // The lock in an image names its machine, unless that is the toolchain's own.
+    let image = match lock.platforms.first() {
+        None => own_image(&desk, lock, &site, false)?,
+        Some(locked) => {
+            foreign_image(&desk, lock, (&site, locked.platform), false, &mut Vec::new())?
+        }
+    };
     let rebuilt = scratch.path().join("rebuilt.tar");
     let path = options.output.as_deref().unwrap_or(&rebuilt);
     let comparison = hold_against(&desk, claim, &image, (file, path), options)?;
@@ -99,6 +109,14 @@ pub fn verify(
         notes: notes(claim, origin),
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// A toolchain is known by its packages' hashes: to put it together again would prove nothing of the image.
+fn take_over(toolchain: &Toolchain, memory: &Store, store: &Store) -> Result<(), Failure> {
+    if let Some(record) = memory.recall(toolchain.key)? {
+        store.remember(toolchain.key, &record)?;
+    }
+    Ok(())
 }
 
 /// The configuration names every layer by its content, so one id says all; what differs is looked for only then.

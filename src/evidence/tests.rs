@@ -1,3 +1,0 @@
-//! What a key, a signature and an attestation promise.
-
-use super::*;
