@@ -94,6 +94,8 @@ fn are_directories(one: &str, other: &str) -> bool {
 fn in_term(general: Cause, one: &[u8], other: &[u8]) -> Option<(Cause, String)> {
     let (one, other) = (parse_external(one).ok()?, parse_external(other).ok()?);
     let only_paths = general == Cause::Debug && only_paths(&one, &other);
+    let general =
+        if general == Cause::Debug && same_code(&one, &other) { Cause::Options } else { general };
     let (cause, details) = terms::compare(&[one], &[other]);
     let cause = match cause {
         _ if only_paths => Cause::Path,
@@ -101,6 +103,14 @@ fn in_term(general: Cause, one: &[u8], other: &[u8]) -> Option<(Cause, String)> 
         _ => general,
     };
     Some((cause, details.first().cloned().unwrap_or_else(|| "written in another way".into())))
+}
+
+/// Beside the code, debug information repeats the compiler's options: `{debug_info_v1, Backend, {Code, Options}}`.
+fn same_code(one: &Term, other: &Term) -> bool {
+    fn code(term: &Term) -> Option<&Term> {
+        term.as_tuple()?.get(2)?.as_tuple()?.first()
+    }
+    code(one).is_some() && code(one) == code(other)
 }
 
 /// The literals are a table of terms, deflated.

@@ -19,8 +19,9 @@ pub(super) fn compare(one: &[u8], other: &[u8]) -> Option<Found> {
     let mut details = Vec::new();
     let mut cause = Cause::Layout;
     for name in differing {
-        let (one, other) = (left.get(name), right.get(name));
-        let (section, detail) = section(name, *one.unwrap_or(&&[][..]), *other.unwrap_or(&&[][..]));
+        let of =
+            |side: &BTreeMap<String, &'_ [u8]>| side.get(name).map_or(vec![], |is| is.to_vec());
+        let (section, detail) = section(name, &of(&left), &of(&right));
         cause = cause.min(section);
         details.push(format!("{name}: {detail}"));
     }

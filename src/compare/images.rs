@@ -232,10 +232,10 @@ fn facts(one: &LayerEntry, other: &LayerEntry) -> Vec<(Cause, String)> {
     };
     match (&one.kind, &other.kind) {
         (EntryKind::Symlink(a), EntryKind::Symlink(b))
-        | (EntryKind::Second(a), EntryKind::Second(b)) => {
-            if a != b {
-                facts.push((Cause::Target, format!("{a} | {b}")));
-            }
+        | (EntryKind::Second(a), EntryKind::Second(b))
+            if a != b =>
+        {
+            facts.push((Cause::Target, format!("{a} | {b}")));
         }
         _ if kind(one) != kind(other) => {
             facts.push((Cause::Kind, format!("{} | {}", kind(one), kind(other))));

@@ -1,12 +1,13 @@
 //! Build: from a lock to an image file that was seen to start.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::configs::{Configs, changed_files, unpinned};
 use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::platforms::PlatformFailure;
+use super::said::Said;
 use super::{Desk, lacking, mix, modules, quick, rooms};
 use crate::compile::{self, Compiled, Plan, Project, Workshop};
 use crate::digest::Digest;
@@ -15,20 +16,13 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::fetch::{Sources, debian};
 use crate::image::{self, Image};
-use crate::lock::{self, Deb, IMAGE_FORMAT, Lock, Role};
-use crate::manifest::{self, Platform, Tool};
-use crate::project::{self, Survey};
+use crate::lock::{self, Deb, Lock, Role};
+use crate::manifest::{Platform, Tool};
+use crate::project::Survey;
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
 use crate::tree::Tree;
-
-/// The label of a source's commit (OCI image specification, "Annotations").
-pub(super) const REVISION: &str = "org.opencontainers.image.revision";
-/// The label of the content hash of the project's files, as `rebeam hash` prints hashes.
-pub(super) const PROJECT_LABEL: &str = "rebeam.project";
-/// The label of the SHA-256 of the project's `rebeam.toml`.
-pub(super) const MANIFEST_LABEL: &str = "rebeam.manifest";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,14 +143,6 @@ pub(super) struct Site {
     pub(super) said: Said,
 }
 
-/// What an image says of itself that is no part of its manifest or lock.
-pub(super) struct Said {
-    /// Labels beside those that the project wishes for.
-    pub(super) labels: BTreeMap<String, String>,
-    /// How it was made, as JSON.
-    pub(super) provenance: String,
-}
-
 impl Site {
     /// Returns all that a build of this lock needs again.
     pub(super) fn uses(&self, lock: &Lock) -> Vec<Digest> {
@@ -181,7 +167,7 @@ pub(super) fn prepare(desk: &Desk<'_>, lock: &Lock) -> Result<Site, Failure> {
     let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let project = Survey::new(desk.root)?.take(desk.store)?;
-    let said = Said { labels: labels(desk, lock, &project)?, provenance: provenance(desk) };
+    let said = Said::of(desk, lock, &project)?;
     site(desk, lock, (sources, toolchain, project), said)
 }
 
@@ -243,37 +229,6 @@ pub(super) fn seen_to_start(
     let image = image?;
     booted?;
     Ok(image)
-}
-
-/// Labels for the project's files, and for the commit that they are, if they are one: by these `rebeam verify` finds what
-/// the image was made of. The project's own label of a commit counts more.
-fn labels(
-    desk: &Desk<'_>,
-    lock: &Lock,
-    project: &HeldTree,
-) -> Result<BTreeMap<String, String>, Failure> {
-    let mut labels = identity(desk, lock, project)?;
-    let own = desk.manifest.image.labels.get(REVISION).cloned();
-    labels.extend(own.or(project::revision(desk.root)?).map(|commit| (REVISION.into(), commit)));
-    Ok(labels)
-}
-
-/// What an image says of the project that it was made of, beside the lock in it.
-pub(super) fn identity(
-    desk: &Desk<'_>,
-    lock: &Lock,
-    project: &HeldTree,
-) -> Result<BTreeMap<String, String>, Failure> {
-    let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
-    let mut labels = BTreeMap::from([
-        (PROJECT_LABEL.to_owned(), project.digest().sri()),
-        (MANIFEST_LABEL.to_owned(), manifest.to_string()),
-    ]);
-    // A directory that is no part of the project is pinned by nothing else.
-    for (app, tree) in unpinned(desk, &lock.sources)? {
-        labels.insert(format!("{PROJECT_LABEL}.{app}"), tree.sri());
-    }
-    Ok(labels)
 }
 
 fn compile(
@@ -380,17 +335,6 @@ pub(super) fn assemble_of(
         lock_text: &lock.to_text(),
         provenance: &site.said.provenance,
     })?)
-}
-
-/// How the image was made, as it says in itself. No times, no paths, no host.
-fn provenance(desk: &Desk<'_>) -> String {
-    let value = serde_json::json!({
-        "image_format": IMAGE_FORMAT,
-        "recipe": compile::RECIPE_VERSION,
-        "rules": release::RULES,
-        "sandbox": desk.level.name(),
-    });
-    format!("{value}\n")
 }
 
 pub(super) fn write(desk: &Desk<'_>, image: &Image, output: &Path) -> Result<Packed, Failure> {

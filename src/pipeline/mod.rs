@@ -24,6 +24,7 @@ mod pull;
 mod push;
 mod quick;
 mod rooms;
+mod said;
 mod signatures;
 mod tools;
 mod verify;

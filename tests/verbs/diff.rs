@@ -1,6 +1,9 @@
 //! `rebeam diff` and `rebeam image diff`.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -28,6 +31,72 @@ fn a_changed_module_is_all_that_differs_and_code_is_told_from_form() {
     assert_eq!((&module["level"], &module["counts"]), (&"content".into(), &"meaning".into()));
     let same = world.rebeam(&["diff", "one.tar", "one.tar"]).succeeds();
     assert_eq!(same.stdout, "the same\n");
+}
+
+/// Lays the files of an image out, as an engine would.
+fn unpacked(image: &Path, to: &Path) {
+    let (blobs, files) = (to.with_extension("blobs"), to);
+    fs::create_dir_all(&blobs).unwrap();
+    fs::create_dir_all(files).unwrap();
+    tar::Archive::new(fs::File::open(image).unwrap()).unpack(&blobs).unwrap();
+    let manifest: Value =
+        serde_json::from_slice(&fs::read(blobs.join("manifest.json")).unwrap()).unwrap();
+    for layer in manifest[0]["Layers"].as_array().unwrap() {
+        let blob = fs::File::open(blobs.join(layer.as_str().unwrap())).unwrap();
+        tar::Archive::new(flate2::read::MultiGzDecoder::new(blob)).unpack(files).unwrap();
+    }
+}
+
+/// The files below `top` that diffoscope finds to differ; `None` where it is not installed.
+fn diffoscope(world: &World, one: &Path, other: &Path) -> Option<BTreeSet<String>> {
+    fn walk(one: &Value, top: &str, found: &mut BTreeSet<String>) {
+        let source = one["source1"].as_str().unwrap_or_default();
+        if let Some(path) =
+            source.strip_prefix(top).filter(|_| fs::metadata(source).is_ok_and(|is| is.is_file()))
+        {
+            found.insert(path.trim_start_matches('/').to_owned());
+        }
+        for inner in one["details"].as_array().into_iter().flatten() {
+            walk(inner, top, found);
+        }
+    }
+    let told = world.path("told.json");
+    let arguments = ["--exclude-directory-metadata=yes", "--json", told.to_str().unwrap()];
+    let ran = Command::new("diffoscope").args(arguments).arg(one).arg(other).output().ok()?;
+    assert!(
+        ran.status.code().is_some_and(|code| code < 2),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let mut found = BTreeSet::new();
+    if let Ok(told) = fs::read(told) {
+        walk(&serde_json::from_slice(&told).unwrap(), one.to_str().unwrap(), &mut found);
+    }
+    Some(found)
+}
+
+#[test]
+fn the_files_that_differ_are_those_that_diffoscope_names() {
+    let world = World::with("hello");
+    world.rebeam(&["build", "-o", "one.tar"]).succeeds();
+    world.edit("src/hello_page.erl", "not found", "nothing here");
+    world.edit("config/vm.args", "none", "long");
+    world.rebeam(&["build", "-o", "two.tar"]).succeeds();
+    let [one, other] = ["one", "two"].map(|name| {
+        unpacked(&world.project().join(format!("{name}.tar")), &world.path(name));
+        world.path(name)
+    });
+    let Some(theirs) = diffoscope(&world, &one, &other) else {
+        return;
+    };
+    let told = world.rebeam(&["diff", "one.tar", "two.tar", "--json"]).fails(1, &[]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let content = told["differences"].as_array().unwrap().iter();
+    let content = content.filter(|one| one["level"] == "content");
+    let ours: BTreeSet<String> =
+        content.map(|one| one["place"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.len(), 2, "{ours:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::fetch::Doors;
 use crate::image::{self, Inspected};
 use crate::lock::{IMAGE_FORMAT, LOCK_IN_IMAGE, Lock};
 use crate::manifest;
-use crate::pipeline::build::{MANIFEST_LABEL, PROJECT_LABEL, REVISION};
+use crate::pipeline::said::{MANIFEST_LABEL, PROJECT_LABEL, REVISION};
 use crate::project::{self, Survey};
 use crate::release;
 use crate::store::{HeldTree, Scratch, Store};

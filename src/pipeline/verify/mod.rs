@@ -16,8 +16,9 @@ pub use claim::{Claim, Origin, VerifyFailure, find};
 pub use vary::Vary;
 
 use super::Desk;
-use super::build::{Said, identity, own_image, site};
+use super::build::{own_image, site};
 use super::foreign::foreign_image;
+use super::said::{self, Said, identity};
 use crate::compare::{self, Comparison};
 use crate::digest::Digest;
 use crate::event::Event;
@@ -140,7 +141,7 @@ fn hold_against(
 
 fn notes(claim: &Claim, origin: &Origin) -> Vec<String> {
     let mut notes = Vec::new();
-    let commit = claim.image.labels.get(super::build::REVISION);
+    let commit = claim.image.labels.get(said::REVISION);
     if let Some(commit) = commit.filter(|_| !origin.from_commit) {
         notes.push(format!("that the files are those of commit {commit} is the image's own word"));
     }
