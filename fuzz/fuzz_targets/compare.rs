@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| recompare::fuzz::compare(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rebeam::fuzz::compare(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| reexternal_term::fuzz::external_term(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| rebeam::fuzz::external_term(data));

@@ -43,7 +43,7 @@ fn an_image_into_which_a_room_leaked_is_bad_and_says_what() {
     let hook = "{pre_hooks, [{compile, \"sh hook.sh\"}]}.\n\n{deps,";
     world.edit("rebar.config", "{deps,", hook);
     world.rebeam(&["build", "--no-boot-check"]).succeeds();
-    let verified = world.rebeam(&["verify", "--html", "page.html"]).fails(1, &[]);
+    let verified = world.rebeam(&["verify", "--html", "../page.html"]).fails(1, &[]);
     assert!(verified.stdout.starts_with("BAD sha256:"), "{}", verified.stdout);
     for words in [
         "hello-1.0.0/priv/host: text: host name of the room it was built in",
@@ -53,9 +53,9 @@ fn an_image_into_which_a_room_leaked_is_bad_and_says_what() {
     ] {
         assert!(verified.stdout.contains(words), "{words:?} is missing in:\n{}", verified.stdout);
     }
-    assert!(world.read("page.html").contains("host name of the room"));
+    assert!(world.read("../page.html").contains("host name of the room"));
     // Without what differs it is good.
-    world.rebeam(&["verify", "--vary", "zone,locale,cores"]).fails(0, &[]);
+    world.rebeam(&["verify", "--vary", "locale,cores"]).fails(0, &[]);
 }
 
 #[test]
