@@ -175,3 +175,56 @@ fn what_cannot_be_verified_fails_with_the_reason() {
         assert_eq!(verified.stdout, "FAIL\n");
     }
 }
+
+/// A registry, where Debian's is installed; it ends with this.
+struct Registry(std::process::Child, u16);
+
+impl Registry {
+    fn start(world: &World) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let data = world.path("registry");
+        fs::create_dir_all(&data).unwrap();
+        let settings = format!(
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\", relativeurls: true}}\n",
+            data.display()
+        );
+        fs::write(world.path("registry.yml"), settings).unwrap();
+        let mut serve = Command::new("docker-registry");
+        serve.arg("serve").arg(world.path("registry.yml"));
+        let quiet = std::process::Stdio::null;
+        let child = serve.stdout(quiet()).stderr(quiet()).spawn().ok()?;
+        let registry = Self(child, port);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        Some(registry)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn an_image_of_a_registry_is_verified_and_compared_where_it_was_pushed() {
+    let world = World::with("hello");
+    let Some(registry) = Registry::start(&world) else {
+        return;
+    };
+    world.rebeam(&["build"]).succeeds();
+    let place = format!("localhost:{}/hello:1", registry.1);
+    world.rebeam(&["push", &place]).succeeds();
+    let same = world.rebeam(&["diff", "hello-1.0.0.tar", &place]).succeeds();
+    assert_eq!(same.stdout, "the same\n");
+    let verified = world.rebeam(&["verify", &place, "--vary", "cores"]).succeeds();
+    assert!(verified.stdout.starts_with("GOOD"), "{}", verified.stdout);
+    let told = world.rebeam(&["explain", "--image", &place, "/etc/passwd"]).succeeds();
+    assert!(told.stdout.contains("rebeam, which lays out"), "{}", told.stdout);
+    let gone = format!("localhost:{}/hello:2", registry.1);
+    let verified = world.rebeam(&["verify", &gone]).fails(2, &["hello:2"]);
+    assert_eq!(verified.stdout, "FAIL\n");
+}
