@@ -5,6 +5,7 @@
 //! arguments, environment, one output path.
 
 mod config;
+mod configure;
 mod cross;
 mod failed;
 mod make;
@@ -29,13 +30,15 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
+pub use configure::configure;
 pub use cross::{Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
+pub use make::{RebarSource, is_laid_as_source};
 pub use makefile::{MakeProject, Makefile, evaluate_makefile};
 pub use mix::{MixSubject, evaluate_mix};
 pub use overlay::Overlay;
-pub use plan::{Plan, Project, plan};
+pub use plan::{Plan, Project, plan, stamp};
 pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
 pub use stamp::Stamp;

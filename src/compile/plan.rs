@@ -33,6 +33,8 @@ pub struct Project<'a> {
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
+    /// The content hashes of dependencies that lie as sources and are not as they were locked: patched, or with a version.
+    pub laid: &'a BTreeMap<String, Digest>,
     /// What its Makefile says, where erlang.mk builds it.
     pub make: Option<&'a MakeProject>,
 }
@@ -81,6 +83,8 @@ impl<'a> Planner<'a> {
         let step = |planner: &Self, source: &'a Source| match (source.tool, source.role) {
             _ if planner.is_raw(source) => Ok(None),
             (Tool::Mix, Role::Dep) => planner.mix_step(source).map(Some),
+            // Of a mix project, what has a Makefile and nothing else.
+            (Tool::Make, Role::Dep) if project.mix.is_some() => planner.mix_step(source).map(Some),
             _ => planner.step(source).map(Some),
         };
         for role in [Role::Plugin, Role::Dep] {
@@ -216,9 +220,7 @@ impl<'a> Planner<'a> {
 
     /// The version that a source's application states: the manifest's, else git's where it asks git.
     pub(super) fn stamp(&self, source: &Source) -> Option<Stamp> {
-        let wish = self.project.manifest.deps.get(&source.app);
-        let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
-        stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
+        stamp(self.project.manifest, source)
     }
 
     /// A source as a copy that may be written to.
@@ -255,7 +257,7 @@ impl<'a> Planner<'a> {
         let mut env = mix::environment(mix::DEP_ENV, environment(self.project.manifest));
         env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
-        let (argv, output) = mix::compile_command(&source.app);
+        let (argv, output) = mix::compile_command(&source.app, source.tool);
         Ok(Step {
             name: source.app.clone(),
             kind: StepKind::Dep,
@@ -396,6 +398,13 @@ impl<'a> Planner<'a> {
 fn place(source: &Source) -> String {
     let directory = if source.role == Role::Plugin { "plugins" } else { "lib" };
     format!("_build/default/{directory}/{}", source.app)
+}
+
+/// The version that a source's application states: the manifest's, else git's where it asks git.
+pub fn stamp(manifest: &Manifest, source: &Source) -> Option<Stamp> {
+    let wish = manifest.deps.get(&source.app);
+    let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
+    stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
 }
 
 /// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.

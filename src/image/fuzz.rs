@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Contents, contract, inspect, origins, unpack};
+use super::{Contents, contract, inspect, origins, owned_directories, unpack};
 use crate::disk;
 use crate::sandbox::Level;
 
@@ -15,7 +15,8 @@ pub(crate) fn archive(file: &Path, root: &Path) {
     let _ = origins(file);
     let _ = contract(file);
     if let Ok(inspected) = inspect(file) {
-        let _ = inspected.room(root, Level::Userns);
+        let owned = owned_directories(file, &inspected).unwrap_or_default();
+        let _ = inspected.room(root, &owned, Level::Userns);
         disk::create_dir(root).expect("a directory of the fuzzer's own takes files");
         let _ = unpack(file, root);
     }

@@ -40,7 +40,7 @@ pub use layout::{INDEX_TYPE, Member, index, write_layout};
 pub use origins::{Origin, Origins, Placed, origins};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
-pub use unpack::unpack;
+pub use unpack::{owned_directories, unpack};
 
 use crate::digest::Digest;
 use crate::disk::DiskError;

@@ -195,6 +195,7 @@ fn tools(section: &Section<'_>) -> Build {
         tool: tool(section).unwrap_or(Tool::Rebar3),
         profile: section.text("profile").unwrap_or_else(|| "prod".to_owned()),
         env: section.texts_by_name("env"),
+        configure: section.commands("configure"),
         dir: section.text("dir"),
         steps: section.commands("steps"),
         output: section.text("output"),

@@ -132,6 +132,11 @@ const BUILD: &[Key] = &[
     ),
     key("env", ENV, "Variables that every build step sees."),
     key(
+        "configure",
+        Kind::Commands,
+        "Commands that run before the project's configuration is read, when it is locked and when it is built; what they write is part of the project: `[[\"./configure\"]]`.",
+    ),
+    key(
         "dir",
         Kind::Text(Form::Inside),
         "The directory of the project in which the release is made; the project's root by default.",

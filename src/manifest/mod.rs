@@ -113,7 +113,8 @@ impl Tool {
     pub fn package(self) -> Option<&'static str> {
         match self {
             Self::Mix => Some("elixir"),
-            Self::Rebar3 | Self::ErlangMk | Self::Rebar | Self::Make => None,
+            Self::Rebar => Some("erlang-reltool"),
+            Self::Rebar3 | Self::ErlangMk | Self::Make => None,
         }
     }
 
@@ -147,6 +148,8 @@ pub struct Build {
     pub profile: String,
     /// Variables that every step sees.
     pub env: BTreeMap<String, String>,
+    /// The commands that run before the project's configuration is read, and whose results are part of the project.
+    pub configure: Vec<Vec<String>>,
     /// The directory of the project in which the release is made.
     pub dir: Option<String>,
     /// The commands that make the release, in place of the tool's own.

@@ -240,16 +240,18 @@ fn compile(
     let started = Instant::now();
     let project = &desk.manifest.project;
     let configs = Configs::of(desk, lock);
+    let tree = &configs.configured(tree)?;
     let (mut config, mut facts, mut make) = (vec![], None, None);
     match desk.manifest.build.tool {
-        Tool::Rebar3 => config = configs.terms(&project.name, tree)?,
+        Tool::Rebar3 | Tool::Rebar => config = configs.terms(&project.name, tree)?,
         Tool::Mix => facts = Some(mix::facts(desk, &configs, tree)?),
         Tool::ErlangMk => make = Some(configs.make_project(tree)?),
-        Tool::Rebar | Tool::Make => {}
+        Tool::Make => {}
     }
     config.extend(compile::flags(&desk.manifest.deps));
     let patches = changed_files(desk)?;
     let unpinned = unpinned(desk, &lock.sources)?;
+    let laid = configs.laid_as_source(lock, &unpinned)?;
     let plan = compile::plan(&Project {
         manifest: desk.manifest,
         lock,
@@ -258,6 +260,7 @@ fn compile(
         mix: facts.as_ref(),
         patches: &patches,
         unpinned: &unpinned,
+        laid: &laid,
         make,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
 use super::gates;
 use super::{Desk, mix, modules, packages, platforms, tools};
@@ -217,18 +218,28 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     let configs = Configs::of(desk, lock);
     let mut facts = project_facts(desk, &configs)?;
     facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
-    if desk.manifest.build.tool == Tool::Mix {
-        mix::warn_of_disagreements(desk, lock)?;
-    }
     let found = lock::stale(lock, &facts, desk.manifest);
-    let reasons: Vec<String> = found.iter().map(ToString::to_string).collect();
-    Ok(if reasons.is_empty() { stale_further_down(desk, lock, facts) } else { reasons })
+    if !found.is_empty() {
+        return Ok(found.iter().map(ToString::to_string).collect());
+    }
+    let is_mix = desk.manifest.build.tool == Tool::Mix;
+    match stale_further_down(desk, lock, facts) {
+        Some(reasons) => {
+            if is_mix && reasons.is_empty() {
+                mix::warn_of_disagreements(desk, lock)?;
+            }
+            Ok(reasons)
+        }
+        // What a changed mix.lock names anew is not held, so it cannot be looked into, and is stale all the same.
+        None if is_mix => mix::disagreements(desk, lock),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Returns what is stale further down than the project's own words: all is resolved again over what is held.
 ///
-/// What is not held or cannot be resolved is left to `lock`, which has the network.
-fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<String> {
+/// `None` where something is not held or cannot be resolved: that is left to `lock`, which has the network.
+fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Option<Vec<String>> {
     let http = Http::new(Network::Offline, desk.http.mirrors().clone());
     let desk = Desk { http: &http, observer: &Silent, ..*desk };
     let configs = Configs::of(&desk, lock);
@@ -242,12 +253,12 @@ fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<
         _ => rebar_lock(&desk)
             .and_then(|imported| resolve(&desk, &configs, &facts, Some(lock), imported.as_ref())),
     };
-    let Ok((resolution, _)) = resolved else { return Vec::new() };
+    let (resolution, _) = resolved.ok()?;
     let tools = lock.sources.iter().filter(|source| source.role == Role::Tool);
     let mut sources: Vec<_> = resolution.sources.into_iter().chain(tools.cloned()).collect();
     sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     let now = Lock { sources, ..lock.clone() };
-    lock::differences(lock, &now).iter().map(ToString::to_string).collect()
+    Some(lock::differences(lock, &now).iter().map(ToString::to_string).collect())
 }
 
 /// The previous lock without the entries that are to be pinned anew.
@@ -351,7 +362,10 @@ pub(super) fn answer(
 pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
     match &request.wish.source {
         WishSource::Path { path } => directory(desk, path),
-        _ => Ok(desk.doors().answer(request)?),
+        _ => {
+            let found = desk.doors().answer(request);
+            Ok(found.map_err(|failed| AskedFailure::new(request, failed))?)
+        }
     }
 }
 

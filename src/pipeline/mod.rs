@@ -1,5 +1,6 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
+mod asked;
 mod build;
 mod carry;
 mod configs;
@@ -31,6 +32,7 @@ mod verify;
 
 use std::path::Path;
 
+pub use asked::AskedFailure;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;

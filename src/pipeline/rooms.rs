@@ -47,6 +47,13 @@ pub enum BootFailure {
 impl Explain for BootFailure {
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::DidNotStart { lines } if says(lines, &["application_terminated,os_mon", "disksup"]) => {
+                "os_mon looks at the disks by the command `df`: `shell = \"busybox\"` in `[image]` brings one; \
+                 or let `sys.config` say `{os_mon, [{start_disksup, false}]}`"
+            }
+            Self::DidNotStart { lines } if says(lines, &["erofs", "eacces", "ead-only file system"]) => {
+                "name the directories that it writes to by `volumes` in `[image]`"
+            }
             Self::DidNotStart { .. } => {
                 "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
                  or build with `--no-boot-check`"
@@ -54,6 +61,10 @@ impl Explain for BootFailure {
             Self::DidNotStop { .. } => "container runtimes kill what does not stop; look at the shutdown times of its supervisors",
         }.into())
     }
+}
+
+fn says(lines: &[String], words: &[&str]) -> bool {
+    lines.iter().any(|line| words.iter().any(|word| line.contains(word)))
 }
 
 /// By what a release for another machine is started here.
@@ -180,7 +191,8 @@ pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Resul
         return Err(RunFailure::OtherMachine { path: archive.to_owned(), machine }.into());
     }
     let image = image::unpack(archive, &root)?;
-    let mut room = image.room(&root, level);
+    let owned = image::owned_directories(archive, &image)?;
+    let mut room = image.room(&root, &owned, level);
     if !wish.arguments.is_empty() {
         room.argv.truncate(image.entrypoint.len());
         room.argv.extend_from_slice(&wish.arguments);
@@ -251,5 +263,22 @@ fn exit_code(status: Status) -> u8 {
         // What a shell reports of a killed command.
         Status::Killed { signal } => u8::try_from(128 + signal).unwrap_or(255),
         Status::TimedOut => 124,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_release_lead_to_the_next_step() {
+        let hint =
+            |line: &str| BootFailure::DidNotStart { lines: vec![line.into()] }.hint().unwrap();
+        assert!(
+            hint("Kernel pid terminated ({application_terminated,os_mon,shutdown})")
+                .contains("`df`")
+        );
+        assert!(hint("{open_failed,\"/app/logs/x.log\",erofs}").contains("`volumes`"));
+        assert!(hint("econnrefused").contains("boot-timeout"));
     }
 }

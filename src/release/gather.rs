@@ -11,6 +11,7 @@ use super::{
     Release, ReleaseError, at, elf, head, packages, start, system,
 };
 use crate::disk;
+use crate::manifest::Shell;
 use crate::tree::{self, Entry, RelPath, Tree};
 
 /// `erl` for a release that was made without ERTS: the toolchain's own names the directory that it was installed in.
@@ -25,7 +26,7 @@ exec \"$BINDIR/erlexec\" \"$@\"
 
 /// Says which files the image of a built release holds, and how it starts.
 pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
-    let spec = spec::read(inputs.release, inputs.listing)?;
+    let spec = spec::read(inputs.release, inputs.listing, &inputs.manifest.project.version)?;
     let start = start::start(&spec, &inputs.manifest.image)?;
     let mut gathering = Gathering {
         inputs,
@@ -244,6 +245,10 @@ impl Gathering<'_> {
         let tls = self.apps.contains_key("ssl");
         let shell = start::shell(self.spec, image);
         entries.extend(system::wished(image, self.inputs.toolchain, shell, tls)?);
+        // os_mon looks at the disks by a command, and takes the node down where it is not there.
+        if shell == Shell::Busybox && self.apps.contains_key("os_mon") {
+            entries.insert(at("usr/bin/df"), Node::link("busybox"));
+        }
         self.parts.entry(Part::System).or_default().extend(entries);
         Ok(())
     }

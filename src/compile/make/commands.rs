@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{digest, shell};
-use crate::compile::CompileError;
+use super::shell;
 use crate::compile::plan::{Project, fixed_environment, label};
 use crate::compile::stamp::Stamp;
 use crate::compile::step::{Content, Input, Step, StepKind};
+use crate::digest::Digest;
 use crate::lock::Source;
-use crate::manifest::Tool;
+use crate::manifest::{Manifest, Tool};
 
 /// Where rebar 2 is seen.
-pub(super) const REBAR_HOME: &str = "/opt/rebar";
+pub(in crate::compile) const REBAR_HOME: &str = "/opt/rebar";
 /// Where commands of ours are seen before the toolchain's.
-pub(super) const BIN: &str = "/build/.rebeam/bin";
+pub(in crate::compile) const BIN: &str = "/build/.rebeam/bin";
 
 /// rebar 2 from its applications, as rebar3 is started.
-const REBAR: &str = "#!/bin/sh
+pub(in crate::compile) const REBAR: &str = "#!/bin/sh
 exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
     -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
 ";
@@ -67,7 +67,7 @@ log(_, Words, Values) -> io:format(standard_error, Words ++ \"~n\", Values).
 ";
 
 /// rebar3 for whoever calls it by name.
-const REBAR3: &str = "#!/bin/sh
+pub(in crate::compile) const REBAR3: &str = "#!/bin/sh
 exec erl +sbtu +A1 -noinput -boot no_dot_erlang -pa /opt/rebar3/*/ebin \\
     -eval 'rebar3:main(init:get_plain_arguments()), halt(0).' -extra \"$@\"
 ";
@@ -78,16 +78,19 @@ pub(super) struct Ready {
     pub(super) rebar: Option<usize>,
 }
 
+/// Tells whether a dependency lies as source where the project's own step builds it.
+pub fn is_laid_as_source(manifest: &Manifest, source: &Source) -> bool {
+    let wish = manifest.deps.get(&source.app);
+    let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
+    let tool = wish.and_then(|wish| wish.tool);
+    let is_whole = matches!(manifest.build.tool, Tool::Rebar | Tool::Make);
+    is_whole && !has_steps && tool.is_none_or(|tool| tool == Tool::Make)
+}
+
 impl Ready {
-    /// Tells whether a dependency gets a step of its own, or lies as source where the project builds it.
+    /// Tells whether a dependency gets a step of its own.
     pub(super) fn builds(project: &Project<'_>, source: &Source) -> bool {
-        let wish = project.manifest.deps.get(&source.app);
-        let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
-        let tool = wish.and_then(|wish| wish.tool);
-        match project.manifest.build.tool {
-            Tool::ErlangMk => true,
-            _ => has_steps || tool.is_some_and(|tool| tool != Tool::Make),
-        }
+        !is_laid_as_source(project.manifest, source)
     }
 
     /// The commands that a step sees; `release` is what only the project's own has.
@@ -116,19 +119,22 @@ pub(super) fn relx(rebar3: Vec<Input>) -> Step {
     }
 }
 
+/// The locked source of rebar 2 and its content hash.
+#[derive(Debug, Clone, Copy)]
+pub struct RebarSource<'a> {
+    /// What the lock says of it.
+    pub source: &'a Source,
+    /// Its content hash.
+    pub tree: Digest,
+}
+
 /// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
-pub(super) fn bootstrap(
-    project: &Project<'_>,
-    source: &Source,
-    otp: Vec<Input>,
-) -> Result<Step, CompileError> {
-    let own = Input {
-        at: "/build/rebar".into(),
-        content: Content::Source(digest(project, source)?),
-        label: label(source),
-    };
+pub(in crate::compile) fn bootstrap(rebar: RebarSource<'_>, otp: Vec<Input>) -> Step {
+    let RebarSource { source, tree } = rebar;
+    let own =
+        Input { at: "/build/rebar".into(), content: Content::Source(tree), label: label(source) };
     let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
-    Ok(Step {
+    Step {
         name: "rebar".into(),
         kind: StepKind::Tool,
         inputs: [own].into_iter().chain(otp).collect(),
@@ -138,5 +144,5 @@ pub(super) fn bootstrap(
         argv: shell(script),
         env: fixed_environment(),
         output: "rebar".into(),
-    })
+    }
 }

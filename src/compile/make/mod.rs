@@ -13,7 +13,9 @@ mod commands;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use commands::{BIN, REBAR_HOME, RELX, RELX_HOME, RELX_PATHS, Ready, bootstrap, relx};
+pub(super) use commands::{BIN, REBAR, REBAR_HOME, REBAR3, bootstrap};
+use commands::{RELX, RELX_HOME, RELX_PATHS, Ready, relx};
+pub use commands::{RebarSource, is_laid_as_source};
 
 use super::CompileError;
 use super::overlay::Overlay;
@@ -22,7 +24,11 @@ use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
 use crate::manifest::Tool;
+use crate::terms::{self, Term};
+use crate::tree::RelPath;
 
+/// Where dependencies are looked for, unless a rebar 2 project says otherwise.
+const DEPS_DIR: &str = "deps";
 /// The release's directory at the end.
 const RELEASE: &str = ".release";
 
@@ -44,20 +50,30 @@ fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Diges
     digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
 }
 
-fn shell(script: &str) -> Vec<String> {
+pub(super) fn shell(script: &str) -> Vec<String> {
     ["sh", "-ec", script].map(str::to_owned).into()
 }
 
 /// Commands as lines of a script.
-fn lines(steps: &[Vec<String>]) -> String {
+pub(super) fn lines(steps: &[Vec<String>]) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
     let line = |step: &Vec<String>| step.iter().map(quote).collect::<Vec<_>>().join(" ");
     steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Lets a step find our commands, by name and by the variables in which makefiles and configure scripts look for them.
+/// What the manifest says of those variables counts.
+pub(super) fn see_commands(env: &mut BTreeMap<String, String>) {
+    let path = env.entry("PATH".into()).or_default();
+    *path = format!("{BIN}:{path}");
+    for (name, command) in [("REBAR", "rebar"), ("REBAR3", "rebar3")] {
+        env.entry(name.into()).or_insert_with(|| format!("{BIN}/{command}"));
+    }
+}
+
 /// Makes our commands ones. OTP has no `erl_interface` since 23, and what older tools still link it for is in `ei`: so
 /// it is there and holds nothing.
-const READY: &str = "chmod -R +x /build/.rebeam
+pub(super) const READY: &str = "chmod -R +x /build/.rebeam
 set -- /usr/lib/erlang/lib/erl_interface-*/lib/liberl_interface.a
 if [ ! -e \"$1\" ]; then
     mkdir -p /build/.rebeam/lib
@@ -87,7 +103,8 @@ impl<'a> Planner<'a> {
         let relx = self.steps.len() - 1;
         let mut rebar = None;
         if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
-            self.steps.push(bootstrap(self.project, source, self.tools.otp_inputs())?);
+            let tree = digest(self.project, source)?;
+            self.steps.push(bootstrap(RebarSource { source, tree }, self.tools.otp_inputs()));
             rebar = Some(self.steps.len() - 1);
         }
         Ok(Ready { relx, rebar })
@@ -130,7 +147,10 @@ impl<'a> Planner<'a> {
             let Some(source) = self.source(Role::Dep, app) else { continue };
             let content = match self.places.get(&(Role::Dep, *app)) {
                 Some(step) => Content::Output(*step),
-                None => Content::Source(digest(self.project, source)?),
+                None => match self.project.laid.get(&source.app) {
+                    Some(laid) => Content::Source(*laid),
+                    None => Content::Source(digest(self.project, source)?),
+                },
             };
             inputs.push(Input { at: place(source), content, label: label(source) });
         }
@@ -213,11 +233,9 @@ impl<'a> Planner<'a> {
     /// Variables that make's own see before their defaults.
     fn make_environment(&self) -> BTreeMap<String, String> {
         let mut env = environment(self.project.manifest);
-        let path = env.entry("PATH".into()).or_default();
-        *path = format!("{BIN}:{path}");
+        see_commands(&mut env);
         let fixed = [
             ("RELX", "/build/.rebeam/bin/relx"),
-            ("REBAR", "/build/.rebeam/bin/rebar"),
             ("REBAR_DEPS_DIR", "/build/deps"),
             ("RELX_TAR", "0"),
             ("ERL_LIBS", "/build/deps"),
@@ -228,6 +246,16 @@ impl<'a> Planner<'a> {
             env.insert("SKIP_DEPS".into(), "1".into());
         }
         env
+    }
+
+    /// Where the project's tool looks for dependencies, below the directory that it is started in.
+    fn deps_dir(&self) -> String {
+        let is_rebar = self.project.manifest.build.tool == Tool::Rebar;
+        let stated = terms::get(self.project.config, "deps_dir").filter(|_| is_rebar);
+        let stated = stated.and_then(Term::as_text);
+        // A place outside the project is none that a step could be given.
+        let inside = stated.filter(|place| RelPath::new(place.as_str()).is_ok());
+        inside.unwrap_or_else(|| DEPS_DIR.to_owned())
     }
 
     fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
@@ -242,13 +270,16 @@ impl<'a> Planner<'a> {
         let own = Content::Source(self.project.tree);
         let mut inputs = vec![Input { at: base.clone(), content: own, label: name }];
         let all = self.all(Role::Dep);
+        let deps_dir = format!("{top}/{}", self.deps_dir());
         inputs.extend(self.laid_all(&all, |source| {
             let wish = manifest.deps.get(&source.app);
             match wish.and_then(|wish| wish.at.as_ref()) {
                 Some(at) => format!("{base}/{at}"),
-                None => format!("{top}/deps/{}", source.app),
+                None => format!("{deps_dir}/{}", source.app),
             }
         })?);
+        let sources = inputs.iter().filter(|input| matches!(input.content, Content::Source(_)));
+        let replaced: String = sources.map(|input| replace_escripts(&input.at)).collect();
         inputs.extend(self.seen(ready));
         let default: &[&[&str]] = match manifest.build.tool {
             Tool::Rebar => &[&["rebar", "compile"], &["rebar", "generate"]],
@@ -265,8 +296,8 @@ impl<'a> Planner<'a> {
         env.insert("REBEAM_RELEASE".into(), release.clone());
         let output = manifest.build.output.clone().unwrap_or_default();
         env.insert("REBEAM_OUTPUT".into(), output);
-        env.insert("REBAR_DEPS_DIR".into(), format!("{top}/deps"));
-        env.insert("ERL_LIBS".into(), format!("{top}/deps"));
+        env.insert("REBAR_DEPS_DIR".into(), deps_dir.clone());
+        env.insert("ERL_LIBS".into(), deps_dir);
         Ok(Step {
             name: manifest.project.name.clone(),
             kind: StepKind::Release,
@@ -274,7 +305,7 @@ impl<'a> Planner<'a> {
             files: ready.commands(&[("relx", RELX)]),
             patches: vec![],
             stamp: Some(Stamp::WhereAsked(manifest.project.version.clone())),
-            argv: shell(&format!("{READY}cd {top}\n{}\n{FIND}", lines(&steps))),
+            argv: shell(&format!("{READY}{replaced}cd {top}\n{}\n{FIND}", lines(&steps))),
             env,
             output: RELEASE.into(),
         })

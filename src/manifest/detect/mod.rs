@@ -55,6 +55,8 @@ pub struct Detected {
     pub tool: Tool,
     /// Debian packages that its build tool calls beside the preset's.
     pub packages: Vec<&'static str>,
+    /// The commands that come before its configuration can be read.
+    pub configure: Vec<&'static str>,
     /// Files of build tools that rebeam does not drive yet.
     pub others: Vec<&'static str>,
 }
@@ -124,9 +126,10 @@ impl Explain for DetectError {
 /// Looks at the project in `dir` and changes nothing.
 pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     let has = |name: &str| disk::exists(&dir.join(name));
+    let has_script = has("rebar.config.script");
     let config = match text(dir, "rebar.config")? {
-        Some(text) => Some(RebarFacts::read(&text, "rebar.config")?),
-        None => None,
+        Some(text) => Some(config(&text, has_script)?),
+        None => has_script.then(RebarFacts::default),
     };
     let mix = match config {
         Some(_) => None,
@@ -144,19 +147,23 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     }
     let own = config.as_ref().map_or(&[][..], |config| &config.terms);
     let mut releases = releases(dir, own)?;
+    let has_reltool = releases.is_empty() && has("rel/reltool.config");
     releases.extend(reltool(dir)?);
     let tool = match mix {
         Some(_) => Tool::Mix,
+        None if has_reltool => Tool::Rebar,
         None => tool(own, makefile.as_ref(), !releases.is_empty()),
     };
+    let configure = configure(dir);
     let makefile = makefile.filter(|_| tool == Tool::ErlangMk).unwrap_or_default();
     apps.extend(makefile.app);
     let otp_minimum = otp_minimum(own);
     let mut detected = Detected {
         has_manifest: has(FILE_NAME),
         tool,
-        packages: makefile.packages,
-        has_script: has("rebar.config.script"),
+        packages: [makefile.packages, configure.packages].concat(),
+        configure: configure.commands,
+        has_script,
         has_lock: has("rebar.lock") || mix.is_some() && has("mix.lock"),
         otp: preset(dir, otp_minimum.as_deref())?,
         otp_minimum,
@@ -171,6 +178,41 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     detected.name = detected.guess_name(dir);
     detected.version = detected.guess_version();
     Ok(detected)
+}
+
+/// Reads `rebar.config`. Where a script makes of it what rebar reads, the file alone may be in words of the script's own.
+fn config(text: &str, has_script: bool) -> Result<RebarFacts, RebarError> {
+    match RebarFacts::read(text, "rebar.config") {
+        Err(_) if has_script => {
+            let terms = rebar::read_terms(text, "rebar.config")?;
+            Ok(RebarFacts { terms, ..RebarFacts::default() })
+        }
+        read => read,
+    }
+}
+
+/// What comes before anything else in a project for autoconf, or one that does as if.
+#[derive(Debug, Default)]
+struct Configure {
+    commands: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+fn configure(dir: &Path) -> Configure {
+    let has = |name: &str| disk::exists(&dir.join(name));
+    let makes_it = ["autogen.sh", "configure.ac"].into_iter().find(|name| has(name));
+    match makes_it {
+        _ if has("configure") => Configure { commands: vec!["./configure"], packages: vec![] },
+        Some("autogen.sh") => Configure {
+            commands: vec!["./autogen.sh", "./configure"],
+            packages: vec!["autoconf", "automake"],
+        },
+        Some(_) => Configure {
+            commands: vec!["autoreconf -fi", "./configure"],
+            packages: vec!["autoconf", "automake"],
+        },
+        None => Configure::default(),
+    }
 }
 
 /// What a look at a Makefile tells; `rebeam lock` evaluates it.
@@ -284,6 +326,7 @@ fn written_version(version: &Term) -> Option<String> {
         Term::String(text) if !matches!(text.as_str(), "git" | "semver") => Some(text.clone()),
         _ => None,
     }
+    .filter(|version| !version.is_empty())
 }
 
 /// Reads relx's releases from `rebar.config`, its prod profile, or `relx.config`.

@@ -45,6 +45,10 @@ impl Detected {
         if let Some(minimum) = &self.otp_minimum {
             lines.push(format!("OTP {minimum} or later is asked for"));
         }
+        if !self.configure.is_empty() {
+            let commands = self.configure.join("` and `");
+            lines.push(format!("`{commands}`, which come before everything else"));
+        }
         if self.tool != Tool::Rebar3 {
             lines.push(format!("a project for `{}`", self.tool.name()));
         }
@@ -84,21 +88,7 @@ impl Detected {
             true => line("# packages = [\"zlib1g-dev\"]"),
             false => line(&format!("packages = [\"{}\"]", self.packages.join("\", \""))),
         }
-        match self.tool {
-            Tool::Rebar3 => {}
-            Tool::Mix => line("\n[build]\ntool = \"mix\""),
-            Tool::ErlangMk => line("\n[build]\ntool = \"erlang.mk\""),
-            Tool::Rebar => {
-                line("\n[build]\ntool = \"rebar\"");
-                line(&format!("\n[tools]\nrebar = \"{REBAR_SOURCE}\""));
-            }
-            Tool::Make => {
-                line("\n[build]\ntool = \"make\"\nsteps = [[\"make\", \"rel\"]]");
-                line(
-                    "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
-                );
-            }
-        }
+        self.build_lines().iter().for_each(|text| line(text));
         if let Some(release) =
             release.filter(|release| *release != self.name && Form::App.fits(release))
         {
@@ -110,6 +100,45 @@ impl Detected {
         line("# volumes = [\"/data\"]");
         line("# shell = \"busybox\" # for remote_console");
         text
+    }
+}
+
+impl Detected {
+    /// Returns the lines of `[build]` and `[tools]`; none where rebar3 needs none.
+    fn build_lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.tool == Tool::Rebar3 && self.configure.is_empty() {
+            return lines;
+        }
+        lines.push("\n[build]".to_owned());
+        if self.tool != Tool::Rebar3 {
+            lines.push(format!("tool = \"{}\"", self.tool.name()));
+        }
+        if !self.configure.is_empty() {
+            let command = |command: &&str| {
+                let words = command.split(' ').map(|word| format!("\"{word}\""));
+                format!("[{}]", words.collect::<Vec<_>>().join(", "))
+            };
+            let commands: Vec<String> = self.configure.iter().map(command).collect();
+            let commands = commands.join(", ");
+            lines.push(format!("configure = [{commands}] # with the options that you want"));
+        }
+        let more: &[&str] = match self.tool {
+            Tool::Rebar3 | Tool::Mix | Tool::ErlangMk => &[],
+            Tool::Rebar => &[
+                "# steps = [[\"make\", \"rel\"]] # in place of rebar's compile and generate",
+                "\n[tools]",
+            ],
+            Tool::Make => &[
+                "steps = [[\"make\", \"rel\"]]",
+                "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
+            ],
+        };
+        lines.extend(more.iter().map(|&line| line.to_owned()));
+        if self.tool == Tool::Rebar {
+            lines.push(format!("rebar = \"{REBAR_SOURCE}\""));
+        }
+        lines
     }
 }
 

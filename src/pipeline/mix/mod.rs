@@ -23,11 +23,11 @@ use crate::lock::mix::{
 };
 use crate::lock::{
     Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Role, Settled,
+    Source,
 };
 use crate::manifest::Tool;
 use crate::manifest::mix::{MixDep, MixFacts};
-use crate::manifest::rebar::{RebarFacts, Wish};
-use crate::project::Survey;
+use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::store::HeldTree;
 
 /// Returns what the project's own `mix.exs` states.
@@ -64,7 +64,7 @@ pub(super) fn resolve(
     configs: &Configs<'_>,
     previous: Option<&Lock>,
 ) -> Result<(Resolution, Option<i64>), Failure> {
-    let tree = Survey::new(desk.root)?.take(desk.store)?;
+    let tree = configs.project()?;
     let facts = facts(desk, configs, &tree)?;
     let imported = mix_lock(desk)?;
     let project = MixProject {
@@ -118,28 +118,31 @@ pub(super) fn resolve(
 
 /// Says what `mix.lock` has otherwise than the lock.
 pub(super) fn warn_of_disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
-    let Some(imported) = mix_lock(desk)? else {
-        return Ok(());
-    };
-    for source in lock.sources.iter().filter(|source| source.role == Role::Dep) {
-        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
-        let entry = imported.entries.get(&source.app).filter(|_| !is_stated);
-        let (theirs, ours) = match (entry.map(|entry| &entry.pin), &source.pin) {
-            (Some(RebarPin::Hex { version, .. }), Pin::Hex { version: ours, .. }) => {
-                (version, ours)
-            }
-            (Some(RebarPin::Git { commit, .. }), Pin::Git { commit: ours, .. }) => (commit, ours),
-            _ => continue,
-        };
-        if theirs != ours {
-            let message = format!(
-                "`{}`: mix.lock has {theirs}, rebeam.lock has {ours}; `rebeam lock` takes over what is right for all",
-                source.app
-            );
-            desk.observer.observe(&Event::Warned { message: &message });
-        }
+    for message in disagreements(desk, lock)? {
+        let message = format!("{message}; `rebeam lock` takes over what is right for all");
+        desk.observer.observe(&Event::Warned { message: &message });
     }
     Ok(())
+}
+
+/// What `mix.lock` has otherwise than the lock, one line each.
+pub(super) fn disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
+    let Some(imported) = mix_lock(desk)? else {
+        return Ok(Vec::new());
+    };
+    let disagreement = |source: &Source| {
+        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
+        let entry = imported.entries.get(&source.app).filter(|_| !is_stated)?;
+        let (theirs, ours) = match (&entry.pin, &source.pin) {
+            (RebarPin::Hex { version, .. }, Pin::Hex { version: ours, .. }) => (version, ours),
+            (RebarPin::Git { commit, .. }, Pin::Git { commit: ours, .. }) => (commit, ours),
+            _ => return None,
+        };
+        let app = &source.app;
+        (theirs != ours).then(|| format!("`{app}`: mix.lock has {theirs}, rebeam.lock has {ours}"))
+    };
+    let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
+    Ok(deps.filter_map(disagreement).collect())
 }
 
 fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
@@ -149,6 +152,10 @@ fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
     }
     Ok(Some(MixLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))
 }
+
+/// What makes a dependency one of rebar3's, as mix looks for it.
+const REBAR_FILES: [&str; 4] = ["rebar", "rebar.config", "rebar.config.script", "rebar.lock"];
+const MAKEFILES: [&str; 2] = ["Makefile", "Makefile.win"];
 
 /// Where versions of packages are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,7 +241,7 @@ impl Round<'_> {
             (Tool::Mix, true) => (RebarFacts::default(), vec![]),
             (Tool::Mix, false) => {
                 let facts = self.configs.mix_facts(&request.app, &found.tree, MixSubject::Dep)?;
-                (RebarFacts::default(), children(&request.app, facts))
+                (RebarFacts::default(), children(&request.app, &found.pin, facts))
             }
             (_, true) => (self.configs.facts(&request.app, &found.tree)?, vec![]),
             (_, false) => {
@@ -259,14 +266,51 @@ impl Round<'_> {
             Some(manager) => manager == "mix",
             None => has_mix && (noted.is_empty() || noted.iter().any(|manager| manager == "mix")),
         };
-        said.unwrap_or(if is_mix { Tool::Mix } else { Tool::Rebar3 })
+        let has = |name: &&str| disk::exists(&tree.path().join(name));
+        let is_made = match named {
+            Some(manager) => manager == "make",
+            None => !REBAR_FILES.iter().any(has) && MAKEFILES.iter().any(has),
+        };
+        let tool = match (is_mix, is_made) {
+            (true, _) => Tool::Mix,
+            (_, true) => Tool::Make,
+            _ => Tool::Rebar3,
+        };
+        said.unwrap_or(tool)
     }
 }
 
 /// What a dependency asks for in the environment that dependencies are built in.
-fn children(app: &str, facts: MixFacts) -> Vec<MixDep> {
-    let own = facts.deps_in("prod").cloned();
-    own.map(|dep| MixDep { parent: app.to_owned(), ..dep }).collect()
+fn children(app: &str, pin: &Pin, facts: MixFacts) -> Vec<MixDep> {
+    let child = |dep: &MixDep| {
+        let mut dep = MixDep { parent: app.to_owned(), ..dep.clone() };
+        if let WishSource::Path { path } = &dep.wish.source
+            && let Some(source) = beside(pin, path)
+        {
+            dep.wish.source = source;
+        }
+        dep
+    };
+    facts.deps_in("prod").map(child).collect()
+}
+
+/// What a path in a dependency's own words leads to: a directory of the same commit. `None` where that leads out of it.
+fn beside(pin: &Pin, path: &str) -> Option<WishSource> {
+    let Pin::Git { url, commit, subdir, .. } = pin else { return None };
+    let mut parts: Vec<&str> = subdir.iter().flat_map(|subdir| subdir.split('/')).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            name => parts.push(name),
+        }
+    }
+    let is_inside = !path.starts_with('/') && !parts.is_empty();
+    is_inside.then(|| WishSource::Git {
+        url: url.clone(),
+        reference: GitRef::Commit(commit.clone()),
+        subdir: Some(parts.join("/")),
+    })
 }
 
 fn plain(parent: &str, wish: &Wish) -> MixDep {
@@ -292,4 +336,32 @@ fn offer(release: &Release) -> Option<(Version, Offer)> {
     let needs = release.dependencies.iter().map(need).collect();
     let version = Version::parse(&release.version)?;
     Some((version, Offer { version: release.version.clone(), inner: Some(release.inner), needs }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn a_path_of_a_dependency_leads_to_a_directory_of_its_commit_and_never_out_of_it() {
+        let lead = |subdir: Option<&str>, path: &str| {
+            let pin = Pin::Git {
+                url: "https://git.test/a".into(),
+                commit: "1".repeat(40),
+                subdir: subdir.map(str::to_owned),
+                tree: Digest::of(b"a"),
+            };
+            match beside(&pin, path) {
+                Some(WishSource::Git { subdir, .. }) => subdir,
+                _ => None,
+            }
+        };
+        assert_eq!(lead(None, "libs/x/").as_deref(), Some("libs/x"));
+        assert_eq!(lead(Some("apps/a"), "../b").as_deref(), Some("apps/b"));
+        assert_eq!(lead(Some("apps/a"), "./x/../y").as_deref(), Some("apps/a/y"));
+        for outside in ["..", "../x/../..", "/etc"] {
+            assert_eq!(lead(None, outside), None, "{outside}");
+        }
+    }
 }
