@@ -31,7 +31,7 @@ use thiserror::Error;
 
 pub use config::{evaluate, is_code, read_config};
 pub use configure::configure;
-pub use cross::{Crossed, Native, Refused, cross, natives, without};
+pub use cross::{CrossWish, Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use make::{RebarSource, is_laid_as_source};
@@ -188,7 +188,7 @@ impl Explain for CompileError {
             Self::NotCrossed { refused, .. } => {
                 let app = refused.first().map_or("", |file| file.app.as_str());
                 Some(format!(
-                    "its build must compile with $CC and $CXX, which name the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
+                    "its build must compile with $CC and $CXX, or the `cc` of PATH, which are the cross compilers here: a patch under `[deps.{app}]` can see to that; or leave the platform out"
                 ))
             }
             Self::NoSource { .. } => Some("`rebeam build` without `--offline` fetches it".into()),

@@ -166,7 +166,9 @@ impl Explain for EvidenceError {
             }
             Self::BadSignature { .. } => "sign it again: `rebeam key sign`".into(),
             Self::NoLock { .. } => "build it with `rebeam build`; other images have no lock inside".into(),
-            Self::BadLock { .. } => "build it again with this rebeam".into(),
+            Self::BadLock { .. } => {
+                "build it again with this rebeam, or push it without documents: `--sbom none --no-provenance`".into()
+            }
             Self::Image(error) => return error.hint(),
             Self::Disk(error) => return error.hint(),
             _ => return None,

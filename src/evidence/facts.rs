@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{EvidenceError, purl};
 use crate::digest::Digest;
 use crate::image::{HeldPackage, Holdings, holdings, rfc3339};
-use crate::lock::{Lock, Pin, Role};
+use crate::lock::{Deb, Lock, Pin, Role};
 
 /// Applications that Elixir brings; they have its version.
 const ELIXIR: [&str; 6] = ["elixir", "eex", "ex_unit", "iex", "logger", "mix"];
@@ -158,16 +158,13 @@ fn components(held: &Holdings, lock: &Lock) -> Vec<Component> {
         });
     }
     found.extend(otp(held, lock));
-    let digests: BTreeMap<(&str, &str), Digest> = lock
-        .toolchain
-        .debs
-        .iter()
-        .map(|deb| ((deb.package.as_str(), deb.version.as_str()), deb.sha256))
-        .collect();
+    let key = |deb: &Deb| (deb.package.clone(), deb.version.clone(), deb.architecture.clone());
+    let digests: BTreeMap<_, Digest> = lock.debs().map(|deb| (key(deb), deb.sha256)).collect();
     for package in &held.packages {
         let mut deb = Component::new(Kind::Deb, &package.name, &package.version);
         deb.purl = Some(purl::of_deb(package, held.codename.as_deref()));
-        deb.sha256 = digests.get(&(package.name.as_str(), package.version.as_str())).copied();
+        let HeldPackage { name, version, architecture, .. } = package.clone();
+        deb.sha256 = digests.get(&(name, version, architecture)).copied();
         found.push(deb);
     }
     found.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));

@@ -3,6 +3,8 @@
 //! What a person chose is the lock; what rebeam adds is the sandbox and the image format. Whatever the lock names is a
 //! resolved dependency: sources, plugins and tools by commit and content hash, Debian's packages by SHA-256.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::facts::Facts;
@@ -34,7 +36,9 @@ pub(super) fn predicate(facts: &Facts) -> Value {
             "annotations": annotations(source.role, &source.wanted),
         }))
     }));
-    dependencies.extend(lock.toolchain.debs.iter().map(|deb| {
+    // What is the same for all machines is named once.
+    let mut seen = BTreeSet::new();
+    dependencies.extend(lock.debs().filter(|deb| seen.insert(deb.sha256)).map(|deb| {
         let package = HeldPackage {
             name: deb.package.clone(),
             version: deb.version.clone(),
@@ -43,7 +47,7 @@ pub(super) fn predicate(facts: &Facts) -> Value {
         };
         json!({
             "name": deb.package,
-            "uri": purl::of_deb(&package, Some(&lock.toolchain.suite)),
+            "uri": purl::of_deb(&package, deb.suite.split('-').next()),
             "digest": { "sha256": deb.sha256.hex() },
             "annotations": { "role": "toolchain" },
         })

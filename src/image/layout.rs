@@ -133,3 +133,42 @@ fn entry(digest: Digest, size: u64, name: &str, tag: &str) -> Vec<u8> {
     let index = Index { schema_version: 2, media_type: INDEX_TYPE, manifests: vec![tagged] };
     serde_json::to_vec(&index).expect("the document has only text keys")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_names_each_image_by_its_platform() {
+        let member = |text: &str, architecture: &str, variant: Option<&str>| Member {
+            manifest: Digest::of(text.as_bytes()),
+            bytes: 7,
+            machine: (architecture.to_owned(), variant.map(str::to_owned)),
+        };
+        let text = index(&[member("a", "amd64", None), member("b", "arm", Some("v7"))]);
+        let [a, b] = ["a", "b"].map(|text| Digest::of(text.as_bytes()));
+        let line = |digest, platform| {
+            format!(
+                r#"{{"mediaType":"{MANIFEST_TYPE}","digest":"{digest}","size":7,"platform":{platform}}}"#
+            )
+        };
+        let lines = [
+            line(a, r#"{"architecture":"amd64","os":"linux"}"#),
+            line(b, r#"{"architecture":"arm","os":"linux","variant":"v7"}"#),
+        ];
+        let expected = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{INDEX_TYPE}","manifests":[{}]}}"#,
+            lines.join(",")
+        );
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_tag_of_a_layout_means_the_index() {
+        let text = entry(Digest::of(b"index"), 5, "team/shop", "1.0");
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(r#""org.opencontainers.image.ref.name":"1.0""#), "{text}");
+        assert!(text.contains(r#""io.containerd.image.name":"docker.io/team/shop:1.0""#), "{text}");
+        assert_eq!(text.matches(INDEX_TYPE).count(), 2);
+    }
+}

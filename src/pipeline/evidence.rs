@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use thiserror::Error;
+
 use super::signatures::{PAYLOAD_TYPE, SIGNATURE};
 use crate::digest::Digest;
 use crate::event::Event;
@@ -13,9 +15,9 @@ use crate::evidence::{
     ENVELOPE_TYPE, Envelope, EvidenceError, Facts, Form, PrivateKey, STATEMENT_TYPE, base64,
     payload, seal, unbase64,
 };
-use crate::explain::Failure;
+use crate::explain::{Blame, Explain, Failure};
 use crate::image::Contents;
-use crate::registry::{Door, Entry, Paper, Reference, Repository, fallback_tag};
+use crate::registry::{Door, Entry, Paper, PushError, Reference, Repository, fallback_tag};
 
 /// Where the kind of a statement stands beside it.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
@@ -23,6 +25,27 @@ const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 const COSIGN_PREDICATE_TYPE: &str = "predicateType";
 /// When a document was made (OCI image specification, "Annotations").
 const CREATED: &str = "org.opencontainers.image.created";
+
+/// An image is pushed, and what proves it is not.
+#[derive(Debug, Error)]
+#[error("`{place}` is pushed, but what should stand beside it is not there")]
+pub struct AttachFailure {
+    place: String,
+    #[source]
+    source: PushError,
+}
+
+impl Explain for AttachFailure {
+    fn blame(&self) -> Blame {
+        self.source.blame()
+    }
+
+    fn hint(&self) -> Option<String> {
+        let without = "a registry that takes no such documents takes the image alone: \
+                       `--sbom none --no-provenance`";
+        Some(self.source.hint().unwrap_or_else(|| without.into()))
+    }
+}
 
 /// What goes beside an image.
 #[derive(Clone, Copy)]
@@ -82,7 +105,8 @@ impl Evidence<'_> {
         if let Some(facts) = &self.facts {
             let papers: Vec<Paper> =
                 self.backing.forms.iter().map(|form| paper(*form, facts)).collect();
-            repository.attach(image, &papers)?;
+            let failed = |source| AttachFailure { place: place.clone(), source };
+            repository.attach(image, &papers).map_err(failed)?;
             let documents: Vec<String> = papers.into_iter().map(|paper| paper.name).collect();
             let manifest = image.manifest_digest;
             let event = Event::Attached { reference: &place, manifest, documents: &documents };

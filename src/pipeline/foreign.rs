@@ -10,7 +10,7 @@ use super::build::{seen_to_start, uses_of, write};
 use super::platforms::{self, PlatformFailure};
 use super::rooms::{self, Emulation};
 use super::{Desk, quick};
-use crate::compile::{self, Crossed, Native, Workshop};
+use crate::compile::{self, CrossWish, Crossed, Native, Workshop};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
@@ -243,8 +243,8 @@ fn cross(
     let machine = machine(locked.platform);
     let Desk { store, level, jobs, observer, variation, .. } = *desk;
     let workshop = Workshop { store, toolchain: &toolchain, level, jobs, observer, variation };
-    let keeps = desk.manifest.release.keep_debug_info;
-    Ok(compile::cross(&site.plan, &site.compiled, natives, machine, keeps, &workshop)?)
+    let wish = CrossWish { machine, keep_debug_info: desk.manifest.release.keep_debug_info };
+    Ok(compile::cross(&site.plan, &site.compiled, natives, wish, &workshop)?)
 }
 
 fn machine(platform: Platform) -> Architecture {

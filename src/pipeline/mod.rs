@@ -36,7 +36,7 @@ pub use asked::AskedFailure;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
-pub use evidence::Backing;
+pub use evidence::{AttachFailure, Backing};
 pub use explain::{Explained, NothingKnown, explain};
 pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;

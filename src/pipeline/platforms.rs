@@ -203,3 +203,52 @@ fn source_version(version: &str) -> &str {
         _ => version,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::lock::{Pin, Source};
+
+    fn emulator(version: &str, architecture: &str) -> Deb {
+        Deb {
+            package: EMULATOR.into(),
+            version: version.into(),
+            architecture: architecture.into(),
+            sha256: Digest::of(version.as_bytes()),
+            size: 1,
+            path: "pool/x".into(),
+            suite: "bookworm".into(),
+        }
+    }
+
+    fn platform(version: &str) -> PlatformLock {
+        let debs = vec![emulator(version, "arm64")];
+        PlatformLock { platform: Platform::Arm64, debs, tools: vec![] }
+    }
+
+    #[test]
+    fn both_machines_must_have_one_otp_and_rebuilds_of_it_are_one() {
+        let mut toolchain = Lock::of(vec![]).toolchain;
+        toolchain.debs = vec![emulator("1:25.2.3+dfsg-1+b2", "amd64")];
+        same_otp(&platform("1:25.2.3+dfsg-1"), &toolchain).unwrap();
+        same_otp(&platform("1:25.2.3+dfsg-1+b11"), &toolchain).unwrap();
+        let error = same_otp(&platform("1:25.2.3+dfsg-1+deb12u4"), &toolchain).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("`linux/arm64` is 1:25.2.3+dfsg-1+deb12u4"), "{text}");
+        assert!(error.hint().unwrap().contains("rebeam update toolchain"));
+        assert_eq!(source_version("1.0+beta"), "1.0+beta");
+    }
+
+    #[test]
+    fn an_otp_from_source_is_for_the_machine_that_builds() {
+        let pin = Pin::Path { path: "otp".into() };
+        let mut lock = Lock::of(vec![Source::of(OTP, Role::Tool, pin, "path")]);
+        lock.toolchain.debs = vec![emulator("1", "amd64")];
+        refuse_otp_from_source(&lock, &[Platform::Amd64]).unwrap();
+        let error = refuse_otp_from_source(&lock, &Platform::ALL).unwrap_err();
+        assert!(error.to_string().contains("not for `linux/arm64`"), "{error}");
+        lock.sources.clear();
+        refuse_otp_from_source(&lock, &Platform::ALL).unwrap();
+    }
+}

@@ -109,10 +109,20 @@ fn image(name: &str, given: Given<'_>, door: Door<'_>) -> Result<Checked, Failur
         host: origin.place.registry.clone(),
         reference: format!("{}:{asked}", origin.place.repository),
     })?;
-    let one = Seen { name: name.to_owned(), digest: found.digest, repository, given };
+    let members = repository.members(&found)?;
+    let mut one = Seen { name: name.to_owned(), digest: found.digest, repository, given };
     one.signed()?;
-    let attestations = one.attestations()?;
-    Ok(Checked { name: one.name, digest: one.digest, attestations })
+    let mut attestations = one.attestations()?;
+    // What is attested of an index is what is attested of each image in it.
+    for (number, member) in members.iter().enumerate() {
+        one.digest = member.digest;
+        let of_member = one.attestations()?;
+        match number {
+            0 => attestations.extend(of_member),
+            _ => attestations.retain(|kind| of_member.contains(kind)),
+        }
+    }
+    Ok(Checked { name: one.name, digest: found.digest, attestations })
 }
 
 /// An image in a registry, whose evidence is looked at.
@@ -214,7 +224,16 @@ mod tests {
         }
 
         /// Puts documents under a tag: type, bytes and signature of each.
-        fn with(mut self, suffix: &str, papers: &[(&str, Vec<u8>, &str)]) -> Self {
+        fn with(self, suffix: &str, papers: &[(&str, Vec<u8>, &str)]) -> Self {
+            self.with_of(Digest::of(MANIFEST), suffix, papers)
+        }
+
+        fn with_of(
+            mut self,
+            image: Digest,
+            suffix: &str,
+            papers: &[(&str, Vec<u8>, &str)],
+        ) -> Self {
             let mut layers = Vec::new();
             for (kind, bytes, signature) in papers {
                 let digest = Digest::of(bytes).to_string();
@@ -225,7 +244,7 @@ mod tests {
                 self.0.insert(digest, bytes.clone());
             }
             let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers });
-            let tag = format!("{}.{suffix}", fallback_tag(Digest::of(MANIFEST)));
+            let tag = format!("{}.{suffix}", fallback_tag(image));
             self.0.insert(tag, manifest.to_string().into_bytes());
             self
         }
@@ -237,12 +256,17 @@ mod tests {
         }
 
         fn attested(self, key: &PrivateKey, image: Digest) -> Self {
+            self.attested_of(key, Digest::of(MANIFEST), image)
+        }
+
+        /// Puts an attestation about `image` beside another.
+        fn attested_of(self, key: &PrivateKey, beside: Digest, image: Digest) -> Self {
             let statement = serde_json::json!({
                 "_type": "https://in-toto.io/Statement/v1", "predicateType": "a-kind",
                 "subject": [{ "digest": { "sha256": image.hex() } }],
             });
             let sealed = evidence::seal(statement.to_string().as_bytes(), key).unwrap();
-            self.with("att", &[(ENVELOPE_TYPE, sealed, "")])
+            self.with_of(beside, "att", &[(ENVELOPE_TYPE, sealed, "")])
         }
 
         /// Looks at the image on this shelf, and returns its attestations or what is wrong.
@@ -250,7 +274,12 @@ mod tests {
             let shelf = self.0.clone();
             let server = Server::start(move |asked, _| {
                 let name = asked.path.rsplit('/').next().unwrap();
-                shelf.get(name).map_or(Reply::status(404), |bytes| Reply::ok(bytes.clone()))
+                shelf.get(name).map_or(Reply::status(404), |bytes| {
+                    let is_index = String::from_utf8_lossy(bytes).contains("manifests");
+                    let kind = if is_index { "index" } else { "manifest" };
+                    let kind = format!("application/vnd.oci.image.{kind}.v1+json");
+                    Reply::ok(bytes.clone()).header("Content-Type", &kind)
+                })
             });
             let host = server.url("").trim_start_matches("http://").to_owned();
             let credentials = Credentials { files: vec![], programs: None, ms_max: 1 };
@@ -299,6 +328,31 @@ mod tests {
         let shelf = Shelf::new().signed(&key, image).attested(&key, other);
         let refused = shelf.check(&public).unwrap_err();
         assert!(refused.contains("(`a-kind`) is about another image"), "{refused}");
+    }
+
+    #[test]
+    fn of_an_index_counts_what_is_attested_of_each_image_in_it() {
+        let (key, public) = pair();
+        let (one, other) = (br#"{"one":1}"#.as_slice(), br#"{"other":1}"#.as_slice());
+        let member = |bytes: &[u8]| serde_json::json!({ "mediaType": "m", "digest": Digest::of(bytes), "size": 9 });
+        let index = serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [member(one), member(other)],
+        });
+        let shelf = |attested: &[&[u8]]| {
+            let mut shelf = Shelf(BTreeMap::from([("1".into(), index.to_string().into_bytes())]));
+            let payload = payload::write("r.example/a", Digest::of(index.to_string().as_bytes()));
+            let signature = evidence::base64(&key.sign(&payload).unwrap());
+            let top = Digest::of(index.to_string().as_bytes());
+            shelf = shelf.with_of(top, "sig", &[(PAYLOAD_TYPE, payload, &signature)]);
+            for bytes in attested {
+                shelf = shelf.attested_of(&key, Digest::of(bytes), Digest::of(bytes));
+            }
+            shelf
+        };
+        assert_eq!(shelf(&[one, other]).check(&public), Ok(vec!["a-kind".into()]));
+        assert_eq!(shelf(&[one]).check(&public), Ok(vec![]));
+        assert_eq!(shelf(&[]).check(&public), Ok(vec![]));
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! `OCI-Subject` either; then the list is kept here, as an index under the tag `sha256-<hex>`, which is where every
 //! client looks next. What is there already is not written again.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use super::error::said;
+use super::listing::{
+    EMPTY, Entry, INDEX_TYPE, Index, Layers, MANIFEST_TYPE, Paper, about_image, configuration,
+    fallback_tag, plain_manifest,
+};
 use super::session::{Ask, Reach, Session, Trouble};
 use super::upload::{location, same_digest};
 use super::{Door, PushError, Reference};
@@ -20,10 +20,6 @@ use crate::http::{Answer, Method, Sent};
 use crate::image::Contents;
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENTS_MAX};
 
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \
@@ -43,91 +39,6 @@ pub struct Listed {
     pub digest: Digest,
     /// Its media type, as the registry says it.
     pub media_type: String,
-}
-
-/// A document, as one layer of a manifest that is about an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paper {
-    /// What people call it.
-    pub name: String,
-    /// Its media type.
-    pub media_type: String,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// What is said of it beside it.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// A layer of a manifest of documents, as it is named there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Entry {
-    /// Its media type.
-    #[serde(default)]
-    pub media_type: String,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its bytes.
-    pub size: u64,
-    /// What kind of thing it is, in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// What is said of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-    /// Fields of another's that are kept as they are.
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest<'a> {
-    schema_version: u32,
-    media_type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<&'a str>,
-    config: Entry,
-    layers: Vec<Entry>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Entry>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Index {
-    schema_version: u32,
-    #[serde(default)]
-    media_type: String,
-    #[serde(default)]
-    manifests: Option<Vec<Entry>>,
-}
-
-#[derive(Deserialize)]
-struct Layers {
-    #[serde(default)]
-    layers: Vec<Entry>,
-}
-
-impl Entry {
-    /// Names bytes.
-    fn of(media_type: &str, bytes: &[u8]) -> Self {
-        let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
-        Self::named(media_type, digest, size)
-    }
-
-    fn named(media_type: &str, digest: Digest, size: u64) -> Self {
-        let media_type = media_type.to_owned();
-        let (annotations, rest) = (BTreeMap::new(), BTreeMap::new());
-        Self { media_type, digest, size, artifact_type: None, annotations, rest }
-    }
-}
-
-/// Returns the tag under which what is about an image is kept where a registry keeps no list: `sha256-<hex>`.
-pub fn fallback_tag(image: Digest) -> String {
-    format!("sha256-{}", image.hex())
 }
 
 impl<'a> Repository<'a> {
@@ -166,6 +77,16 @@ impl<'a> Repository<'a> {
         Ok(layers.layers)
     }
 
+    /// Returns the images that an index names; none for what is no index.
+    pub fn members(&self, listed: &Listed) -> Result<Vec<Entry>, PushError> {
+        let is_index =
+            [".index.", "manifest.list"].iter().any(|kind| listed.media_type.contains(kind));
+        match is_index {
+            true => Ok(self.index(&listed.bytes)?.manifests.unwrap_or_default()),
+            false => Ok(Vec::new()),
+        }
+    }
+
     /// Returns the bytes of a blob.
     pub fn blob(&self, name: &str, digest: Digest) -> Result<Vec<u8>, PushError> {
         let url = self.session.url(&format!("blobs/{digest}"));
@@ -196,7 +117,7 @@ impl<'a> Repository<'a> {
             if there.iter().any(|entry| entry.digest == line.digest) {
                 continue;
             }
-            self.put_blob("an empty configuration", b"{}")?;
+            self.put_blob("an empty configuration", EMPTY)?;
             self.put_blob(&paper.name, &paper.bytes)?;
             let place = line.digest.to_string();
             let answer = self.put(&paper.name, &place, (MANIFEST_TYPE, &bytes))?;
@@ -224,25 +145,9 @@ impl<'a> Repository<'a> {
             self.put_blob(&paper.name, &paper.bytes)?;
             layers.push(layer);
         }
-        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
-        // cosign reads its documents through a library of images, which wants an image's configuration.
-        let config = serde_json::json!({
-            "architecture": "", "config": {}, "created": "0001-01-01T00:00:00Z", "history":
-            [{ "created": "0001-01-01T00:00:00Z" }], "os": "",
-            "rootfs": { "diff_ids": diff_ids, "type": "layers" },
-        });
-        let config = serde_json::to_vec(&config).expect("the document has only text keys");
+        let config = configuration(&layers);
         self.put_blob("a configuration", &config)?;
-        let manifest = Manifest {
-            schema_version: 2,
-            media_type: MANIFEST_TYPE,
-            artifact_type: None,
-            config: Entry::of(CONFIG_TYPE, &config),
-            layers,
-            subject: None,
-            annotations: &BTreeMap::new(),
-        };
-        let bytes = serde_json::to_vec(&manifest).expect("the document has only text keys");
+        let bytes = plain_manifest(&config, layers);
         self.put("signatures", tag, (MANIFEST_TYPE, &bytes))?;
         Ok(Digest::of(&bytes))
     }
@@ -274,9 +179,7 @@ impl<'a> Repository<'a> {
             None => Vec::new(),
         };
         all.extend(lines);
-        let media_type = INDEX_TYPE.to_owned();
-        let index = Index { schema_version: 2, media_type, manifests: Some(all) };
-        let bytes = serde_json::to_vec(&index).expect("the document has only text keys");
+        let bytes = Index::of(all);
         self.put("the list of documents", &tag, (INDEX_TYPE, &bytes))?;
         Ok(())
     }
@@ -380,27 +283,6 @@ impl<'a> Repository<'a> {
         let (host, name, theirs) = (self.session.host(), name.to_owned(), theirs.to_string());
         Err(PushError::WrongDigest { host, name, ours, theirs })
     }
-}
-
-/// Writes the manifest of a document about an image, and the line that lists it.
-fn about_image(image: &Contents, paper: &Paper) -> (Vec<u8>, Entry) {
-    let mut layer = Entry::of(&paper.media_type, &paper.bytes);
-    layer.annotations = paper.annotations.clone();
-    let size = image.manifest.len() as u64;
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: MANIFEST_TYPE,
-        artifact_type: Some(&paper.media_type),
-        config: Entry::of(EMPTY_TYPE, b"{}"),
-        layers: vec![layer],
-        subject: Some(Entry::named(&image.manifest_type, image.manifest_digest, size)),
-        annotations: &paper.annotations,
-    };
-    let bytes = serde_json::to_vec(&manifest).expect("the document has only text keys");
-    let mut line = Entry::of(MANIFEST_TYPE, &bytes);
-    line.artifact_type = Some(paper.media_type.clone());
-    line.annotations = paper.annotations.clone();
-    (bytes, line)
 }
 
 fn ask<'r>(

@@ -257,6 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn a_32_bit_file_is_read_as_one() {
+        let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+        file.resize(52, 0);
+        file[16] = 2;
+        file[18] = 40;
+        file[20] = 1;
+        file[40] = 52;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Arm);
+        assert!(is_program(&file));
+        file[18] = 3;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Other);
+        assert_eq!(Machine::Arm.variant(), Some("v7"));
+    }
+
+    #[test]
     fn another_class_of_machine_is_seen_as_such() {
         let mut head = b"\x7fELF\x01\x01\x01".to_vec();
         head.resize(52, 0);

@@ -52,3 +52,37 @@ pub fn emulate(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::release::tests::World;
+    use crate::release::{boot_room, lay_out};
+    use crate::sandbox::Level;
+
+    #[test]
+    fn each_program_hands_itself_to_the_emulator_and_libraries_stay() {
+        let world = World::new();
+        let release = world.assemble().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        lay_out(&release, root.path()).unwrap();
+        let mut room = boot_room(&release, root.path(), (1, 1), 1, Level::default());
+        let mounts = room.mounts.len();
+        let (program, shell) = (Path::new("/store/qemu"), Path::new("/store/busybox"));
+        emulate(&release, root.path(), &mut room, (program, shell)).unwrap();
+        let emulator = root.path().join("app/erts-13.1/bin/beam.smp");
+        let text = disk::read_text(&emulator, 1 << 10).unwrap();
+        assert!(text.starts_with("#!/.rebeam/sh\nexec /.rebeam/emulator -0 \"$0\" '/app/erts-13.1/bin/beam.smp.foreign'"), "{text}");
+        let own = disk::read(&emulator.with_extension("smp.foreign"), 1 << 20).unwrap();
+        assert!(elf::is_elf(&own));
+        let inside: Vec<&str> =
+            room.mounts[mounts..].iter().map(|mount| mount.inside.as_str()).collect();
+        assert_eq!(inside, ["/.rebeam/emulator", "/.rebeam/sh"]);
+        let foreign = release.components.iter().flat_map(|part| part.entries.keys());
+        let is_moved =
+            |path: &&crate::tree::RelPath| root.path().join(format!("{path}{SUFFIX}")).exists();
+        let moved: Vec<String> = foreign.filter(is_moved).map(ToString::to_string).collect();
+        assert!(moved.iter().all(|path| !path.contains(".so")), "{moved:?}");
+    }
+}

@@ -18,13 +18,25 @@ use crate::tree::{self, Entry, Placement, RelPath, Tree};
 use super::{Toolchain, ToolchainError, fixups, merge, recall, toolchain, unpack};
 
 /// The version of how a cross root is put together.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 /// OTP's home.
 const OTP: &[u8] = b"usr/lib/erlang/";
 /// The name of an emulator in the store.
 const PROGRAM: &str = "emulator";
 /// What tells CMake about the machine, in the cross root.
 pub const CMAKE_FILE: &str = "/usr/share/rebeam/cross.cmake";
+/// Where the cross compilers bear the plain names, in the cross root.
+pub const PLAIN_NAMES: &str = "/usr/share/rebeam/bin";
+/// The plain names. Not those of assembler and linker, which the toolchain's own compiler calls so.
+const PLAIN: [(&str, &str); 7] = [
+    ("ar", "ar"),
+    ("c++", "g++"),
+    ("cc", "gcc"),
+    ("g++", "g++"),
+    ("gcc", "gcc"),
+    ("ranlib", "ranlib"),
+    ("strip", "strip"),
+];
 
 /// Returns the root of another machine's OTP, libraries and data.
 pub fn target(
@@ -78,6 +90,12 @@ pub fn cross(
     let mut file = disk::create_new(&cmake, false)?;
     disk::write_all(&mut file, &cmake, cmake_text(machine).as_bytes())?;
     drop(file);
+    let plain = root.join(PLAIN_NAMES.trim_start_matches('/'));
+    disk::create_dir_all(&plain)?;
+    for (name, tool) in PLAIN {
+        let target = format!("/usr/bin/{}-{tool}", machine.triplet());
+        disk::symlink(target.as_bytes(), &plain.join(name))?;
+    }
     let root = store.insert_tree("the cross toolchain", &root, None)?;
     let owners = owners.write(store)?;
     let outputs = vec![("root".into(), root.digest()), ("owners".into(), owners.digest())];

@@ -129,9 +129,7 @@ impl Architecture {
             ["erlang-", "lib", "zlib1g"].iter().any(|start| package.starts_with(start))
                 || package.ends_with("-dev");
         let runtime = ["libgcc-s1", "libgcc1", "libstdc++6"].contains(&package);
-        DATA.contains(&package)
-            || runtime
-            || (is_library && !INSIDES.iter().any(|start| begins(start)))
+        DATA.contains(&package) || runtime || (is_library && !INSIDES.iter().any(begins))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fake::{Fake, Packed, packed};
 use super::*;
-use crate::registry::papers::{Paper, Repository, fallback_tag};
+use crate::registry::{Paper, Repository, fallback_tag};
 
 const LIST_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 

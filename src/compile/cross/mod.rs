@@ -3,7 +3,7 @@
 //! Modules are compiled once, by the toolchain's own OTP. Where a step's output holds programs or shared objects, the same
 //! step is done again from its sources in the cross root, with the environment by which build tools know a cross compiler;
 //! of that output nothing counts but the native files, which stand where their twins stood. Each must have been made, and
-//! for the right machine: a build that calls `gcc` by its name is refused here, not by the container that crashes.
+//! for the right machine: a build that goes past the cross compilers is refused here, not by the container that crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -16,7 +16,7 @@ use super::{CompileError, strip};
 use crate::disk;
 use crate::fetch::debian::Architecture;
 use crate::store::{BuildKey, HeldTree, Store};
-use crate::toolchain::CMAKE_FILE;
+use crate::toolchain::{CMAKE_FILE, PLAIN_NAMES};
 use crate::tree::{Entry, RelPath, Tree};
 
 /// Bytes of an ELF file's head that name its machine.
@@ -59,6 +59,15 @@ pub struct Refused {
     pub path: String,
     /// `is made for this machine all the same`, `was not made`.
     pub why: &'static str,
+}
+
+/// What native code is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CrossWish {
+    /// The machine.
+    pub machine: Architecture,
+    /// Whether it keeps what debuggers read.
+    pub keep_debug_info: bool,
 }
 
 /// The native code of a release for another machine.
@@ -165,10 +174,10 @@ pub fn cross(
     plan: &Plan,
     compiled: &Compiled,
     natives: &[Native],
-    machine: Architecture,
-    keep_debug_info: bool,
+    wish: CrossWish,
     workshop: &Workshop<'_>,
 ) -> Result<Crossed, CompileError> {
+    let CrossWish { machine, keep_debug_info } = wish;
     let outputs: Vec<Option<HeldTree>> = compiled.outputs.iter().cloned().map(Some).collect();
     let steps: BTreeSet<usize> = natives.iter().map(|native| native.step).collect();
     let mut crossed = BTreeMap::new();
@@ -202,6 +211,9 @@ fn step_for(step: &Step, machine: Architecture) -> Step {
     let mut crossed = strip::unstripped(step.clone());
     crossed.name = format!("{} for {}", step.name, machine.name());
     crossed.env.extend(environment(machine));
+    // Many a build calls `cc` or `gcc` by its name.
+    let path = step.env.get("PATH").map_or("/usr/bin:/bin", String::as_str);
+    crossed.env.insert("PATH".into(), format!("{PLAIN_NAMES}:{path}"));
     crossed
 }
 
@@ -224,9 +236,9 @@ fn environment(machine: Architecture) -> BTreeMap<String, String> {
         ("OBJCOPY", tool("objcopy")),
         ("OBJDUMP", tool("objdump")),
         ("READELF", tool("readelf")),
-        ("CC_FOR_BUILD", "gcc".into()),
-        ("CXX_FOR_BUILD", "g++".into()),
-        ("HOSTCC", "gcc".into()),
+        ("CC_FOR_BUILD", "/usr/bin/gcc".into()),
+        ("CXX_FOR_BUILD", "/usr/bin/g++".into()),
+        ("HOSTCC", "/usr/bin/gcc".into()),
         ("CROSS_COMPILE", tool("")),
         ("CROSSCOMPILE", triplet.into()),
         ("REBAR_TARGET_ARCH", triplet.into()),
@@ -301,3 +313,6 @@ pub fn without(listing: &Tree, is_foreign: &dyn Fn(&RelPath) -> bool) -> Tree {
     let kept = kept.map(|(path, entry)| (path.clone(), entry.clone())).collect();
     Tree::from_sorted(kept).expect("a part of a sorted listing is sorted")
 }
+
+#[cfg(test)]
+mod tests;
