@@ -13,6 +13,8 @@ use crate::digest::Digest;
 pub enum Event<'a> {
     /// Something is worth a person's attention and nothing stops for it.
     Warned { message: &'a str },
+    /// An image is built once more in rooms that differ in this.
+    VerifyStarted { varied: &'a [String] },
     /// A download began; `bytes` where the size is known.
     FetchStarted { name: &'a str, bytes: Option<u64> },
     /// A download has received `bytes` in all so far.

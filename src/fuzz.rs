@@ -24,11 +24,13 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("beam", beam),
     ("cached", cached),
+    ("compare", compare),
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
     ("elf", elf),
     ("evidence", evidence),
+    ("external_term", external_term),
     ("git_packets", git_packets),
     ("git_server", git_server),
     ("git_submodules", git_submodules),
@@ -64,6 +66,18 @@ pub fn cached(data: &[u8]) {
 /// A module's file.
 pub fn beam(data: &[u8]) {
     release::fuzz::module(data);
+}
+
+/// Two files that are compared.
+pub fn compare(data: &[u8]) {
+    crate::compare::fuzz::contents(data);
+}
+
+/// A term as an emulator writes it to a file.
+pub fn external_term(data: &[u8]) {
+    if let Ok(term) = terms::parse_external(data) {
+        drop(term.to_string());
+    }
 }
 
 /// A program or library.

@@ -30,6 +30,7 @@ pub mod compile;
 pub mod release;
 pub mod image;
 pub mod evidence;
+pub mod compare;
 pub mod registry;
 pub mod cache;
 // -- the face --

@@ -56,6 +56,12 @@ pub const LOCK_SOURCES_MAX: usize = 10_000;
 pub const PLUGIN_DEPTH_MAX: usize = 64;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
+/// Bytes of a term in the external format after inflating.
+pub const EXTERNAL_TERM_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one file that is looked into when two images are compared; of a larger one only its hash counts.
+pub const COMPARED_BYTES_MAX: u64 = 64 << 20;
+/// Files in one another (a zip in a tar in a gzip) that are looked into when two images are compared.
+pub const COMPARED_DEPTH_MAX: usize = 8;
 /// Bytes of address space that one process of a step may have: the same on every host.
 pub const STEP_MEMORY_BYTES_MAX: u64 = 8 << 30;
 /// Bytes that the disk must have left all the time a step runs: tools are known to end well on a full one.
@@ -72,6 +78,8 @@ pub const UPLOADS_MAX: usize = 4;
 pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Milliseconds that a program may take to give a registry's credentials.
 pub const CREDENTIALS_MS_MAX: u64 = 60_000;
+/// Connections that `rebeam run` passes on at once.
+pub const FORWARDED_MAX: usize = 512;
 /// Milliseconds that a container engine may be silent while it loads an image.
 pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;
 /// Bytes of a key file, or of a signature.

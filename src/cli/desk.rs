@@ -1,6 +1,6 @@
 //! Desk: what the environment and the common options say, as the things that the pipeline works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -107,21 +107,34 @@ impl Common {
         work: impl FnOnce(&Desk<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let root = disk::canonical(&self.project)?;
-        let manifest = Manifest::read(&root)?;
         let screen = self.screen(reasons);
+        // A manifest that cannot be read is told before a store is made.
+        let manifest = Manifest::read(&root)?;
         let store = self.open_store(&screen)?;
+        self.with_desk_at((&root, &manifest), &store, &screen, work)
+    }
+
+    /// Hands everything that the pipeline needs for the project at `root` to `work`.
+    pub(super) fn with_desk_at<T>(
+        &self,
+        (root, manifest): (&Path, &Manifest),
+        store: &Store,
+        screen: &Screen,
+        work: impl FnOnce(&Desk<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
         let variable = |name: &str| std::env::var(name).ok();
-        let repositories = pipeline::repositories(&manifest, &root, &variable)?;
+        let repositories = pipeline::repositories(manifest, root, &variable)?;
         let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
         let desk = Desk {
-            root: &root,
-            manifest: &manifest,
-            store: &store,
+            root,
+            manifest,
+            store,
             http: &http,
             repositories: &repositories,
             credentials: &credentials,
-            observer: &screen,
+            observer: screen,
+            variation: None,
             level: self.sandbox.into(),
             jobs: self.jobs(),
             epoch: epoch()?,

@@ -22,6 +22,7 @@ mod stamp;
 mod step;
 mod strip;
 mod tools;
+mod vary;
 mod zips;
 
 use std::path::PathBuf;
@@ -41,8 +42,9 @@ pub use plan::{Plan, Project, plan, stamp};
 pub use rebar::flags;
 pub use run::{Compiled, Workshop, compile, lay};
 pub use stamp::Stamp;
-pub use step::{Content, Input, Step, StepKind};
+pub use step::{Content, Input, RECIPE_VERSION, Step, StepKind};
 pub use tools::Tools;
+pub use vary::Variation;
 
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain, quoted};

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
 use super::tools::wants_debians_rebar3;
+use super::vary::Variation;
 use super::{CompileError, order, reason, zips};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
@@ -34,6 +35,8 @@ pub struct Workshop<'a> {
     pub jobs: usize,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// What of the rooms is not as the recipe says, for a build that is to prove that it does not matter.
+    pub variation: Option<&'a Variation>,
 }
 
 /// All outputs of a plan stand in the store.
@@ -207,7 +210,8 @@ fn perform(
     let scratch = store.scratch()?;
     let work = scratch.path().join("build");
     disk::create_dir(&work)?;
-    let mounts = furnish(step, outputs, store, &work)?;
+    let varied = workshop.variation.map(|variation| variation.of_step(step));
+    let mounts = furnish(varied.as_ref().unwrap_or(step), outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
     let log = logs.join(format!("{}-{}.log", step.name.replace(' ', "-"), &key.hex()[..12]));
@@ -338,6 +342,8 @@ fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<
         workshop.observer.observe(&Event::StepOutput { name: &step.name, line });
         Reply::Continue
     };
+    let varied = workshop.variation.map(|variation| variation.of(room));
+    let room = varied.as_ref().unwrap_or(room);
     let (outcome, free) = watching(workshop.store.root(), || sandbox::run(room, log, &mut hear))?;
     let outcome = outcome?;
     if free < STEP_DISK_BYTES_MIN {

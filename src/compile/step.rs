@@ -68,7 +68,7 @@ pub struct Step {
 /// Changes with anything in how a step is laid out or cleaned that its text does not say.
 ///
 /// The version of rebeam itself is no part of a key, so that a new rebeam keeps old results.
-const RECIPE_VERSION: u32 = 2;
+pub const RECIPE_VERSION: u32 = 2;
 
 impl Step {
     /// Returns the steps whose outputs this one sees.

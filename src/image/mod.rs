@@ -1,17 +1,24 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
 mod base;
+mod check;
 mod config;
 mod contents;
+#[cfg(test)]
+pub(crate) mod craft;
+mod documents;
+mod entries;
 pub(crate) mod fuzz;
 mod gzip;
 mod holdings;
 mod hybrid;
 mod inspect;
+mod known;
 mod layer;
 mod layout;
 mod members;
 mod root;
+mod origins;
 mod size;
 mod tar;
 mod treemap;
@@ -23,13 +30,18 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 pub use base::{Base, BaseLayer};
+pub use check::{Contract, Native, contract};
 pub use config::rfc3339;
 pub use contents::{Blob, Contents};
+pub use documents::{Papers, image_id, is_image, papers};
+pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
 pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use known::{KnownImage, known};
 pub use layer::is_layer;
 pub use layout::{INDEX_TYPE, Member, index, write_layout};
+pub use origins::{Origin, Origins, Placed, origins};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
 pub use unpack::{owned_directories, unpack};
@@ -171,6 +183,18 @@ pub enum ImageError {
         promised: Digest,
         /// The digest of what is there.
         found: Digest,
+    },
+    /// A layer holds what no builder writes.
+    #[error("`{entry}` in the layer `{layer}` of `{}` cannot be trusted: {what}", path.display())]
+    Strange {
+        /// The image file.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        what: String,
     },
     /// A part of an image file is larger than it may be.
     #[error("`{member}` in `{}` is larger than the {limit} bytes it may have", path.display())]

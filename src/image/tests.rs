@@ -298,7 +298,7 @@ fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 fn a_file_that_is_no_image_is_refused_with_its_reason() {
     assert_eq!(
         said_of(|bytes| bytes.clear()),
-        "`FILE` is no image file: it holds no `manifest.json`"
+        "`FILE` is no image file: it has neither `manifest.json`, as `docker save` writes it, nor the `index.json` of an OCI layout"
     );
     assert_eq!(
         said_of(|bytes| *bytes = b"text".repeat(1000)),

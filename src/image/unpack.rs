@@ -9,7 +9,7 @@ use crate::archive;
 use crate::disk::{self, Kind};
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::release;
-use crate::sandbox::{Bounds, Level, Reach, Room};
+use crate::sandbox::{Bounds, Guise, Level, Reach, Room};
 use crate::tree::RelPath;
 
 /// Checks the image file at `archive` and lays its files out below the empty directory `at`.
@@ -91,6 +91,7 @@ impl Inspected {
             },
             reach: Reach::Host,
             level,
+            guise: Guise::default(),
         }
     }
 

@@ -37,6 +37,9 @@ pub use stale::{Staleness, stale};
 pub use why::{tree, why};
 
 /// The file's name in the project's root.
+/// What the lock that an image holds is called in messages.
+pub const LOCK_IN_IMAGE: &str = "the lock inside the image";
+/// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.lock";
 /// The version of the lock's own format.
 pub const VERSION: u32 = 1;

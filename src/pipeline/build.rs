@@ -9,6 +9,7 @@ use super::base::{self, Beneath};
 use super::configs::{Configs, changed_files, unpinned};
 use super::lock::{LockFailure, Update, lock as make_lock, stale};
 use super::platforms::PlatformFailure;
+use super::said::Said;
 use super::{Desk, lacking, mix, modules, quick, rooms};
 use crate::cache::Cache;
 use crate::compile::{self, Compiled, Plan, Project, Workshop};
@@ -18,16 +19,13 @@ use crate::event::Event;
 use crate::explain::Failure;
 use crate::fetch::{Sources, debian};
 use crate::image::{self, Image};
-use crate::lock::{self, Deb, IMAGE_FORMAT, Lock, Role};
-use crate::manifest::{Manifest, Platform, Tool};
-use crate::project::{self, Survey};
+use crate::lock::{self, Deb, Lock, Role};
+use crate::manifest::{Platform, Tool};
+use crate::project::Survey;
 use crate::release::{self, Release};
 use crate::store::HeldTree;
 use crate::toolchain::{self, Toolchain};
 use crate::tree::Tree;
-
-/// The label of a source's commit (OCI image specification, "Annotations").
-const REVISION: &str = "org.opencontainers.image.revision";
 
 /// What is done about a stale lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +156,7 @@ pub(super) struct Site {
     pub(super) project: HeldTree,
     pub(super) plan: Plan,
     pub(super) compiled: Compiled,
+    pub(super) said: Said,
 }
 
 impl Site {
@@ -185,8 +184,19 @@ pub(super) fn prepare(desk: &Desk<'_>, lock: &Lock) -> Result<Site, Failure> {
     let sources = desk.doors().fetch(lock)?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
     let project = Survey::new(desk.root)?.take(desk.store)?;
+    let said = Said::of(desk, lock, &project)?;
+    site(desk, lock, (sources, toolchain, project), said)
+}
+
+/// Compiles what the lock names, of what is at hand.
+pub(super) fn site(
+    desk: &Desk<'_>,
+    lock: &Lock,
+    (sources, toolchain, project): (Sources, Toolchain, HeldTree),
+    said: Said,
+) -> Result<Site, Failure> {
     let (plan, compiled) = compile(desk, lock, &toolchain, &project)?;
-    Ok(Site { sources, toolchain, project, plan, compiled })
+    Ok(Site { sources, toolchain, project, plan, compiled, said })
 }
 
 /// An image and what of the project went into it.
@@ -214,7 +224,7 @@ pub(super) fn own_image(
 ) -> Result<Image, Failure> {
     let beneath = base::beneath(desk, lock, lock.toolchain.platform())?;
     let release = assemble(desk, lock, site, beneath.as_ref())?;
-    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
+    seen_to_start(desk, lock, site, (&release, beneath), || match boot_check {
         true => rooms::boot_check(desk, &release, (&site.toolchain, &site.compiled), None),
         false => Ok(()),
     })
@@ -224,10 +234,12 @@ pub(super) fn own_image(
 pub(super) fn seen_to_start(
     desk: &Desk<'_>,
     lock: &Lock,
+    site: &Site,
     (release, beneath): (&Release, Option<Beneath>),
     check: impl FnOnce() -> Result<(), Failure> + Send,
 ) -> Result<Image, Failure> {
-    let labelled = with_revision(desk)?;
+    let mut labelled = desk.manifest.clone();
+    labelled.image.labels.extend(site.said.labels.clone());
     let (image, booted) = std::thread::scope(|scope| {
         let boot = scope.spawn(check);
         let made_of = (release, lock, &labelled);
@@ -238,15 +250,6 @@ pub(super) fn seen_to_start(
     let image = image?;
     booted?;
     Ok(image)
-}
-
-/// The manifest with a label for the commit that the project is, if it is one, unless it has such a label.
-fn with_revision(desk: &Desk<'_>) -> Result<Manifest, Failure> {
-    let mut manifest = desk.manifest.clone();
-    if let Some(commit) = project::revision(desk.root)? {
-        manifest.image.labels.entry(REVISION.into()).or_insert(commit);
-    }
-    Ok(manifest)
 }
 
 fn compile(
@@ -282,8 +285,9 @@ fn compile(
         make,
     })?;
     desk.observer.observe(&Event::BuildPlanned { steps: plan.steps.len() });
-    let Desk { store, level, jobs, observer, .. } = *desk;
-    let compiled = compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer });
+    let Desk { store, level, jobs, observer, variation, .. } = *desk;
+    let compiled =
+        compile::compile(&plan, &Workshop { store, toolchain, level, jobs, observer, variation });
     let compiled = compiled.map_err(|error| match modules::explain(lock, error) {
         Ok(failure) => failure.into(),
         Err(error) => lacking::explain(desk, &lock.toolchain, error),
@@ -301,20 +305,20 @@ fn compile(
 fn assemble(
     desk: &Desk<'_>,
     lock: &Lock,
-    Site { toolchain, compiled, .. }: &Site,
+    site: &Site,
     beneath: Option<&Beneath>,
 ) -> Result<Release, Failure> {
     let own = lock.toolchain.platform().map(|own| lock.of_platform(own));
-    let listing = desk.store.listing(&compiled.release)?;
+    let listing = desk.store.listing(&site.compiled.release)?;
     let parts = Parts {
         listing: &listing,
         natives: None,
-        toolchain,
+        toolchain: &site.toolchain,
         debs: &lock.toolchain.debs,
-        otp: compiled.otp.as_ref().map(HeldTree::path),
+        otp: site.compiled.otp.as_ref().map(HeldTree::path),
         base: beneath.map(|beneath| beneath.root.path()),
     };
-    assemble_of(desk, own.as_ref().unwrap_or(lock), compiled, &parts)
+    assemble_of(desk, own.as_ref().unwrap_or(lock), site, &parts)
 }
 
 /// What differs between the releases for two machines.
@@ -332,14 +336,14 @@ pub(super) struct Parts<'a> {
 pub(super) fn assemble_of(
     desk: &Desk<'_>,
     lock: &Lock,
-    compiled: &Compiled,
+    site: &Site,
     parts: &Parts<'_>,
 ) -> Result<Release, Failure> {
     let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
     let dep_apps: BTreeSet<String> = deps.map(|source| source.app.clone()).collect();
     let owners = parts.toolchain.owners()?;
     Ok(release::assemble(&release::Inputs {
-        release: compiled.release.path(),
+        release: site.compiled.release.path(),
         listing: parts.listing,
         natives: parts.natives,
         toolchain: parts.toolchain.root.path(),
@@ -361,14 +365,8 @@ pub(super) fn assemble_of(
         dep_apps: &dep_apps,
         manifest: desk.manifest,
         lock_text: &lock.to_text(),
-        provenance: &provenance(desk),
+        provenance: &site.said.provenance,
     })?)
-}
-
-/// How the image was made, as it says in itself. No times, no paths, no host.
-fn provenance(desk: &Desk<'_>) -> String {
-    let value = serde_json::json!({ "image_format": IMAGE_FORMAT, "sandbox": desk.level.name() });
-    format!("{value}\n")
 }
 
 pub(super) fn write(desk: &Desk<'_>, image: &Image, output: &Path) -> Result<Packed, Failure> {

@@ -67,8 +67,8 @@ impl<'a> Configs<'a> {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         Ok(compile::evaluate(app, tree, tool, tools, &workshop)?)
     }
 
@@ -82,8 +82,13 @@ impl<'a> Configs<'a> {
             return Ok(tree.clone());
         }
         let (toolchain, _) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        Ok(overlay.apply(app, tree, None, &Workshop { store, toolchain, level, jobs, observer })?)
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        Ok(overlay.apply(
+            app,
+            tree,
+            None,
+            &Workshop { store, toolchain, level, jobs, observer, variation },
+        )?)
     }
 
     /// Returns the dependencies that the project's own step builds where they lie, by name, with the changes that the
@@ -93,7 +98,7 @@ impl<'a> Configs<'a> {
         lock: &Lock,
         unpinned: &BTreeMap<String, Digest>,
     ) -> Result<BTreeMap<String, Digest>, Failure> {
-        let Desk { manifest, store, level, jobs, observer, .. } = self.desk;
+        let Desk { manifest, store, level, jobs, observer, variation, .. } = self.desk;
         let mut laid = BTreeMap::new();
         let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
         for source in deps.filter(|source| compile::is_laid_as_source(manifest, source)) {
@@ -106,7 +111,7 @@ impl<'a> Configs<'a> {
                 && let Some(tree) = store.tree(digest)?
             {
                 let (toolchain, _) = self.ready()?;
-                let workshop = Workshop { store, toolchain, level, jobs, observer };
+                let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
                 let changed = overlay.apply(&source.app, &tree, stamp, &workshop)?;
                 laid.insert(source.app.clone(), changed.digest());
             }
@@ -122,8 +127,8 @@ impl<'a> Configs<'a> {
         subject: MixSubject<'_>,
     ) -> Result<MixFacts, Failure> {
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
     }
 
@@ -151,8 +156,8 @@ impl<'a> Configs<'a> {
             }
             None => None,
         };
-        let Desk { store, level, jobs, observer, .. } = self.desk;
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         let configured = compile::configure(manifest, tree, tools, rebar, &workshop);
         configured.map_err(|error| lacking::explain(&self.desk, self.toolchain_lock, error))
     }

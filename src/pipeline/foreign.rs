@@ -185,7 +185,7 @@ fn write_layout(desk: &Desk<'_>, images: &[Image], path: &Path) -> Result<Layout
 }
 
 /// Makes the image for a machine that is not the toolchain's.
-fn foreign_image(
+pub(super) fn foreign_image(
     desk: &Desk<'_>,
     lock: &Lock,
     (site, platform): (&Site, Platform),
@@ -216,8 +216,8 @@ fn foreign_image(
     let base = beneath.as_ref().map(|beneath| beneath.root.path());
     let debs = &locked.debs;
     let parts = Parts { listing: &listing, natives, toolchain: &target, debs, otp: None, base };
-    let release = assemble_of(desk, &lock.of_platform(platform), &site.compiled, &parts)?;
-    seen_to_start(desk, lock, (&release, beneath), || match boot_check {
+    let release = assemble_of(desk, &lock.of_platform(platform), site, &parts)?;
+    seen_to_start(desk, lock, site, (&release, beneath), || match boot_check {
         true => boot(desk, &release, (site, &target, locked), crossed.as_ref()),
         false => Ok(()),
     })
@@ -247,8 +247,8 @@ fn cross(
     let toolchain =
         toolchain::cross(&lock.toolchain, locked, desk.store, (desk.http, desk.observer))?;
     let machine = machine(locked.platform);
-    let Desk { store, level, jobs, observer, .. } = *desk;
-    let workshop = Workshop { store, toolchain: &toolchain, level, jobs, observer };
+    let Desk { store, level, jobs, observer, variation, .. } = *desk;
+    let workshop = Workshop { store, toolchain: &toolchain, level, jobs, observer, variation };
     let wish = CrossWish { machine, keep_debug_info: desk.manifest.release.keep_debug_info };
     Ok(compile::cross(&site.plan, &site.compiled, natives, wish, &workshop)?)
 }

@@ -52,7 +52,8 @@ impl Configs<'_> {
         let (toolchain, tools) = self.ready()?;
         let desk = &self.desk;
         let (store, level, jobs, observer) = (desk.store, desk.level, desk.jobs, desk.observer);
-        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let variation = desk.variation;
+        let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
         let place = match makefile {
             Makefile::Project(_) => Place::Project,
             Makefile::Dep { .. } => Place::Dep,

@@ -7,6 +7,7 @@ mod carry;
 mod configs;
 mod doctor;
 mod evidence;
+mod explain;
 mod foreign;
 mod gates;
 mod hex;
@@ -19,13 +20,16 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod ports;
 mod platforms;
 mod pull;
 mod push;
 mod quick;
 mod rooms;
+mod said;
 mod signatures;
 mod tools;
+mod verify;
 
 use std::path::Path;
 
@@ -34,6 +38,7 @@ pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
 pub use evidence::{AttachFailure, Backing};
+pub use explain::{Explained, NothingKnown, explain};
 pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
@@ -44,11 +49,16 @@ pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
 pub use platforms::PlatformFailure;
+pub use ports::{Port, PortFailure};
 pub use pull::{Opened, is_reference, open_image};
 pub use push::{PushWish, push, push_files};
-pub use rooms::{BootFailure, RunFailure, run, shell, shell_of_failed_step};
+pub use rooms::{BootFailure, RunFailure, RunWish, Seen, run, shell, shell_of_failed_step};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
+pub use verify::{
+    Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,
+};
 
+use crate::compile::Variation;
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
@@ -77,6 +87,8 @@ pub struct Desk<'a> {
     pub credentials: &'a Credentials,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// What of the rooms is not as the recipe says; nothing, but where a build is verified.
+    pub variation: Option<&'a Variation>,
     /// How strongly rooms are closed.
     pub level: Level,
     /// Things done at once.

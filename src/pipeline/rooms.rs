@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::Desk;
 use super::lock::LockFailure;
+use super::ports::{self, Port};
 use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
@@ -16,7 +17,7 @@ use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
 use crate::release::{self, BootVerdict, BootWatch, Release};
-use crate::sandbox::{self, Access, Level, Mount, Status};
+use crate::sandbox::{self, Access, Level, Mount, Room, Status};
 use crate::store::{BuildKey, Record, Store};
 use crate::toolchain::{self, Toolchain};
 
@@ -170,14 +171,21 @@ fn boot_key(
     )))
 }
 
-/// Starts an image file in the sandbox, with the host's network and the caller's terminal.
-pub fn run(
-    store: &Store,
-    archive: &Path,
-    level: Level,
-    arguments: &[String],
-    env: &BTreeMap<String, String>,
-) -> Result<u8, Failure> {
+/// How an image is started.
+#[derive(Debug, Clone, Default)]
+pub struct RunWish {
+    /// Arguments in place of the image's own; none for those.
+    pub arguments: Vec<String>,
+    /// Variables, beside the image's own.
+    pub env: BTreeMap<String, String>,
+    /// What of this machine is seen inside.
+    pub mounts: Vec<Mount>,
+    /// Ports that are seen under another number.
+    pub ports: Vec<Port>,
+}
+
+/// Starts an image in the sandbox, with the host's network and the caller's terminal.
+pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Result<u8, Failure> {
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
@@ -188,16 +196,40 @@ pub fn run(
     let image = image::unpack(archive, &root)?;
     let owned = image::owned_directories(archive, &image)?;
     let mut room = image.room(&root, &owned, level);
-    if !arguments.is_empty() {
+    if !wish.arguments.is_empty() {
         room.argv.truncate(image.entrypoint.len());
-        room.argv.extend_from_slice(arguments);
+        room.argv.extend_from_slice(&wish.arguments);
     }
-    room.env.extend(env.clone());
+    room.env.extend(wish.env.clone());
+    show(&mut room, &wish.mounts);
+    ports::open(&wish.ports)?;
     Ok(exit_code(sandbox::interactive(&room)?))
 }
 
+/// What a person wants to see in a build's room, beside what is there.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Variables.
+    pub env: BTreeMap<String, String>,
+    /// Files and directories of this machine.
+    pub mounts: Vec<Mount>,
+}
+
+impl Seen {
+    fn put(&self, room: &mut Room) {
+        room.env.extend(self.env.clone());
+        show(room, &self.mounts);
+    }
+}
+
+/// Shows more in a room; what is named takes the place of what the image would have there.
+fn show(room: &mut Room, mounts: &[Mount]) {
+    room.mounts.retain(|own| mounts.iter().all(|mount| mount.inside != own.inside));
+    room.mounts.extend_from_slice(mounts);
+}
+
 /// Opens a shell in the room that steps run in, with a copy of the project as `/build`.
-pub fn shell(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
+pub fn shell(desk: &Desk<'_>, command: &[String], seen: &Seen) -> Result<u8, Failure> {
     let lock = Lock::read(desk.root)?
         .ok_or_else(|| LockFailure::Missing { path: desk.root.to_owned() })?;
     let toolchain = toolchain::toolchain(&lock.toolchain, desk.store, desk.http, desk.observer)?;
@@ -207,14 +239,20 @@ pub fn shell(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
     let tree = crate::project::Survey::new(desk.root)?.take(desk.store)?;
     compile::lay(desk.store, &tree, &build)?;
     let mounts = vec![Mount { host: build, inside: "/build".into(), access: Access::ReadWrite }];
-    let room = compile::room(toolchain.root.path(), mounts, shell_command(command), desk.level);
+    let mut room = compile::room(toolchain.root.path(), mounts, shell_command(command), desk.level);
+    seen.put(&mut room);
     Ok(exit_code(sandbox::interactive(&room)?))
 }
 
 /// Opens a shell in the room of the step that failed last, as it left it.
-pub fn shell_of_failed_step(desk: &Desk<'_>, command: &[String]) -> Result<u8, Failure> {
+pub fn shell_of_failed_step(
+    desk: &Desk<'_>,
+    command: &[String],
+    seen: &Seen,
+) -> Result<u8, Failure> {
     let mut room = compile::failed_room(desk.store)?;
     room.argv = shell_command(command);
+    seen.put(&mut room);
     Ok(exit_code(sandbox::interactive(&room)?))
 }
 

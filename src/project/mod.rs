@@ -283,6 +283,13 @@ pub fn newest_commit(root: &Path) -> Result<Option<i64>, ProjectError> {
     Ok(commit.map(|commit| commit.time().seconds()))
 }
 
+/// Returns the top of the repository around `root`.
+pub fn top(root: &Path) -> Result<Option<PathBuf>, ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    let Some(repository) = around(root).map_err(git)? else { return Ok(None) };
+    Ok(repository.workdir().map(Path::to_owned))
+}
+
 /// Returns the commit that is checked out around `root`, as 40 hex digits; `None` outside of git.
 pub fn checked_out(root: &Path) -> Result<Option<String>, ProjectError> {
     let git = |source| ProjectError::Git { path: root.to_owned(), source };
@@ -314,6 +321,13 @@ pub fn revision(root: &Path) -> Result<Option<String>, ProjectError> {
         |path: &Path| path.parent() == Some(&below) && path.extension() == Some(OsStr::new("tar"));
     let mut paths = changes.deltas().filter_map(|delta| delta.new_file().path());
     Ok(paths.all(is_image).then(|| commit.id().to_string()))
+}
+
+/// Makes a directory of a commit's files a repository, so that what the project ignores is told as in its own.
+pub fn make_repository(root: &Path) -> Result<(), ProjectError> {
+    let git = |source| ProjectError::Git { path: root.to_owned(), source };
+    disk::change("create", root)?;
+    Repository::init(root).map(drop).map_err(git)
 }
 
 fn around(root: &Path) -> Result<Option<Repository>, git2::Error> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use super::{Content, Release};
-use crate::sandbox::{Access, Bounds, Level, Mount, Reach, Reply, Room, Status};
+use crate::sandbox::{Access, Bounds, Guise, Level, Mount, Reach, Reply, Room, Status};
 
 /// What the node says once its boot script has run to the end.
 const MARK: &str = "rebeam_node_has_started";
@@ -117,6 +117,7 @@ pub fn boot_room(
         },
         reach: Reach::Closed,
         level,
+        guise: Guise::default(),
     }
 }
 

@@ -2,25 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use object::LittleEndian;
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _};
+use object::{LittleEndian, Object as _, ObjectSection as _};
 
 /// What the loader reads in one ELF file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Elf {
+pub struct Elf {
     /// Kind of machine, as `e_machine` and class say it.
-    pub(super) machine: Machine,
+    pub machine: Machine,
     /// The loader that a program asks for.
-    pub(super) interpreter: Option<String>,
+    pub interpreter: Option<String>,
     /// Libraries that must be there, in order.
-    pub(super) needed: Vec<String>,
+    pub needed: Vec<String>,
     /// Where it wants them looked for first.
-    pub(super) search: Vec<String>,
+    pub search: Vec<String>,
     /// Symbol versions that it wants, with the library that has to define them.
-    pub(super) wants: Vec<(String, String)>,
+    pub wants: Vec<(String, String)>,
     /// Symbol versions that it defines.
-    pub(super) defines: BTreeSet<String>,
+    pub defines: BTreeSet<String>,
+    /// The oldest Linux that it starts on, where it says one (`.note.ABI-tag`).
+    pub kernel: Option<[u32; 3]>,
     /// Whether the loader finds a dynamic table.
     is_dynamic: bool,
     /// Whether we find it.
@@ -73,7 +75,7 @@ impl Machine {
 }
 
 /// Tells whether a file's first bytes are those of an ELF file.
-pub(super) fn is_elf(head: &[u8]) -> bool {
+pub fn is_elf(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
 }
 
@@ -84,7 +86,7 @@ pub(super) fn is_program(bytes: &[u8]) -> bool {
 }
 
 /// Reads an ELF file. One that is not little-endian is of an `Other` machine and says no more.
-pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
+pub fn parse(bytes: &[u8]) -> Result<Elf, String> {
     let read = read(bytes).map_err(|error| error.to_string())?;
     // The loader goes by program headers, we by sections: a file that lost its sections would ask for nothing.
     if read.is_dynamic && !read.has_table {
@@ -120,6 +122,7 @@ fn read_class<H: FileHeader<Endian = LittleEndian>>(bytes: &[u8]) -> object::rea
     }
     read_dynamic(&file, &mut read)?;
     read_versions(&file, bytes, &mut read)?;
+    read.kernel = file.section_by_name(".note.ABI-tag").and_then(|note| kernel(note.data().ok()?));
     Ok(read)
 }
 
@@ -181,6 +184,16 @@ fn read_versions<H: FileHeader<Endian = LittleEndian>>(
         }
     }
     Ok(())
+}
+
+/// Reads the note of the ABI: after name and kind come the system (0 is Linux) and its oldest version.
+fn kernel(note: &[u8]) -> Option<[u32; 3]> {
+    let word = |number: usize| {
+        let bytes: [u8; 4] = note.get(number * 4..number * 4 + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(bytes))
+    };
+    let is_linux = word(0)? == 4 && word(2)? == 1 && note.get(12..16)? == b"GNU\0" && word(4)? == 0;
+    is_linux.then_some([word(5)?, word(6)?, word(7)?])
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -25,9 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-pub use beam::BeamError;
+pub use beam::{BeamError, Chunk, chunks};
 pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
-pub use elf::Machine;
+pub use elf::{Elf, Machine, is_elf, parse as parse_elf};
 pub use emulate::emulate;
 pub use error::{Lacking, Missing, ReleaseError};
 pub use gather::assemble;

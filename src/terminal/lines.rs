@@ -22,6 +22,7 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
         Event::ToolchainReady { suite, packages, reused: false } => {
             ("Unpacked", format!("toolchain {suite}, {packages} packages"))
         }
+        Event::VerifyStarted { varied } => ("Varied", varied.join("; ")),
         Event::Locked { sources, packages, changes, rewritten } => {
             ("Locked", locked(*sources, *packages, changes, *rewritten))
         }

@@ -46,6 +46,11 @@ impl Toolchain {
     }
 }
 
+/// Returns the locked toolchain if the store holds it.
+pub fn held(lock: &ToolchainLock, store: &Store) -> Result<Option<Toolchain>, ToolchainError> {
+    recall(BuildKey::of(&inputs(lock)), store)
+}
+
 /// Returns the locked toolchain's root out of the store, or fetches its packages and puts it together.
 pub fn toolchain(
     lock: &ToolchainLock,
