@@ -35,8 +35,7 @@ impl Explain {
         let mut image = self.image;
         // A digest may name an image of the store, or a layer of one, without being told which.
         if image.is_none()
-            && let Ok(digest) = self.what.parse()
-            && let Some(known) = image::known(&store)?.iter().find(|known| known.holds(digest))
+            && let Some(known) = image::known(&store)?.iter().find(|known| known.holds(&self.what))
         {
             image = Some(known.image_id.to_string());
         }

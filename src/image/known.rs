@@ -13,6 +13,8 @@ use crate::store::Store;
 
 /// Bytes of a manifest that is looked for.
 const MANIFEST_BYTES_MAX: u64 = 64 << 10;
+/// Digits of a digest that are enough to name what it is of.
+pub const DIGITS_MIN: usize = 7;
 /// How our manifests begin.
 const HEAD: &[u8] =
     br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json""#;
@@ -97,21 +99,24 @@ fn of_manifest(digest: Digest, manifest: &Manifest) -> KnownImage {
     }
 }
 
+/// Tells whether a digest begins as `text` does, which must be long enough to mean one.
+fn begins(digest: Digest, text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    hex.len() >= DIGITS_MIN && digest.hex().starts_with(&hex)
+}
+
 impl KnownImage {
     /// Tells whether somebody means this image by `text`: a name with its version, or the beginning of an id.
     pub fn is_meant_by(&self, text: &str) -> bool {
-        let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        let is_hex = hex.len() >= 7 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let begins = |digest: Digest| is_hex && digest.hex().starts_with(&hex.to_ascii_lowercase());
         text == self.name
             || text == format!("{}:{}", self.name, self.version)
-            || begins(self.manifest)
-            || begins(self.image_id)
+            || [self.manifest, self.image_id].iter().any(|digest| begins(*digest, text))
     }
 
-    /// Tells whether a blob is part of it.
-    pub fn holds(&self, digest: Digest) -> bool {
-        self.manifest == digest || self.image_id == digest || self.layers.contains(&digest)
+    /// Tells whether a blob that `text` is the digest of, or its beginning, is part of it.
+    pub fn holds(&self, text: &str) -> bool {
+        let documents = [self.manifest, self.image_id];
+        documents.iter().chain(&self.layers).any(|digest| begins(*digest, text))
     }
 
     /// Lays the image out below the empty `directory` as an OCI layout of links into the store.

@@ -38,7 +38,7 @@ pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
 pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
-pub use known::{KnownImage, known};
+pub use known::{DIGITS_MIN, KnownImage, known};
 pub use layer::is_layer;
 pub use layout::{INDEX_TYPE, Member, index, write_layout};
 pub use origins::{Origin, Origins, Placed, origins};

@@ -71,6 +71,8 @@ fn an_image_is_known_by_each_of_its_digests() {
     // The store knows the image when its file is gone.
     fs::remove_file(world.project().join("hello-1.0.0.tar")).unwrap();
     explains(&world, &text(&image["image_id"]), &["hello:1.0.0"]);
+    explains(&world, &text(&image["manifest"])[7..19], &["hello:1.0.0"]);
+    explains(&world, &text(&layer["digest"])[7..19], &["its blob, as registries know it"]);
     let listed = world.rebeam(&["image", "ls"]).succeeds();
     assert!(listed.stdout.contains(&text(&image["image_id"])[7..19]), "{}", listed.stdout);
     let history = world.rebeam(&["image", "history", "hello:1.0.0"]).succeeds();

@@ -13,13 +13,11 @@ use thiserror::Error;
 use self::tell::Teller;
 use crate::digest::Digest;
 use crate::explain::{Explain, Failure};
-use crate::image::{self, Origins};
+use crate::image::{self, DIGITS_MIN, Origins};
 use crate::lock::{LOCK_IN_IMAGE, Lock};
 use crate::store::Store;
 use crate::toolchain;
 
-/// Digits of a digest that are enough to ask by.
-const DIGITS_MIN: usize = 7;
 /// Files that one question is answered with.
 const ANSWERS_MAX: usize = 50;
 
