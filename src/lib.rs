@@ -30,6 +30,8 @@ pub mod compile;
 pub mod release;
 pub mod image;
 pub mod registry;
+// -- beside the flow --
+pub mod dev;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;
