@@ -50,6 +50,9 @@ struct Broker {
     /// Let clients of MQTT 5 be silent for at most this many seconds
     #[arg(long, value_name = "S", default_value_t = 0)]
     keep_alive_max: u16,
+    /// Let nobody subscribe to this filter
+    #[arg(long, value_name = "FILTER")]
+    deny: Vec<String>,
     /// Let messages that wait take at most this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().budget_bytes)]
     budget: usize,
@@ -83,7 +86,7 @@ impl Broker {
             let listeners = self.listeners(&ports)?;
             let broker = broker::serve(
                 listeners,
-                Arc::new(Open),
+                Arc::new(Open { denied: self.deny.clone() }),
                 Bus::default(),
                 limits,
                 self.state.as_deref(),

@@ -108,8 +108,9 @@ impl Connection {
             if publish.qos == 2 {
                 number = number.max(self.remember(publish.identifier));
             }
+            let is_told = publish.qos == 1 && !routed.is_wanted;
             let reason =
-                if routed.is_wanted { Reason::Success } else { Reason::NoMatchingSubscribers };
+                if is_told { Reason::NoMatchingSubscribers } else { Reason::Success };
             self.promise(&publish, number, reason);
         }
         Ok(())

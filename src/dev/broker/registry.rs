@@ -76,7 +76,7 @@ impl Core {
     fn replace_owner(&self, state: &mut State, is_clean: bool, wills: &mut Vec<Will>) {
         if let Some(end) = state.end.take() {
             // Its task may have ended by itself just now.
-            drop(end.send(Reason::SessionTakenOver));
+            let _ = end.send(Reason::SessionTakenOver);
         }
         if let Some(will) = state.will.take()
             && (is_clean || (state.is_connected && will.delay_s == 0))

@@ -117,7 +117,7 @@ impl Core {
             Pushed::Refused(reason) => Some(reason),
             Pushed::Overflow => {
                 if let Some(end) = state.end.take() {
-                    drop(end.send(Reason::QuotaExceeded));
+                    let _ = end.send(Reason::QuotaExceeded);
                 }
                 Some("queue is full, client is disconnected")
             }
