@@ -29,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How often one is looked at whose client does not read.
 const STUCK: Duration = Duration::from_secs(2);
 
+/// How long the end of a connection may take.
+const LAST: Duration = Duration::from_secs(1);
+
 /// An answer that is sent once the store has what it promises.
 #[derive(Debug)]
 pub(super) enum Promise {
@@ -104,16 +107,8 @@ impl Connection {
         self.core.detach(&self.session, self.owner, leave, expiry_s);
         let client = Arc::clone(&self.client);
         self.core.say(What::ClientDisconnected { client, reason: reason.into() });
-        // A last word gets a moment; a client that does not read does not get more.
-        let last = async {
-            let (mut inbox, mut written) = (BytesMut::new(), 0);
-            while !self.outbox.is_empty() {
-                stream.exchange(&mut self.outbox, &mut inbox, false, &mut written).await?;
-            }
-            stream.close().await;
-            std::io::Result::Ok(())
-        };
-        drop(tokio::time::timeout(Duration::from_secs(1), last).await);
+        let last = last_word(&mut stream, &mut self.outbox, told.is_some());
+        drop(tokio::time::timeout(LAST, last).await);
     }
 
     async fn run(
@@ -207,6 +202,22 @@ impl Connection {
             *inbox = BytesMut::new();
         }
     }
+}
+
+/// Writes what is left and closes.
+///
+/// A socket that is closed while bytes wait to be read takes what was written last away from the peer. So a client
+/// that is told why it has to go may speak on into the void until it has read that.
+async fn last_word(stream: &mut Stream, outbox: &mut Outbox, is_told: bool) -> std::io::Result<()> {
+    let (mut void, mut written) = (BytesMut::new(), 0);
+    while !outbox.is_empty() {
+        stream.exchange(outbox, &mut void, false, &mut written).await?;
+    }
+    stream.close().await;
+    while is_told && stream.exchange(outbox, &mut void, true, &mut written).await? != Moved::End {
+        void.clear();
+    }
+    Ok(())
 }
 
 async fn next_commit(committed: &mut Option<watch::Receiver<u64>>) {

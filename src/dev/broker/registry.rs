@@ -41,6 +41,9 @@ pub(super) enum Leave {
     Lost,
 }
 
+/// A client that comes back just as its will is due is still in time.
+const GRACE: Duration = Duration::from_millis(200);
+
 impl Core {
     /// Gives a client its session; `None` where there are too many.
     pub(super) fn attach(&self, arrival: Arrival) -> Option<Attached> {
@@ -205,7 +208,7 @@ impl Core {
         }
         // A will whose delay is longer than the session comes with the session's end.
         if will.delay_s < state.expiry_s {
-            let after = Duration::from_secs(will.delay_s.into());
+            let after = Duration::from_secs(will.delay_s.into()) + GRACE;
             self.deadlines.add(after, state.owner, session, Due::Will);
         }
         state.will = Some(will);
