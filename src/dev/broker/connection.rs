@@ -74,7 +74,8 @@ pub(super) struct Connection {
     pub(super) aliases: HashMap<Arc<str>, u16>,
     pub(super) aliases_max: u16,
     pub(super) routes: HashMap<Arc<str>, Route>,
-    pub(super) is_pressed: bool,
+    /// A client that got more from this one than it could take so far.
+    pub(super) pressed: Option<Arc<Session>>,
     pub(super) hold: Hold,
     pub(super) committed: Option<watch::Receiver<u64>>,
 }
@@ -130,8 +131,8 @@ impl Connection {
                 if let Err(ending) = self.take(inbox).await {
                     return ending;
                 }
-                if std::mem::take(&mut self.is_pressed) {
-                    tokio::task::yield_now().await;
+                if let Some(pressed) = self.pressed.take() {
+                    give_way(&pressed, &core.limits).await;
                 }
             }
             self.settle(committed.as_ref().map_or(u64::MAX, |seen| *seen.borrow()));
@@ -200,6 +201,34 @@ impl Connection {
         self.hold.resize(self.outbox.capacity());
         if inbox.is_empty() {
             *inbox = BytesMut::new();
+        }
+    }
+}
+
+/// Lets a client catch up that reads, but not as fast as this one speaks; one that does not read gets no time.
+async fn give_way(session: &Session, limits: &super::limits::Limits) {
+    const STEPS: u32 = 5;
+    const STEP: Duration = Duration::from_millis(1);
+    for _ in 0..STEPS {
+        let popped = {
+            let state = session.lock();
+            if state.stuck_at == Some(state.popped()) {
+                return;
+            }
+            state.popped()
+        };
+        tokio::task::yield_now().await;
+        if !session.lock().is_behind(limits) {
+            return;
+        }
+        tokio::time::sleep(STEP).await;
+        let mut state = session.lock();
+        if !state.is_behind(limits) {
+            return;
+        }
+        if state.popped() == popped {
+            state.stuck_at = Some(popped);
+            return;
         }
     }
 }

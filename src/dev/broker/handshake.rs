@@ -309,7 +309,7 @@ fn connection(
             .unwrap_or(0)
             .min(limits.topic_alias_maximum),
         routes: HashMap::new(),
-        is_pressed: false,
+        pressed: None,
         hold: Hold::new(&core.budget, 0),
         committed: core.store.as_ref().map(super::store::Store::committed),
     };

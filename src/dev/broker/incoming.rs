@@ -102,7 +102,9 @@ impl Connection {
         let properties = &publish.properties;
         let parcel = self.core.parcel(message, properties.shared(), properties.message_expiry_s);
         let routed = self.core.publish_to(&parcel, &targets, Some(&self.session));
-        self.is_pressed |= routed.is_behind;
+        if routed.behind.is_some() {
+            self.pressed = routed.behind;
+        }
         if publish.qos > 0 {
             let mut number = routed.number;
             if publish.qos == 2 {
