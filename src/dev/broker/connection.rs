@@ -15,7 +15,7 @@ use super::core::Core;
 use super::incoming::Route;
 use super::outbox::Outbox;
 use super::registry::Leave;
-use super::session::Session;
+use super::session::{Options, Session};
 use super::stream::{Moved, Stream};
 use crate::dev::access::Who;
 use crate::dev::happening::{Client, What};
@@ -36,7 +36,8 @@ const LAST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Promise {
     Ack(Step, u16, Reason),
-    Subscribed(u16, Vec<u8>),
+    /// With it come the messages that were kept for these filters.
+    Subscribed(u16, Vec<u8>, Vec<(Arc<str>, Options)>),
     Unsubscribed(u16, Vec<u8>),
     Pong,
 }
@@ -185,8 +186,11 @@ impl Connection {
                     }
                     codec::ack(packets, version, step, identifier, reason);
                 }
-                Promise::Subscribed(identifier, codes) => {
+                Promise::Subscribed(identifier, codes, kept) => {
                     codec::suback(packets, version, identifier, &codes);
+                    for (filter, options) in kept {
+                        self.core.give_retained(&self.session, &filter, options);
+                    }
                 }
                 Promise::Unsubscribed(identifier, codes) => {
                     codec::unsuback(packets, version, identifier, &codes);

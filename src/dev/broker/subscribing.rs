@@ -48,10 +48,7 @@ impl Connection {
                 self.core.say(What::SessionSubscribed { client, topic: filter, qos });
             }
         }
-        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes)));
-        for (filter, options) in kept {
-            self.core.give_retained(&self.session, &filter, options);
-        }
+        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes, kept)));
         Ok(())
     }
 
