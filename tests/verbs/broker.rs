@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use super::harness::World;
@@ -62,18 +62,19 @@ fn has(program: &str) -> bool {
     Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
-/// Starts a subscriber and waits until the broker knows it.
-fn subscriber(broker: &Broker, arguments: &[&str]) -> Child {
-    let mut all = vec!["-d"];
-    all.extend(arguments);
-    let mut child = broker.client("mosquitto_sub", &all).spawn().unwrap();
-    let mut talk = BufReader::new(child.stdout.as_mut().unwrap());
+/// Starts a subscriber that writes line by line, and waits until the broker knows it.
+fn subscriber(broker: &Broker, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let port = broker.port.to_string();
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", "mosquitto_sub", "-d", "-p", &port]).args(arguments);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut talk = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
-    while !line.contains("Subscribed") && !line.contains("received SUBACK") {
+    while !line.contains("received SUBACK") {
         line.clear();
         assert!(talk.read_line(&mut line).unwrap() > 0, "the subscriber ended");
     }
-    child
+    (child, talk)
 }
 
 fn said(mut child: Child) -> String {
@@ -92,9 +93,12 @@ fn mosquittos_clients_speak_every_version_and_quality_through_the_broker() {
     let broker = Broker::start(&world, &[]);
     for version in ["mqttv31", "mqttv311", "mqttv5"] {
         for qos in ["0", "1", "2"] {
-            let listener = subscriber(&broker, &["-V", version, "-t", "öl/#", "-q", qos, "-C", "1", "-W", "10"]);
+            let wishes = ["-V", version, "-t", "öl/#", "-q", qos, "-C", "1", "-W", "10"];
+            let (mut listener, mut talk) = subscriber(&broker, &wishes);
             broker.publish(&["-V", version, "-t", "öl/temp", "-q", qos, "-m", "warm"]);
-            let heard = said(listener);
+            let mut heard = String::new();
+            talk.read_to_string(&mut heard).unwrap();
+            listener.wait().unwrap();
             assert!(heard.lines().any(|line| line == "warm"), "{version} {qos}: {heard}");
         }
     }
@@ -138,8 +142,10 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed_mid_flow() {
     let broker = Broker::start(&world, &["--state", state]);
     let away = ["-i", "away", "-c", "-q", "1", "-t", "t"];
     drop(said(broker.client("mosquitto_sub", &[&away[..], &["-E"]].concat()).spawn().unwrap()));
-    let mut flow = broker.client("mosquitto_pub", &["-d", "-q", "1", "-t", "t", "-l"]);
-    let mut flow = flow.stdin(Stdio::piped()).spawn().unwrap();
+    let port = broker.port.to_string();
+    let mut flow = Command::new("stdbuf");
+    flow.args(["-oL", "mosquitto_pub", "-d", "-p", &port, "-q", "1", "-t", "t", "-l"]);
+    let mut flow = flow.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = flow.stdin.take().unwrap();
     let speaker = std::thread::spawn(move || {
         use std::io::Write as _;
@@ -158,6 +164,7 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed_mid_flow() {
     let talk = said(flow);
     speaker.join().unwrap();
     let acknowledged = talk.lines().filter(|line| line.contains("received PUBACK")).count();
+    assert!(acknowledged > 10, "the broker was killed before it said anything:\n{talk}");
 
     let broker = Broker::start(&world, &["--state", state]);
     let back = [&away[..], &["-W", "2"]].concat();
@@ -187,7 +194,7 @@ fn a_python_client_speaks_mqtt_5_over_tcp_and_websockets() {
     let world = World::of(&[]);
     let websocket = free_port().to_string();
     let broker = Broker::start(&world, &["--ws-port", &websocket]);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verbs/paho.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verbs/python_client.py");
     for (transport, port) in [("tcp", broker.port.to_string()), ("websockets", websocket)] {
         let mut client = Command::new(python);
         let ran = client.arg("python3").arg(&script).args([transport, &port]).output().unwrap();

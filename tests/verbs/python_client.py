@@ -1,4 +1,4 @@
-"""paho-mqtt against a broker: `paho.py tcp|websockets PORT`; ends with 0 if all of it came as it should."""
+"""paho-mqtt against a broker: `python_client.py tcp|websockets PORT`; ends with 0 if all of it came as it should."""
 
 import sys
 import threading
