@@ -73,7 +73,9 @@ fn main() {
                 let load = Load { messages: 20_000, bytes: 64 << 10, qos: 1, window: 16, ..ONE };
                 stuck(port, 50, load).await
             }
-            "I" => idle(port, arguments.get(2).map_or(10_000, |count| count.parse().unwrap())).await,
+            "I" => {
+                idle(port, arguments.get(2).map_or(10_000, |count| count.parse().unwrap())).await
+            }
             other => format!("{{\"error\": \"no scenario {other}\"}}"),
         }
     });
@@ -86,7 +88,8 @@ async fn flow(port: u16, load: Load) -> String {
     let (done, mut latencies) = mpsc::unbounded_channel();
     let received = Arc::new(AtomicU64::new(0));
     for number in 0..load.subscribers {
-        let (reader, writer) = connect(port, &format!("sub{number}"), true).await.unwrap().into_split();
+        let (reader, writer) =
+            connect(port, &format!("sub{number}"), true).await.unwrap().into_split();
         let writer = Arc::new(Mutex::new(writer));
         let mut reader = Reader::new(reader);
         subscribe(&mut reader, &writer, load.qos).await.unwrap();
@@ -114,7 +117,8 @@ async fn flow(port: u16, load: Load) -> String {
         last = last.max(at);
     }
     all.sort_unstable();
-    let at = |part: f64| all.get((all.len() as f64 * part) as usize).copied().unwrap_or(0) as f64 / 1e6;
+    let at =
+        |part: f64| all.get((all.len() as f64 * part) as usize).copied().unwrap_or(0) as f64 / 1e6;
     let (count, seconds) = (received.load(Ordering::Relaxed), (last - began).as_secs_f64());
     let wanted = load.messages * (load.publishers * load.subscribers) as u64;
     format!(
@@ -130,7 +134,8 @@ async fn stuck(port: u16, subscribers: usize, load: Load) -> String {
     let start = Instant::now();
     let mut held = Vec::new();
     for number in 0..subscribers {
-        let (reader, writer) = connect(port, &format!("stuck{number}"), true).await.unwrap().into_split();
+        let (reader, writer) =
+            connect(port, &format!("stuck{number}"), true).await.unwrap().into_split();
         let writer = Arc::new(Mutex::new(writer));
         let mut reader = Reader::new(reader);
         subscribe(&mut reader, &writer, load.qos).await.unwrap();
@@ -138,7 +143,8 @@ async fn stuck(port: u16, subscribers: usize, load: Load) -> String {
     }
     let stream = connect(port, "pub", true).await.unwrap();
     let began = Instant::now();
-    let publishing = tokio::time::timeout(Duration::from_secs(60), publish(stream, load, start)).await;
+    let publishing =
+        tokio::time::timeout(Duration::from_secs(60), publish(stream, load, start)).await;
     let is_whole = publishing.is_ok_and(|published| published.is_ok());
     let seconds = began.elapsed().as_secs_f64();
     drop(held);
@@ -161,7 +167,10 @@ async fn absent(port: u16) -> String {
     let began = Instant::now();
     let is_whole = publish(stream, load, began).await.is_ok();
     let seconds = began.elapsed().as_secs_f64();
-    format!("{{\"accepted\": {is_whole}, \"rate\": {:.0}, \"accepted_s\": {seconds:.2}}}", 1e5 / seconds)
+    format!(
+        "{{\"accepted\": {is_whole}, \"rate\": {:.0}, \"accepted_s\": {seconds:.2}}}",
+        1e5 / seconds
+    )
 }
 
 /// Clients that are connected and silent, until a line or the end of standard input comes.

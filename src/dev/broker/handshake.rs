@@ -33,7 +33,11 @@ pub(super) async fn greet(core: Arc<Core>, mut stream: Stream, peer: SocketAddr)
     // The handshake's own state is large and short-lived: it goes to the heap and is gone before the rest.
     let greeting = Box::pin(async {
         let frame = first_frame(&core, &mut stream, &mut inbox).await?;
-        Some(introduce(&core, &inbox[..frame.0 + frame.1], frame, peer).await.map(|all| (all, frame)))
+        Some(
+            introduce(&core, &inbox[..frame.0 + frame.1], frame, peer)
+                .await
+                .map(|all| (all, frame)),
+        )
     });
     let greeted = tokio::select! {
         greeted = tokio::time::timeout(core.limits.connect_timeout, greeting) => greeted,
@@ -304,10 +308,7 @@ fn connection(
         open_qos1: 0,
         topics: Vec::new(),
         aliases: HashMap::new(),
-        aliases_max: properties
-            .topic_alias_maximum
-            .unwrap_or(0)
-            .min(limits.topic_alias_maximum),
+        aliases_max: properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_alias_maximum),
         routes: HashMap::new(),
         pressed: None,
         hold: Hold::new(&core.budget, 0),

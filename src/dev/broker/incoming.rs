@@ -111,8 +111,7 @@ impl Connection {
                 number = number.max(self.remember(publish.identifier));
             }
             let is_told = publish.qos == 1 && !routed.is_wanted;
-            let reason =
-                if is_told { Reason::NoMatchingSubscribers } else { Reason::Success };
+            let reason = if is_told { Reason::NoMatchingSubscribers } else { Reason::Success };
             self.promise(&publish, number, reason);
         }
         Ok(())

@@ -55,7 +55,8 @@ pub fn tls(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, DevError> {
         move |_| DevError::BadCertificate { path }
     };
     let text = disk::read(cert, TEXT_FILE_BYTES_MAX)?;
-    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(bad(cert))?;
+    let chain =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(bad(cert))?;
     let text = disk::read(key, TEXT_FILE_BYTES_MAX)?;
     let secret = PrivateKeyDer::from_pem_slice(&text).map_err(bad(key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());

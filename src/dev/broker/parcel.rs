@@ -48,7 +48,10 @@ impl Parcel {
     /// Returns how many seconds it has left; `None` if it lives for ever, 0 if its time is over.
     pub(super) fn seconds_left(&self, now_ms: i64) -> Option<u32> {
         let left_ms = self.expires_at_ms?.saturating_sub(now_ms).max(0);
-        Some(u32::try_from(left_ms.div_euclid(1000) + i64::from(left_ms % 1000 > 0)).unwrap_or(u32::MAX))
+        Some(
+            u32::try_from(left_ms.div_euclid(1000) + i64::from(left_ms % 1000 > 0))
+                .unwrap_or(u32::MAX),
+        )
     }
 }
 

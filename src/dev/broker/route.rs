@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::codec::Reason;
 use super::core::Core;
 use super::parcel::{Entry, Parcel};
 use super::session::{Options, Pushed, Session};
 use super::store::Change;
 use super::tree::{self, Group, Target, Targets, Wish};
-use super::codec::Reason;
 use crate::dev::happening::What;
 
 /// What became of a message.
@@ -154,7 +154,9 @@ impl Core {
         let is_own = topic.starts_with("$SYS/");
         if parcel.message.payload.is_empty() {
             return match retained.remove(topic) {
-                Some(_) if !is_own => self.keep(|| Change::RetainedGone { topic: Arc::clone(topic) }),
+                Some(_) if !is_own => {
+                    self.keep(|| Change::RetainedGone { topic: Arc::clone(topic) })
+                }
                 _ => 0,
             };
         }

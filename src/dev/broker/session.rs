@@ -307,7 +307,8 @@ impl State {
     /// Takes messages of quality 0 out: nobody promised to keep them for a client that left.
     pub(super) fn drop_qos0(&mut self) -> Vec<Entry> {
         let all = std::mem::take(&mut self.queue);
-        let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) = all.into_iter().partition(|entry: &Entry| entry.qos == 0);
+        let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) =
+            all.into_iter().partition(|entry: &Entry| entry.qos == 0);
         (self.bytes, self.backlog, self.waiting_qos0) = (0, 0, 0);
         for entry in kept {
             self.append(entry);

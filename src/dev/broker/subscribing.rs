@@ -91,8 +91,7 @@ impl Connection {
         for filter in &unsubscribe.filters {
             let (was_there, number) = self.core.unsubscribe(&self.session, filter);
             last = last.max(number);
-            let reason =
-                if was_there { Reason::Success } else { Reason::NoSubscriptionExisted };
+            let reason = if was_there { Reason::Success } else { Reason::NoSubscriptionExisted };
             codes.push(reason.code());
             if was_there {
                 let (client, topic) = (Arc::clone(&self.client), (*filter).into());

@@ -19,7 +19,11 @@ impl Peer {
     }
 
     /// Connects with a version, flags and properties or whatever follows the identifier.
-    async fn connect_with(broker: &Broker, id: &str, (version, flags, more): (u8, u8, &[u8])) -> Self {
+    async fn connect_with(
+        broker: &Broker,
+        id: &str,
+        (version, flags, more): (u8, u8, &[u8]),
+    ) -> Self {
         let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', version, flags, 0, 0];
         if version == 5 {
             body.extend_from_slice(more);
@@ -148,7 +152,9 @@ async fn a_client_that_does_not_read_holds_nobody_up_and_its_drops_are_said() {
     assert!(handle.counters().dropped.get() > 100);
     assert!(handle.memory_used() < 4 << 20, "{}", handle.memory_used());
     let dropped = loop {
-        if let What::MessageDropped { client, topic, reason, .. } = &watch.next().await.unwrap().what {
+        if let What::MessageDropped { client, topic, reason, .. } =
+            &watch.next().await.unwrap().what
+        {
             break (client.id.to_string(), topic.to_string(), *reason);
         }
     };
@@ -241,7 +247,10 @@ async fn a_denied_filter_is_refused_alone_and_a_denied_message_goes_nowhere() {
     }
     assert_eq!(
         denied,
-        ["subscribe secret: the filter is denied to all", "publish $SYS/x: `$SYS` is the broker's own"]
+        [
+            "subscribe secret: the filter is denied to all",
+            "publish $SYS/x: `$SYS` is the broker's own"
+        ]
     );
     broker.stop().await;
 }

@@ -130,10 +130,7 @@ impl Node {
     }
 
     fn is_empty(&self) -> bool {
-        self.below.is_empty()
-            && self.any.is_none()
-            && self.here.is_empty()
-            && self.all.is_empty()
+        self.below.is_empty() && self.any.is_none() && self.here.is_empty() && self.all.is_empty()
     }
 
     /// Removes a wish and every level that is empty without it; levels are bounded, so this may recurse.

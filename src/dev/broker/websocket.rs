@@ -38,7 +38,11 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Chooses the subprotocol: the first that is MQTT's.
-#[allow(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the library's own signature")]
+#[allow(
+    clippy::result_large_err,
+    clippy::unnecessary_wraps,
+    reason = "the library's own signature"
+)]
 fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let asked = request.headers().get_all(PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let mut asked = asked.flat_map(|value| value.split(',')).map(str::trim).peekable();

@@ -16,5 +16,7 @@ mod tests;
 pub use answer::{ConnAck, Delivery, Told, ack, connack, disconnect, pong, suback, unsuback};
 pub use connect::{Connect, Will, read_version};
 pub use fault::{Fault, Reason};
-pub use packet::{Ack, Packet, Publish, Step, Subscribe, Unsubscribe, Version, Wish, frame, is_filter, read};
+pub use packet::{
+    Ack, Packet, Publish, Step, Subscribe, Unsubscribe, Version, Wish, frame, is_filter, read,
+};
 pub use wire::Reader;

@@ -171,7 +171,8 @@ pub fn read(version: Version, first: u8, body: &[u8]) -> Result<Packet<'_>, Faul
     }
 }
 
-const BAD_FLAGS: Fault = Fault { reason: Reason::Malformed, why: "flags are not what they must be" };
+const BAD_FLAGS: Fault =
+    Fault { reason: Reason::Malformed, why: "flags are not what they must be" };
 
 fn ended(reader: Reader<'_>) -> Result<(), Fault> {
     if reader.is_empty() {

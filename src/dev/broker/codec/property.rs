@@ -85,7 +85,11 @@ pub struct Properties<'a> {
 impl Properties<'_> {
     /// Returns those that go on to subscribers, to be shared.
     pub fn shared(&self) -> Bytes {
-        if self.forwarded.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&self.forwarded) }
+        if self.forwarded.is_empty() {
+            Bytes::new()
+        } else {
+            Bytes::copy_from_slice(&self.forwarded)
+        }
     }
 }
 

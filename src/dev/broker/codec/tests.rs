@@ -24,7 +24,10 @@ fn refused(version: Version, packet: &[u8]) -> Reason {
 
 #[test]
 fn a_length_of_five_bytes_is_refused_and_one_of_four_waits_for_its_packet() {
-    assert_eq!(frame(&[0x30, 0x80, 0x80, 0x80, 0x80, 1], usize::MAX).unwrap_err().reason, Reason::Malformed);
+    assert_eq!(
+        frame(&[0x30, 0x80, 0x80, 0x80, 0x80, 1], usize::MAX).unwrap_err().reason,
+        Reason::Malformed
+    );
     assert_eq!(frame(&[0x30, 0x80, 0x80, 0x80], usize::MAX), Ok(None));
     assert_eq!(frame(&[0x30, 0x80, 0x80, 0x01], 1024).unwrap_err().reason, Reason::PacketTooLarge);
     assert_eq!(frame(&[0x30, 0x80, 0x00], usize::MAX).unwrap_err().reason, Reason::Malformed);
@@ -33,7 +36,8 @@ fn a_length_of_five_bytes_is_refused_and_one_of_four_waits_for_its_packet() {
 #[test]
 fn text_that_is_not_utf8_or_has_controls_is_refused() {
     for text in [&b"a\0"[..], b"a\x01", b"\xed\xa0\x80", b"\xff", b"\xc2\x80", b"\xef\xbf\xbf"] {
-        let mut packet = vec![0x30, u8::try_from(text.len()).unwrap() + 2, 0, u8::try_from(text.len()).unwrap()];
+        let mut packet =
+            vec![0x30, u8::try_from(text.len()).unwrap() + 2, 0, u8::try_from(text.len()).unwrap()];
         packet.extend_from_slice(text);
         assert_eq!(refused(Version::V311, &packet), Reason::Malformed, "{text:?}");
     }

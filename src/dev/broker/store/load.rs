@@ -101,7 +101,8 @@ fn sessions(database: &Connection) -> Result<BTreeMap<i64, Arc<Session>>> {
             4 => Version::V311,
             _ => Version::V5,
         };
-        let session = Session::new(number(row, 0)?, Arc::new(client(row.get(1)?, row, 2)?), version);
+        let session =
+            Session::new(number(row, 0)?, Arc::new(client(row.get(1)?, row, 2)?), version);
         let mut state = session.lock();
         state.expiry_s = row.get(6)?;
         state.left_at_ms = row.get(7)?;

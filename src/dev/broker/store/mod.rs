@@ -53,10 +53,25 @@ pub(super) const STEPS: Steps = &[Step {
 /// One change to what is kept.
 #[derive(Debug)]
 pub(super) enum Change {
-    Session { number: u64, client: Arc<Client>, version: Version, expiry_s: u32, left_at_ms: i64 },
-    SessionGone { number: u64 },
-    Subscription { session: u64, filter: Arc<str>, options: Options },
-    SubscriptionGone { session: u64, filter: Arc<str> },
+    Session {
+        number: u64,
+        client: Arc<Client>,
+        version: Version,
+        expiry_s: u32,
+        left_at_ms: i64,
+    },
+    SessionGone {
+        number: u64,
+    },
+    Subscription {
+        session: u64,
+        filter: Arc<str>,
+        options: Options,
+    },
+    SubscriptionGone {
+        session: u64,
+        filter: Arc<str>,
+    },
     Queued {
         session: u64,
         place: u64,
@@ -65,14 +80,33 @@ pub(super) enum Change {
         retain: bool,
         numbers: Option<Arc<[u32]>>,
     },
-    Sent { place: u64, identifier: u16 },
-    Received { place: u64 },
-    Done { place: u64 },
-    Retained { parcel: Arc<Parcel> },
-    RetainedGone { topic: Arc<str> },
-    Unreleased { session: u64, identifier: u16 },
-    Released { session: u64, identifier: u16 },
-    MessageGone { id: u64 },
+    Sent {
+        place: u64,
+        identifier: u16,
+    },
+    Received {
+        place: u64,
+    },
+    Done {
+        place: u64,
+    },
+    Retained {
+        parcel: Arc<Parcel>,
+    },
+    RetainedGone {
+        topic: Arc<str>,
+    },
+    Unreleased {
+        session: u64,
+        identifier: u16,
+    },
+    Released {
+        session: u64,
+        identifier: u16,
+    },
+    MessageGone {
+        id: u64,
+    },
 }
 
 /// Where changes are handed in.

@@ -157,9 +157,9 @@ fn small(transaction: &Transaction<'_>, change: &Change) -> Result<()> {
         Change::Done { place } => transaction
             .prepare_cached("delete from queue where place = ?")?
             .execute([key(*place)])?,
-        Change::RetainedGone { topic } => {
-            transaction.prepare_cached("delete from retained where topic = ?")?.execute([&**topic])?
-        }
+        Change::RetainedGone { topic } => transaction
+            .prepare_cached("delete from retained where topic = ?")?
+            .execute([&**topic])?,
         Change::Unreleased { session, identifier } => transaction
             .prepare_cached("insert or ignore into unreleased values (?, ?)")?
             .execute(params![key(*session), identifier])?,
