@@ -211,7 +211,7 @@ impl Connection {
 
 /// Lets a client catch up that reads, but not as fast as this one speaks; one that does not read gets no time.
 async fn give_way(session: &Session, limits: &super::limits::Limits) {
-    const STEPS: u32 = 5;
+    const STEPS: u32 = 20;
     const STEP: Duration = Duration::from_millis(1);
     for _ in 0..STEPS {
         let popped = {
