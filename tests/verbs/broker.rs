@@ -201,3 +201,40 @@ fn a_python_client_speaks_mqtt_5_over_tcp_and_websockets() {
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
+
+#[test]
+fn mosquittos_clients_speak_through_tls_and_a_wrong_key_is_named() {
+    if !has("mosquitto_pub") || !has("openssl") {
+        return;
+    }
+    let world = World::of(&[]);
+    let path = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    for name in ["one", "other"] {
+        let (key, cert) = (path(&format!("{name}.key")), path(&format!("{name}.pem")));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &key, "-out", &cert])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    let (cert, key, tls) = (path("one.pem"), path("one.key"), free_port().to_string());
+    let broker = Broker::start(&world, &["--tls-port", &tls, "--cert", &cert, "--key", &key]);
+    let through = ["--cafile", &cert, "-h", "localhost", "-p", &tls, "-t", "t", "-q", "1"];
+    for (name, more) in [
+        ("mosquitto_pub", &["-r", "-m", "inside"][..]),
+        ("mosquitto_sub", &["-C", "1", "-W", "10"]),
+    ] {
+        let ran = Command::new(name).args(through).args(more).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        if name == "mosquitto_sub" {
+            assert_eq!(String::from_utf8_lossy(&ran.stdout), "inside\n");
+        }
+    }
+    drop(broker);
+    let (port, other) = (free_port().to_string(), path("other.key"));
+    let arguments =
+        ["dev", "broker", "--port", &port, "--tls-port", &tls, "--cert", &cert, "--key", &other];
+    world.rebeam(&arguments).fails(1, &["one.pem", "the key is another's"]);
+}

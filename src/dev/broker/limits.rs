@@ -84,7 +84,7 @@ impl Default for Limits {
             sessions_max: 100_000,
             packet_bytes_max: 4 << 20,
             queue_messages_max: 1000,
-            queue_messages_qos0_max: 20_000,
+            queue_messages_qos0_max: 40_000,
             queue_bytes_max: 8 << 20,
             when_full: WhenFull::DropOldest,
             keeps_qos0_for_the_absent: false,

@@ -151,7 +151,7 @@ impl State {
         let sure = self.queue.len() - self.waiting_qos0 - self.backlog;
         self.is_connected
             && (sure > limits.queue_messages_max / 4
-                || self.waiting_qos0 > limits.queue_messages_qos0_max / 4)
+                || self.waiting_qos0 > limits.queue_messages_qos0_max / 8)
     }
 
     /// Returns how many messages were taken out so far.
