@@ -10,12 +10,13 @@ use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::dev::broker;
 use crate::digest::Digest;
 use crate::disk;
+use crate::evidence::fuzz as readers;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
 use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
 use crate::manifest::{Manifest, Packages, edit_packages, mix::MixFacts, rebar::RebarFacts};
 use crate::terms::{self, Term};
 use crate::version::{Requirement, Version};
-use crate::{compile, image, registry, release};
+use crate::{cache, compile, image, registry, release};
 
 /// A reader, given bytes.
 pub type Target = fn(&[u8]);
@@ -23,10 +24,14 @@ pub type Target = fn(&[u8]);
 /// Every reader by its name, sorted; `fuzz/fuzz_targets` has a file for each.
 pub const TARGETS: &[(&str, Target)] = &[
     ("beam", beam),
+    ("cached", cached),
+    ("compare", compare),
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
     ("elf", elf),
+    ("evidence", evidence),
+    ("external_term", external_term),
     ("git_packets", git_packets),
     ("git_server", git_server),
     ("git_submodules", git_submodules),
@@ -55,14 +60,36 @@ pub const TARGETS: &[(&str, Target)] = &[
 /// Bytes that a tar of the fuzzer's may unpack to.
 const UNPACKED_BYTES_MAX: u64 = 1 << 20;
 
+/// What a cache says of a result.
+pub fn cached(data: &[u8]) {
+    cache::fuzz::manifest(&text(data));
+}
+
 /// A module's file.
 pub fn beam(data: &[u8]) {
     release::fuzz::module(data);
 }
 
+/// Two files that are compared.
+pub fn compare(data: &[u8]) {
+    crate::compare::fuzz::contents(data);
+}
+
+/// A term as an emulator writes it to a file.
+pub fn external_term(data: &[u8]) {
+    if let Ok(term) = terms::parse_external(data) {
+        drop(term.to_string());
+    }
+}
+
 /// A program or library.
 pub fn elf(data: &[u8]) {
     release::fuzz::program(data);
+}
+
+/// Keys, envelopes and signed documents of cosign's.
+pub fn evidence(data: &[u8]) {
+    readers::documents(data);
 }
 
 /// Debian's paragraphs and relations.

@@ -29,7 +29,10 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
+pub mod evidence;
+pub mod compare;
 pub mod registry;
+pub mod cache;
 // -- beside the flow --
 pub mod dev;
 // -- the face --

@@ -56,6 +56,12 @@ pub const LOCK_SOURCES_MAX: usize = 10_000;
 pub const PLUGIN_DEPTH_MAX: usize = 64;
 /// Terms nested in one another in an Erlang term file.
 pub const TERM_DEPTH_MAX: usize = 128;
+/// Bytes of a term in the external format after inflating.
+pub const EXTERNAL_TERM_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of one file that is looked into when two images are compared; of a larger one only its hash counts.
+pub const COMPARED_BYTES_MAX: u64 = 64 << 20;
+/// Files in one another (a zip in a tar in a gzip) that are looked into when two images are compared.
+pub const COMPARED_DEPTH_MAX: usize = 8;
 /// Bytes of address space that one process of a step may have: the same on every host.
 pub const STEP_MEMORY_BYTES_MAX: u64 = 8 << 30;
 /// Bytes that the disk must have left all the time a step runs: tools are known to end well on a full one.
@@ -72,5 +78,33 @@ pub const UPLOADS_MAX: usize = 4;
 pub const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Milliseconds that a program may take to give a registry's credentials.
 pub const CREDENTIALS_MS_MAX: u64 = 60_000;
+/// Connections that `rebeam run` passes on at once.
+pub const FORWARDED_MAX: usize = 512;
 /// Milliseconds that a container engine may be silent while it loads an image.
 pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;
+/// Bytes of a key file, or of a signature.
+pub const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of a file that is signed; it is held in memory meanwhile.
+pub const SIGNED_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a document about an image: a bill of materials, an attestation, an index of them.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+/// Documents about one image in a registry.
+pub const DOCUMENTS_MAX: usize = 1_000;
+/// Bytes of an image's index, manifest or configuration in a registry.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// Entries of an image's index in a registry.
+pub const INDEX_ENTRIES_MAX: usize = 1_000;
+/// Layers of an image from a registry.
+pub const IMAGE_LAYERS_MAX: usize = 512;
+/// Blobs of an image that are fetched from a registry at once.
+pub const PULLS_MAX: usize = 4;
+/// Bytes of a piece of a blob, for a registry that does not take it in one.
+pub const CHUNK_BYTES: u64 = 16 << 20;
+/// Bytes of the smallest piece that is tried where a registry finds larger ones too large.
+pub const CHUNK_BYTES_MIN: u64 = 64 << 10;
+/// Times that one upload in pieces is taken up where it broke.
+pub const UPLOAD_RESUMES_MAX: u32 = 16;
+/// Outputs of one step that a cache may name.
+pub const CACHE_OUTPUTS_MAX: usize = 64;
+/// Results that are brought to a cache at once.
+pub const CACHE_OFFERS_MAX: usize = 4;

@@ -25,7 +25,7 @@ use crate::store::{HeldBlob, HeldTree};
 pub use error::BundleError;
 pub use read::{Imported, import};
 pub use vendor::{Vendored, vendor};
-pub use write::export;
+pub use write::{export, pack};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -54,5 +54,5 @@ pub struct Contents {
 /// The trees and blobs that a lock names: all that a bundle of it holds.
 fn named(lock: &Lock) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
     let trees = lock.sources.iter().filter_map(|source| source.pin.tree()).collect();
-    (trees, lock.toolchain.debs.iter().map(|deb| deb.sha256).collect())
+    (trees, lock.debs().map(|deb| deb.sha256).collect())
 }

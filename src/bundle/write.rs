@@ -44,6 +44,18 @@ pub fn export(
     })
 }
 
+/// Writes a tree as a tar that is the same bytes for the same tree; `path` is what errors call it.
+pub fn pack<W: Write>(
+    tree: &HeldTree,
+    store: &Store,
+    out: W,
+    path: &Path,
+) -> Result<W, BundleError> {
+    let mut bundle = Bundle { tar: Builder::new(out), path };
+    bundle.tree("", tree, store)?;
+    Ok(bundle.tar.into_inner().map_err(refused("write", path))?)
+}
+
 struct Bundle<'a, W: Write> {
     tar: Builder<W>,
     path: &'a Path,
@@ -60,7 +72,9 @@ impl<W: Write> Bundle<'_, W> {
         let trees: BTreeMap<Digest, &HeldTree> =
             contents.trees.iter().map(|tree| (tree.digest(), tree)).collect();
         for (digest, tree) in trees {
-            self.tree(&format!("{TREES}/{}", digest.hex()), tree, store)?;
+            let name = format!("{TREES}/{}", digest.hex());
+            self.entry(directory(), name.as_bytes(), io::empty())?;
+            self.tree(&format!("{name}/"), tree, store)?;
         }
         let blobs: BTreeMap<Digest, &Path> =
             contents.blobs.iter().map(|blob| (blob.digest(), blob.path())).collect();
@@ -71,10 +85,9 @@ impl<W: Write> Bundle<'_, W> {
         Ok(())
     }
 
-    fn tree(&mut self, name: &str, tree: &HeldTree, store: &Store) -> Result<(), BundleError> {
-        self.entry(directory(), name.as_bytes(), io::empty())?;
+    fn tree(&mut self, before: &str, tree: &HeldTree, store: &Store) -> Result<(), BundleError> {
         for (path, entry) in store.listing(tree)?.entries() {
-            let name = [name.as_bytes(), b"/", path.as_bytes()].concat();
+            let name = [before.as_bytes(), path.as_bytes()].concat();
             match entry {
                 Entry::Directory => {
                     self.entry(directory(), &name, io::empty())?;

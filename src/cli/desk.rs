@@ -1,15 +1,17 @@
 //! Desk: what the environment and the common options say, as the things that the pipeline works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::Common;
 use crate::disk;
 use crate::explain::{Blame, Explain, Failure};
+use crate::fetch::debian::Architecture;
 use crate::http::{Http, Mirrors, Network};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Platform};
 use crate::pipeline::{self, Desk};
+use crate::registry::Credentials;
 use crate::store::Store;
 use crate::terminal::{Reasons, Screen, StepOutput};
 
@@ -53,11 +55,35 @@ impl Common {
         if let Some(named) = named {
             return Ok(named);
         }
-        let path = self.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?;
-        if !disk::exists(&path) {
-            return Err(DeskError::NotBuilt { path }.into());
+        let path = self.with_desk(Reasons::Summed, |desk| {
+            let own = pipeline::default_output(desk);
+            let platforms = &desk.manifest.image.platforms;
+            let is_own = |platform: &&Platform| platform.short() == Architecture::own().name();
+            Ok(match platforms.iter().find(is_own) {
+                Some(platform) => pipeline::outputs(desk, &[*platform]).0.remove(0),
+                None => own,
+            })
+        })?;
+        built(path)
+    }
+
+    /// Returns the project's image files for these machines, or for those of the manifest, or else its own.
+    pub(super) fn image_files(
+        &self,
+        mut platforms: Vec<Platform>,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        let files = self.with_desk(Reasons::Summed, |desk| {
+            if platforms.is_empty() {
+                platforms.clone_from(&desk.manifest.image.platforms);
+            }
+            platforms.sort_unstable();
+            platforms.dedup();
+            Ok(pipeline::outputs(desk, &platforms).0)
+        })?;
+        match files.is_empty() {
+            true => Ok(vec![self.image_file(None)?]),
+            false => files.into_iter().map(built).collect(),
         }
-        Ok(path)
     }
 
     pub(super) fn screen(&self, reasons: Reasons) -> Screen {
@@ -81,25 +107,47 @@ impl Common {
         work: impl FnOnce(&Desk<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let root = disk::canonical(&self.project)?;
-        let manifest = Manifest::read(&root)?;
         let screen = self.screen(reasons);
+        // A manifest that cannot be read is told before a store is made.
+        let manifest = Manifest::read(&root)?;
         let store = self.open_store(&screen)?;
+        self.with_desk_at((&root, &manifest), &store, &screen, work)
+    }
+
+    /// Hands everything that the pipeline needs for the project at `root` to `work`.
+    pub(super) fn with_desk_at<T>(
+        &self,
+        (root, manifest): (&Path, &Manifest),
+        store: &Store,
+        screen: &Screen,
+        work: impl FnOnce(&Desk<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let http = Http::new(self.network(), Mirrors::new(manifest.mirrors.clone()));
         let variable = |name: &str| std::env::var(name).ok();
-        let repositories = pipeline::repositories(&manifest, &root, &variable)?;
+        let repositories = pipeline::repositories(manifest, root, &variable)?;
+        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
         let desk = Desk {
-            root: &root,
-            manifest: &manifest,
-            store: &store,
+            root,
+            manifest,
+            store,
             http: &http,
             repositories: &repositories,
-            observer: &screen,
+            credentials: &credentials,
+            observer: screen,
+            variation: None,
             level: self.sandbox.into(),
             jobs: self.jobs(),
             epoch: epoch()?,
             now: now(),
         };
         work(&desk)
+    }
+}
+
+fn built(path: PathBuf) -> Result<PathBuf, Failure> {
+    match disk::exists(&path) {
+        true => Ok(path),
+        false => Err(DeskError::NotBuilt { path }.into()),
     }
 }
 

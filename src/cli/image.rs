@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::Common;
+use super::diff::Diff;
+use super::pull::From;
 use super::size::{self, Depth};
+use super::{Common, contract, known};
 use crate::explain::Failure;
 use crate::image::{self, Inspected};
-use crate::lock::{Lock, Pin, Source};
+use crate::lock::{LOCK_IN_IMAGE, Lock, Pin, Source};
 use crate::pipeline;
 use crate::registry::Sockets;
 use crate::terminal::{self, Mode, Reasons};
@@ -22,22 +24,45 @@ pub(super) struct Image {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Say what an image file holds, down to the commit of every application
+    /// Say what an image holds, down to the commit of every application
     Inspect {
-        /// The file [default: NAME-VERSION.tar of the project]
-        file: Option<PathBuf>,
+        /// A file, or an image of a registry [default: NAME-VERSION.tar of the project]
+        #[arg(value_name = "FILE|REF")]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
     },
     /// Say where every byte of an image file is: layer, application, file
     Size {
         /// The file [default: NAME-VERSION.tar of the project]
-        file: Option<PathBuf>,
+        file: Option<String>,
         /// List the largest files of each part, too
         #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "10")]
         files: Option<usize>,
         /// Draw it into this file, too, for a browser
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
+        #[command(flatten)]
+        from: From,
     },
+    /// Say how an image came to be, layer by layer
+    History {
+        /// An image: a file, NAME:VERSION or an id of the store, or a reference [default: NAME-VERSION.tar of the project]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
+    },
+    /// List the images of the store, and where their files are
+    Ls {},
+    /// Say what an image asks of who runs it, and what it lacks: ports, variables, volumes, libraries, kernel, glibc
+    Check {
+        /// An image: a file, NAME:VERSION or an id of the store, or a reference [default: NAME-VERSION.tar of the project]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
+    },
+    /// Say what differs between two images or files, and why: `rebeam diff`
+    Diff(Diff),
     /// Load an image file into docker or podman, unless it has the image already
     Load {
         /// The file [default: NAME-VERSION.tar of the project]
@@ -51,10 +76,20 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
-            Verb::Size { file, files, svg } => {
+            Verb::Inspect { image, from } => {
+                from.with_image(common, image, |path| inspect(common, path))
+            }
+            Verb::History { image, from } => {
+                from.with_image(common, image, |path| known::history(common, path))
+            }
+            Verb::Check { image, from } => {
+                from.with_image(common, image, |path| contract::run(common, path))
+            }
+            Verb::Ls {} => known::list(common),
+            Verb::Diff(diff) => diff.run(common),
+            Verb::Size { file, files, svg, from } => {
                 let depth = files.map_or(Depth::Parts, Depth::Files);
-                size::run(common, &common.image_file(file)?, depth, svg.as_deref())
+                from.with_image(common, file, |path| size::run(common, path, depth, svg.as_deref()))
             }
             Verb::Load { file, engine } => {
                 let sockets = Sockets::from_environment(&|name| std::env::var_os(name));
@@ -69,7 +104,7 @@ impl Image {
 fn inspect(common: &Common, file: &Path) -> Result<u8, Failure> {
     let inspected = image::inspect(file)?;
     let lock = match &inspected.lock {
-        Some(text) => Some(Lock::parse(text, Path::new("the lock inside the image"))?),
+        Some(text) => Some(Lock::parse(text, Path::new(LOCK_IN_IMAGE))?),
         None => None,
     };
     let sources = lock.iter().flat_map(|lock| &lock.sources).collect::<Vec<_>>();

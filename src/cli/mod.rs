@@ -3,18 +3,27 @@
 mod audit;
 mod build;
 mod bundle;
+mod contract;
 mod desk;
 mod dev;
+mod diff;
 mod doctor;
+mod explain;
 mod hash;
 mod image;
 mod init;
+mod key;
 mod lock;
+mod known;
 mod nix;
 mod outdated;
+mod outside;
+mod pull;
 mod push;
 mod run;
+mod sbom;
 mod shell;
+mod signed;
 mod size;
 mod store;
 mod texts;
@@ -22,6 +31,7 @@ mod toolchain;
 mod tree;
 mod update;
 mod vendor;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -147,10 +157,20 @@ enum Verb {
     Why(tree::Why),
     /// Build the release and write it as an image file
     Build(build::Build),
+    /// Build an image once more from the lock in it and say whether it comes out the same, or check who signed it
+    Verify(verify::Verify),
+    /// Say what differs between two images or files, and why
+    Diff(diff::Diff),
+    /// Say which dependency, commit, package or step put a file or digest where it is
+    Explain(explain::Explain),
     /// Start the built image's files in the sandbox, without Docker
     Run(run::Run),
     /// Push the image to a registry
     Push(push::Push),
+    /// Say what is in an image and how it was made: SPDX, CycloneDX, SLSA provenance
+    Sbom(sbom::Sbom),
+    /// Make a pair of keys, and sign files
+    Key(key::Key),
     /// Look into an image file, or load it into a container engine
     Image(image::Image),
     /// Open a shell in the build's room
@@ -202,8 +222,13 @@ impl Verb {
             Self::Tree(verb) => verb.run(common),
             Self::Why(verb) => verb.run(common),
             Self::Build(verb) => verb.run(common),
+            Self::Verify(verb) => verb.run(common),
+            Self::Diff(verb) => verb.run(common),
+            Self::Explain(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
+            Self::Sbom(verb) => verb.run(common),
+            Self::Key(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),

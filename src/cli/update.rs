@@ -9,7 +9,7 @@ use crate::terminal::Reasons;
 
 #[derive(Debug, Args)]
 pub(super) struct Update {
-    /// Application names, or `toolchain`; everything if none is given
+    /// Application names, `toolchain` or `base`; everything if none is given
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Take an index of Debian's that is past its date: for frozen mirrors and snapshots

@@ -90,5 +90,6 @@ pub fn room(root: &Path, mounts: Vec<Mount>, argv: Vec<String>, level: Level) ->
         bounds: super::run::bounds(),
         reach: crate::sandbox::Reach::Closed,
         level,
+        guise: crate::sandbox::Guise::default(),
     }
 }

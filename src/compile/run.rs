@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::plan::Plan;
 use super::step::{Content, Step, StepKind, key_of};
 use super::tools::wants_debians_rebar3;
+use super::vary::Variation;
 use super::{CompileError, order, reason, zips};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
@@ -34,6 +35,8 @@ pub struct Workshop<'a> {
     pub jobs: usize,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// What of the rooms is not as the recipe says, for a build that is to prove that it does not matter.
+    pub variation: Option<&'a Variation>,
 }
 
 /// All outputs of a plan stand in the store.
@@ -157,7 +160,7 @@ impl Board {
 }
 
 /// Takes the step's output from the store, or runs it; tells whether it ran.
-fn attend(
+pub(super) fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
@@ -168,7 +171,7 @@ fn attend(
     let text = step.text(workshop.toolchain.root.digest(), |index| output(index).digest());
     let key = key_of(&text);
     let _turn = store.lock_step(key)?;
-    if let Some(record) = store.recall(key)?
+    if let Some(record) = store.recall_shared(key, workshop.observer)?
         && let Some((_, digest)) = record.outputs.first()
         && let Some(held) = store.tree(*digest)?
     {
@@ -207,10 +210,11 @@ fn perform(
     let scratch = store.scratch()?;
     let work = scratch.path().join("build");
     disk::create_dir(&work)?;
-    let mounts = furnish(step, outputs, store, &work)?;
+    let varied = workshop.variation.map(|variation| variation.of_step(step));
+    let mounts = furnish(varied.as_ref().unwrap_or(step), outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
-    let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
+    let log = logs.join(format!("{}-{}.log", step.name.replace(' ', "-"), &key.hex()[..12]));
     let room = Room {
         env: step.env.clone(),
         ..super::room(workshop.toolchain.root.path(), mounts, vec![], workshop.level)
@@ -242,7 +246,7 @@ fn furnish(
 ) -> Result<Vec<Mount>, CompileError> {
     let mut mounts =
         vec![Mount { host: work.to_owned(), inside: "/build".into(), access: Access::ReadWrite }];
-    for input in &step.inputs {
+    for (number, input) in step.inputs.iter().enumerate() {
         match input.content {
             Content::Source(digest) => {
                 let missing = || CompileError::NoSource { app: step.name.clone() };
@@ -250,7 +254,10 @@ fn furnish(
                 let at = below(work, &input.at);
                 disk::create_dir_all(&at)?;
                 lay(store, &held, &at)?;
-                stamp(&at, step)?;
+                // The first is what the step builds; what else lies there has versions of its own.
+                if number == 0 {
+                    stamp(&at, step)?;
+                }
             }
             Content::Output(index) => {
                 let output = outputs[index].as_ref().expect("every step's inputs stand before it");
@@ -335,6 +342,8 @@ fn run(step: &Step, room: &Room, log: &Path, workshop: &Workshop<'_>) -> Result<
         workshop.observer.observe(&Event::StepOutput { name: &step.name, line });
         Reply::Continue
     };
+    let varied = workshop.variation.map(|variation| variation.of(room));
+    let room = varied.as_ref().unwrap_or(room);
     let (outcome, free) = watching(workshop.store.root(), || sandbox::run(room, log, &mut hear))?;
     let outcome = outcome?;
     if free < STEP_DISK_BYTES_MIN {
@@ -371,23 +380,33 @@ pub(super) fn bounds() -> Bounds {
     }
 }
 
-/// Writes the version into every `.app.src` of the source that asks git for it.
+/// Tells whether a file is an application's specification or the script that writes one.
+fn is_app_source(name: &[u8]) -> bool {
+    name.ends_with(b".app.src") || name.ends_with(b".app.src.script")
+}
+
+fn is_directory(path: &Path) -> Result<bool, CompileError> {
+    Ok(disk::status(path)?.is_some_and(|status| status.kind == Kind::Directory))
+}
+
+/// Writes the version into every `.app.src` and every script of one of the source that asks git for it.
 fn stamp(main: &Path, step: &Step) -> Result<(), CompileError> {
     let Some(version) = &step.stamp else {
         return Ok(());
     };
     let mut directories = vec![main.join("src")];
     if step.kind == StepKind::Release {
-        let apps = main.join("apps");
-        if disk::exists(&apps) {
-            directories.extend(disk::list(&apps)?.iter().map(|app| {
-                apps.join(std::ffi::OsString::from(String::from_utf8_lossy(app).into_owned()))
-                    .join("src")
-            }));
+        for apps in ["apps", "lib", "src"].map(|above| main.join(above)) {
+            let names = if is_directory(&apps)? { disk::list(&apps)? } else { vec![] };
+            let sources = |app: &Vec<u8>| apps.join(&*String::from_utf8_lossy(app)).join("src");
+            directories.extend(names.iter().map(sources));
         }
     }
-    for directory in directories.iter().filter(|directory| disk::exists(directory)) {
-        for name in disk::list(directory)?.into_iter().filter(|name| name.ends_with(b".app.src")) {
+    for directory in &directories {
+        if !is_directory(directory)? {
+            continue;
+        }
+        for name in disk::list(directory)?.into_iter().filter(|name| is_app_source(name)) {
             let path = directory.join(String::from_utf8_lossy(&name).into_owned());
             let Ok(text) = disk::read_text(&path, crate::limits::TEXT_FILE_BYTES_MAX) else {
                 continue;

@@ -68,7 +68,7 @@ pub struct Step {
 /// Changes with anything in how a step is laid out or cleaned that its text does not say.
 ///
 /// The version of rebeam itself is no part of a key, so that a new rebeam keeps old results.
-const RECIPE_VERSION: u32 = 2;
+pub const RECIPE_VERSION: u32 = 2;
 
 impl Step {
     /// Returns the steps whose outputs this one sees.
@@ -105,7 +105,8 @@ impl Step {
             line(format_args!("patch {}", Digest::of(patch)));
         }
         if let Some(stamp) = &self.stamp {
-            line(format_args!("stamp {stamp}"));
+            let which = if self.kind == StepKind::Release { " in apps, lib and src" } else { "" };
+            line(format_args!("stamp {stamp}{which}"));
         }
         for argument in &self.argv {
             line(format_args!("argument {argument:?}"));

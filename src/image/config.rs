@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::Layer;
+use super::{Base, Layer};
 use crate::digest::Digest;
 use crate::manifest::{HealthCheck, Manifest};
 use crate::release::Release;
@@ -15,12 +16,15 @@ pub(super) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// The label for what an image is laid over (OCI image specification, "Annotations").
+pub(super) const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
 #[derive(Serialize)]
 struct Config<'a> {
     architecture: &'a str,
     config: Run<'a>,
     created: &'a str,
-    history: Vec<History<'a>>,
+    history: Vec<Made<'a>>,
     os: &'a str,
     rootfs: RootFs,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +60,14 @@ struct Check {
     retries: u32,
     test: Vec<String>,
     timeout: u64,
+}
+
+/// What made a layer, or nothing of one.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Made<'a> {
+    Ours(History<'a>),
+    Theirs(&'a Value),
 }
 
 #[derive(Serialize)]
@@ -94,25 +106,26 @@ pub(super) struct Descriptor {
 pub(super) fn config(
     release: &Release,
     manifest: &Manifest,
-    layers: &[Layer],
+    (base, layers): (Option<&Base>, &[Layer]),
     created: &str,
 ) -> Vec<u8> {
     let wish = &manifest.image;
-    let labels = labels(manifest, created);
+    let labels = all_labels(base, manifest, created);
     let machine = release.facts.machine.image_name();
-    let env = release.start.env.iter().map(|(name, value)| format!("{name}={value}"));
-    let empty = |names: &'_ [String]| -> Vec<String> { names.to_vec() };
-    let (ports, volumes) = (empty(&wish.ports), empty(&wish.volumes));
-    let set = |names: &'_ [String]| -> BTreeMap<String, Empty> {
-        names.iter().map(|name| (name.clone(), Empty {})).collect()
+    let set = |theirs: Option<&Vec<String>>, own: &[String]| -> BTreeMap<String, Empty> {
+        let all = theirs.into_iter().flatten().chain(own);
+        all.map(|name| (name.clone(), Empty {})).collect()
     };
-    let (ports, volumes) = (set(&ports), set(&volumes));
+    let ports = set(base.map(|base| &base.ports), &wish.ports);
+    let volumes = set(base.map(|base| &base.volumes), &wish.volumes);
+    let theirs = base.iter().flat_map(|base| &base.history).map(Made::Theirs);
+    let diff_ids = base.iter().flat_map(|base| &base.layers).map(|layer| layer.diff_id);
     let document = Config {
         architecture: machine,
         config: Run {
             cmd: &release.start.cmd,
             entrypoint: &release.start.entrypoint,
-            env: env.collect(),
+            env: env(base, release, manifest),
             exposed_ports: borrowed(&ports),
             healthcheck: wish.health.as_ref().map(check),
             labels: &labels,
@@ -122,13 +135,13 @@ pub(super) fn config(
             working_dir: &release.start.directory,
         },
         created,
-        history: layers.iter().map(|layer| history(layer, created)).collect(),
+        history: theirs.chain(layers.iter().map(|layer| history(layer, created))).collect(),
         os: "linux",
         rootfs: RootFs {
-            diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
+            diff_ids: diff_ids.chain(layers.iter().map(|layer| layer.diff_id)).collect(),
             r#type: "layers",
         },
-        variant: (machine == "arm64").then_some("v8"),
+        variant: release.facts.machine.variant(),
     };
     serde_json::to_vec(&document).expect("the document has only text keys")
 }
@@ -147,25 +160,30 @@ fn check(health: &HealthCheck) -> Check {
     }
 }
 
-fn history<'a>(layer: &Layer, created: &'a str) -> History<'a> {
-    History {
+fn history<'a>(layer: &Layer, created: &'a str) -> Made<'a> {
+    Made::Ours(History {
         comment: format!("{} bytes unpacked", layer.tar_bytes),
         created,
         created_by: format!("rebeam layer={}", layer.part.name()),
-    }
+    })
 }
 
 /// Writes the image's manifest.
 pub(super) fn manifest(
     config: Descriptor,
-    layers: &[Layer],
+    (base, layers): (Option<&Base>, &[Layer]),
     annotations: &BTreeMap<String, String>,
 ) -> Vec<u8> {
+    let theirs = base.iter().flat_map(|base| &base.layers).map(|layer| Descriptor {
+        media_type: layer.media_type,
+        digest: layer.blob.digest(),
+        size: layer.bytes,
+    });
     let document = ImageManifest {
         schema_version: 2,
         media_type: MANIFEST_TYPE,
         config,
-        layers: layers.iter().map(descriptor).collect(),
+        layers: theirs.chain(layers.iter().map(descriptor)).collect(),
         annotations,
     };
     serde_json::to_vec(&document).expect("the document has only text keys")
@@ -176,8 +194,36 @@ pub(super) fn descriptor(layer: &Layer) -> Descriptor {
     Descriptor { media_type: LAYER_TYPE, digest: layer.blob.digest(), size: layer.bytes }
 }
 
-/// Returns the image's labels, which are its annotations too: the project's own count most.
-pub(super) fn labels(manifest: &Manifest, created: &str) -> BTreeMap<String, String> {
+/// Returns the variables: the base's, and ours over them. What the base has on its path stays on it, behind ours.
+fn env(base: Option<&Base>, release: &Release, manifest: &Manifest) -> Vec<String> {
+    let mut own = release.start.env.clone();
+    let theirs = base.map(|base| base.env.as_slice()).unwrap_or_default();
+    let path = theirs.iter().find(|(name, _)| name == "PATH");
+    if let (Some((_, theirs)), None) = (path, manifest.image.env.get("PATH"))
+        && let Some(ours) = own.get_mut("PATH")
+    {
+        let first = ours.split(':').next().unwrap_or_default();
+        *ours = format!("{first}:{theirs}");
+    }
+    let kept = theirs.iter().filter(|(name, _)| !own.contains_key(name));
+    kept.chain(&own.clone().into_iter().collect::<Vec<_>>())
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+/// Returns the labels of the configuration: the base's, and ours over them.
+fn all_labels(base: Option<&Base>, manifest: &Manifest, created: &str) -> BTreeMap<String, String> {
+    let mut all = base.map(|base| base.labels.clone()).unwrap_or_default();
+    all.extend(labels(base, manifest, created));
+    all
+}
+
+/// Returns the image's own labels, which are its annotations too: the project's own count most.
+pub(super) fn labels(
+    base: Option<&Base>,
+    manifest: &Manifest,
+    created: &str,
+) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::from(
         [
             ("title", manifest.project.name.as_str()),
@@ -186,12 +232,16 @@ pub(super) fn labels(manifest: &Manifest, created: &str) -> BTreeMap<String, Str
         ]
         .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned())),
     );
+    if let Some(base) = base {
+        labels.insert(BASE_NAME.into(), base.name.clone());
+        labels.insert("org.opencontainers.image.base.digest".into(), base.digest.to_string());
+    }
     labels.extend(manifest.image.labels.clone());
     labels
 }
 
 /// Writes seconds since 1970 as RFC 3339 in UTC.
-pub(super) fn rfc3339(seconds: u64) -> String {
+pub fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years begin in March, so that the day of leap is a year's last (Hinnant, "chrono-compatible
     // low-level date algorithms").

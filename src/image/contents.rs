@@ -2,6 +2,7 @@
 //!
 //! Nothing is unpacked, and no part but the short documents is held in memory: a blob is opened at its offset.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::ImageError;
-use super::members::Members;
+use super::config::BASE_NAME;
+use super::members::{Members, Place};
 use crate::digest::{Digest, Hashing};
 use crate::disk;
 
@@ -32,6 +34,10 @@ pub struct Contents {
     pub config: Blob,
     /// The layers, from the bottom.
     pub layers: Vec<Blob>,
+    /// The machine that it is for, and the variant of it, as its configuration says.
+    pub machine: (String, Option<String>),
+    /// The image that it is laid over, as its manifest names it.
+    pub base: Option<String>,
     /// Whether its history says that rebeam made it.
     pub ours: bool,
 }
@@ -45,7 +51,15 @@ pub struct Blob {
     pub digest: Digest,
     /// Its bytes.
     pub bytes: u64,
-    at: u64,
+    place: Place,
+}
+
+impl Blob {
+    /// Names a file as a blob.
+    pub fn of_file(name: &str, path: &Path, digest: Digest, bytes: u64) -> Self {
+        let place = Place { path: path.to_owned(), at: 0, bytes };
+        Self { name: name.to_owned(), digest, bytes, place }
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,12 +86,18 @@ struct Descriptor {
 
 #[derive(Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
     config: Descriptor,
     layers: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
 struct Config {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
     #[serde(default)]
     history: Option<Vec<History>>,
 }
@@ -120,6 +140,8 @@ impl Contents {
             manifest,
             config: blob(&members, &parsed.config, "configuration".into())?,
             layers,
+            machine: (config.architecture, config.variant),
+            base: parsed.annotations.and_then(|mut all| all.remove(BASE_NAME)),
             ours,
         })
     }
@@ -142,7 +164,13 @@ impl Contents {
 
     /// Opens a blob at its start.
     pub fn open(&self, blob: &Blob) -> io::Result<impl Read + use<>> {
-        disk::open_at(&self.path, blob.at).map(|file| file.take(blob.bytes))
+        disk::open_at(&blob.place.path, blob.place.at).map(|file| file.take(blob.bytes))
+    }
+
+    /// Opens a blob so many bytes behind its start.
+    pub fn open_from(&self, blob: &Blob, from: u64) -> io::Result<impl Read + use<>> {
+        let left = blob.bytes.saturating_sub(from);
+        disk::open_at(&blob.place.path, blob.place.at + from).map(|file| file.take(left))
     }
 
     /// Opens the whole file.
@@ -185,13 +213,14 @@ fn document(members: &Members, descriptor: &Descriptor) -> Result<Vec<u8>, Image
 
 fn blob(members: &Members, descriptor: &Descriptor, name: String) -> Result<Blob, ImageError> {
     let member = blob_name(descriptor.digest);
-    let (at, bytes) = members.find(&member)?;
+    let place = members.find(&member)?;
+    let bytes = place.bytes;
     if bytes != descriptor.size {
         let promised = descriptor.size;
         return Err(members
             .strange(format!("`{member}` has {bytes} bytes, and its manifest says {promised}")));
     }
-    Ok(Blob { name, digest: descriptor.digest, bytes, at })
+    Ok(Blob { name, digest: descriptor.digest, bytes, place })
 }
 
 fn blob_name(digest: Digest) -> String {

@@ -11,6 +11,7 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 
 use super::ImageError;
+use super::documents::{Documents, digest_in};
 use super::members::Members;
 use crate::digest::{Digest, Hashing};
 use crate::limits::{LAYER_BYTES_MAX, TEXT_FILE_BYTES_MAX};
@@ -69,32 +70,6 @@ pub struct InspectedLayer {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct DockerImage {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
-}
-
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
-}
-
-#[derive(Deserialize)]
-struct OciManifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
 struct Config {
     architecture: String,
     created: Option<String>,
@@ -133,40 +108,31 @@ struct History {
 
 /// Reads an image file that rebeam or `docker save` wrote, and checks every digest in it.
 pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
-    let members = Members::read(path)?;
-    let docker: Vec<DockerImage> = members.json("manifest.json")?;
-    let [image] = docker.as_slice() else {
-        return Err(members.strange(format!("it holds {} images instead of one", docker.len())));
-    };
-    let config_bytes = members.document(&image.config)?;
-    let image_id = Digest::of(&config_bytes);
-    if let Some(promised) = digest_in(&image.config).filter(|promised| *promised != image_id) {
-        return Err(members.mismatch(&image.config, promised, image_id));
-    }
-    let config: Config = members.parse(&image.config, &config_bytes)?;
+    let documents = Documents::read(path)?;
+    let (members, config) = (&documents.members, &documents.config);
+    let config: Config = members.parse(&documents.config_name, config)?;
     let diff_ids = &config.rootfs.diff_ids;
-    if diff_ids.len() != image.layers.len() {
+    if diff_ids.len() != documents.layers.len() {
         return Err(members.strange(format!(
             "its configuration names {} layers and its manifest {}",
             diff_ids.len(),
-            image.layers.len()
+            documents.layers.len()
         )));
     }
-    let manifest_digest = oci_manifest(&members, image_id, image.layers.len())?;
     let mut made_by = history(&config).into_iter();
     let (mut layers, mut papers) = (Vec::new(), BTreeMap::new());
-    for (name, diff_id) in image.layers.iter().zip(diff_ids) {
+    for (name, diff_id) in documents.layers.iter().zip(diff_ids) {
         let made_by = made_by.next().unwrap_or_default();
-        layers.push(layer(&members, (name, *diff_id), made_by, &mut papers)?);
+        layers.push(layer(members, (name, *diff_id), made_by, &mut papers)?);
     }
     let run = config.config.unwrap_or_default();
     let keys = |map: Option<BTreeMap<String, serde::de::IgnoredAny>>| {
         map.unwrap_or_default().into_keys().collect()
     };
     Ok(Inspected {
-        image_id,
-        manifest_digest,
-        names: image.repo_tags.clone().unwrap_or_default(),
+        image_id: documents.image_id,
+        manifest_digest: documents.manifest.as_ref().map(|(digest, _)| *digest),
+        names: documents.names.clone(),
         architecture: config.architecture,
         created: config.created,
         entrypoint: run.entrypoint.unwrap_or_default(),
@@ -181,37 +147,6 @@ pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
         lock: papers.remove(LOCK_PATH),
         provenance: papers.remove(PROVENANCE_PATH),
     })
-}
-
-/// Checks the OCI half of the file against the Docker half.
-fn oci_manifest(
-    members: &Members,
-    image_id: Digest,
-    layers: usize,
-) -> Result<Option<Digest>, ImageError> {
-    if !members.contains("index.json") {
-        return Ok(None);
-    }
-    let index: Index = members.json("index.json")?;
-    // Docker 25.0.0 wrote `null` here.
-    let manifests = index.manifests.unwrap_or_default();
-    let Some(descriptor) = manifests.first() else {
-        return Ok(None);
-    };
-    let name = format!("blobs/sha256/{}", descriptor.digest.hex());
-    let bytes = members.document(&name)?;
-    let found = Digest::of(&bytes);
-    if found != descriptor.digest {
-        return Err(members.mismatch(&name, descriptor.digest, found));
-    }
-    let manifest: OciManifest = members.parse(&name, &bytes)?;
-    if manifest.config.digest != image_id {
-        return Err(members.mismatch("manifest.json", manifest.config.digest, image_id));
-    }
-    if manifest.layers.len() != layers {
-        return Err(members.strange("its two manifests name different layers".into()));
-    }
-    Ok(Some(descriptor.digest))
 }
 
 fn history(config: &Config) -> Vec<String> {
@@ -258,9 +193,9 @@ pub(super) fn each_layer<E: From<ImageError>>(
     path: &Path,
     take: &mut dyn FnMut(&mut dyn Read) -> Result<(), E>,
 ) -> Result<(), E> {
-    let members = Members::read(path)?;
-    let docker: Vec<DockerImage> = members.json("manifest.json")?;
-    for name in docker.iter().flat_map(|image| &image.layers) {
+    let documents = Documents::read(path)?;
+    let members = &documents.members;
+    for name in &documents.layers {
         let (blob, _) = members.open(name)?;
         let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
         let mut plain = plain(&mut hashing).map_err(members.unreadable(name))?;
@@ -306,24 +241,24 @@ fn collect_papers(
 }
 
 /// A reader that hashes and counts what is read.
-struct HashRead<R> {
+pub(super) struct HashRead<R> {
     inner: R,
     hashing: Hashing<io::Sink>,
 }
 
 impl<R: Read> HashRead<R> {
-    fn new(inner: R) -> Self {
+    pub(super) fn new(inner: R) -> Self {
         Self { inner, hashing: Hashing::new(io::sink()) }
     }
 
     /// Reads the rest, as far as about `limit` bytes in all.
-    fn drain(&mut self, limit: u64) -> io::Result<()> {
+    pub(super) fn drain(&mut self, limit: u64) -> io::Result<()> {
         let mut buffer = vec![0; 64 << 10];
         while self.hashing.bytes() <= limit && self.read(&mut buffer)? > 0 {}
         Ok(())
     }
 
-    fn finish(self) -> (Digest, u64) {
+    pub(super) fn finish(self) -> (Digest, u64) {
         let (_, digest, bytes) = self.hashing.finish();
         (digest, bytes)
     }
@@ -341,10 +276,4 @@ impl<R: Read> Read for HashRead<R> {
         self.hashing.write_all(&buffer[..count])?;
         Ok(count)
     }
-}
-
-/// Reads the digest that a member's name promises: `blobs/sha256/<hex>`, `<hex>.json`.
-fn digest_in(name: &str) -> Option<Digest> {
-    let file = name.rsplit('/').next()?;
-    Digest::from_hex(file.strip_suffix(".json").unwrap_or(file)).ok()
 }

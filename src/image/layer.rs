@@ -4,12 +4,16 @@
 //! what a key became, so an unchanged part is neither read, tarred, compressed nor hashed again.
 
 use std::fmt::Write as _;
+use std::io::{self, Read};
+
+use flate2::read::MultiGzDecoder;
 
 use super::gzip::Members;
 use super::tar::{TarStream, check_name};
 use super::{ImageError, Layer};
-use crate::digest::Digest;
+use crate::digest::{Digest, Hashing};
 use crate::disk;
+use crate::event::Observer;
 use crate::limits::LAYER_BYTES_MAX;
 use crate::lock::IMAGE_FORMAT;
 use crate::release::{Component, Content, RULES};
@@ -20,12 +24,13 @@ pub(super) fn layer(
     component: &Component,
     modified: u64,
     store: &Store,
+    observer: &dyn Observer,
 ) -> Result<Layer, ImageError> {
     for path in component.entries.keys() {
         check_name(path)?;
     }
     let key = key(component, modified);
-    if let Some(layer) = recall(component, key, store)? {
+    if let Some(layer) = recall(component, store.recall_shared(key, observer)?, store)? {
         return Ok(layer);
     }
     let mut members = Members::new(TarStream::new(component.entries.iter(), modified));
@@ -83,10 +88,10 @@ fn key(component: &Component, modified: u64) -> BuildKey {
 
 fn recall(
     component: &Component,
-    key: BuildKey,
+    record: Option<Record>,
     store: &Store,
 ) -> Result<Option<Layer>, ImageError> {
-    let Some(record) = store.recall(key)? else {
+    let Some(record) = record else {
         return Ok(None);
     };
     let [(tar, blob)] = record.outputs.as_slice() else {
@@ -110,6 +115,20 @@ fn recall(
 fn read_tar(name: &str) -> Option<(Digest, u64, u64)> {
     let mut words = name.strip_prefix("tar ")?.split(' ');
     Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
+/// Tells whether a blob is the layer that a record says it is: packed, and of this plain tar.
+///
+/// A record of a layer comes from elsewhere with a blob that is proved and words that are not.
+pub fn is_layer(name: &str, packed: impl Read) -> bool {
+    let Some((diff_id, tar_bytes, _)) = read_tar(name) else {
+        return false;
+    };
+    let mut plain = Hashing::new(io::sink());
+    let mut unpacked = MultiGzDecoder::new(packed).take(tar_bytes.saturating_add(1));
+    let copied = io::copy(&mut unpacked, &mut plain);
+    let (_, found, bytes) = plain.finish();
+    copied.is_ok() && found == diff_id && bytes == tar_bytes
 }
 
 /// Returns the bytes of a blob.

@@ -1,13 +1,24 @@
 //! Image: a release as layers, configuration and manifest, and as one file that every runtime loads.
 
+mod base;
+mod check;
 mod config;
 mod contents;
+#[cfg(test)]
+pub(crate) mod craft;
+mod documents;
+mod entries;
 pub(crate) mod fuzz;
 mod gzip;
+mod holdings;
 mod hybrid;
 mod inspect;
+mod known;
 mod layer;
+mod layout;
 mod members;
+mod root;
+mod origins;
 mod size;
 mod tar;
 mod treemap;
@@ -18,12 +29,22 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use base::{Base, BaseLayer};
+pub use check::{Contract, Native, contract};
+pub use config::rfc3339;
 pub use contents::{Blob, Contents};
+pub use documents::{Papers, image_id, is_image, papers};
+pub use entries::{EntryKind, LayerEntries, LayerEntry, each_file, entries};
+pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use known::{KnownImage, known};
+pub use layer::is_layer;
+pub use layout::{INDEX_TYPE, Member, index, write_layout};
+pub use origins::{Origin, Origins, Placed, origins};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
-pub use unpack::unpack;
+pub use unpack::{owned_directories, unpack};
 
 use crate::digest::Digest;
 use crate::disk::DiskError;
@@ -32,7 +53,7 @@ use crate::explain::{Blame, Explain};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{IMAGE_FORMAT, Lock};
 use crate::manifest::Manifest;
-use crate::release::{Part, Release, ReleaseError};
+use crate::release::{Machine, Part, Release, ReleaseError};
 use crate::store::{HeldBlob, Store, StoreError};
 
 /// One layer of an image.
@@ -59,6 +80,8 @@ pub struct Layer {
 pub struct Image {
     /// Its layers, from the bottom.
     pub layers: Vec<Layer>,
+    /// The image below them.
+    pub base: Option<Base>,
     /// Its configuration; the digest is the image's id.
     pub config: HeldBlob,
     /// Bytes of the configuration.
@@ -67,13 +90,20 @@ pub struct Image {
     pub manifest: HeldBlob,
     /// Bytes of the manifest.
     pub manifest_bytes: u64,
-    /// `amd64` or `arm64`.
-    pub architecture: &'static str,
+    /// The machine that it runs on.
+    pub machine: Machine,
     /// Seconds since 1970 that date it.
     pub created: u64,
 }
 
 impl Image {
+    /// Returns every layer's blob with its bytes, from the bottom, the base's first.
+    pub fn blobs(&self) -> impl Iterator<Item = (&HeldBlob, u64)> {
+        let base = self.base.iter().flat_map(|base| &base.layers);
+        let own = self.layers.iter().map(|layer| (&layer.blob, layer.bytes));
+        base.map(|layer| (&layer.blob, layer.bytes)).chain(own)
+    }
+
     /// Returns the image's id: the digest of its configuration.
     pub fn image_id(&self) -> Digest {
         self.config.digest()
@@ -154,6 +184,18 @@ pub enum ImageError {
         /// The digest of what is there.
         found: Digest,
     },
+    /// A layer holds what no builder writes.
+    #[error("`{entry}` in the layer `{layer}` of `{}` cannot be trusted: {what}", path.display())]
+    Strange {
+        /// The image file.
+        path: PathBuf,
+        /// The layer.
+        layer: String,
+        /// The entry.
+        entry: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A part of an image file is larger than it may be.
     #[error("`{member}` in `{}` is larger than the {limit} bytes it may have", path.display())]
     TooLarge {
@@ -163,6 +205,14 @@ pub enum ImageError {
         member: String,
         /// The limit.
         limit: u64,
+    },
+    /// The image that the release is laid over cannot be used.
+    #[error("the base `{name}` cannot be used: {what}")]
+    BadBase {
+        /// Its name.
+        name: String,
+        /// Why.
+        what: String,
     },
     /// The release refused.
     #[error(transparent)]
@@ -210,6 +260,16 @@ pub fn assemble(
     store: &Store,
     observer: &dyn Observer,
 ) -> Result<Image, ImageError> {
+    assemble_over(None, (release, lock, manifest), store, observer)
+}
+
+/// Makes the image of a release as [`assemble`] does, over another image.
+pub fn assemble_over(
+    base: Option<Base>,
+    (release, lock, manifest): (&Release, &Lock, &Manifest),
+    store: &Store,
+    observer: &dyn Observer,
+) -> Result<Image, ImageError> {
     if lock.image_format != IMAGE_FORMAT {
         return Err(ImageError::Format { asked: lock.image_format });
     }
@@ -220,30 +280,32 @@ pub fn assemble(
         .components
         .par_iter()
         .with_max_len(1)
-        .map(|component| layer::layer(component, created, store))
+        .map(|component| layer::layer(component, created, store, observer))
         .collect();
     let layers = made.into_iter().collect::<Result<Vec<_>, _>>()?;
     for layer in &layers {
         say(layer, observer);
     }
     let date = config::rfc3339(created);
+    let stack = (base.as_ref(), layers.as_slice());
     let (config, config_bytes) =
-        document(store, "image configuration", &config::config(release, manifest, &layers, &date))?;
+        document(store, "image configuration", &config::config(release, manifest, stack, &date))?;
     let descriptor = config::Descriptor {
         media_type: config::CONFIG_TYPE,
         digest: config.digest(),
         size: config_bytes,
     };
-    let labels = config::labels(manifest, &date);
+    let labels = config::labels(base.as_ref(), manifest, &date);
     let (manifest, manifest_bytes) =
-        document(store, "image manifest", &config::manifest(descriptor, &layers, &labels))?;
+        document(store, "image manifest", &config::manifest(descriptor, stack, &labels))?;
     Ok(Image {
         layers,
+        base,
         config,
         config_bytes,
         manifest,
         manifest_bytes,
-        architecture: release.facts.machine.image_name(),
+        machine: release.facts.machine,
         created,
     })
 }

@@ -8,24 +8,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Silent;
-use crate::lock::ToolchainLock;
 use crate::manifest::HealthCheck;
 use crate::release::tests::{World, manifest};
 use crate::release::{Component, Content, Facts, Machine, Node, Start, at};
 
 fn lock() -> Lock {
-    Lock {
-        project: "shop".into(),
-        epoch: 1_700_000_000,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec![],
-            suite: "bookworm".into(),
-            debs: vec![],
-        },
-        sources: vec![],
-    }
+    Lock { project: "shop".into(), epoch: 1_700_000_000, ..Lock::of(vec![]) }
 }
 
 /// A release that stands on no disk.
@@ -48,6 +36,7 @@ fn small() -> Release {
     ];
     let part = |part, entries: Vec<_>| Component { part, entries: entries.into_iter().collect() };
     Release {
+        base: None,
         components: vec![part(Part::System, system.to_vec()), part(Part::App, app.to_vec())],
         start: Start {
             entrypoint: vec!["/app/run".into()],
@@ -309,7 +298,7 @@ fn replace(bytes: &mut [u8], old: &[u8], new: &[u8]) {
 fn a_file_that_is_no_image_is_refused_with_its_reason() {
     assert_eq!(
         said_of(|bytes| bytes.clear()),
-        "`FILE` is no image file: it holds no `manifest.json`"
+        "`FILE` is no image file: it has neither `manifest.json`, as `docker save` writes it, nor the `index.json` of an OCI layout"
     );
     assert_eq!(
         said_of(|bytes| *bytes = b"text".repeat(1000)),

@@ -1,9 +1,14 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
+mod asked;
+mod base;
 mod build;
 mod carry;
 mod configs;
 mod doctor;
+mod evidence;
+mod explain;
+mod foreign;
 mod gates;
 mod hex;
 mod lacking;
@@ -15,16 +20,26 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod ports;
+mod platforms;
+mod pull;
 mod push;
 mod quick;
 mod rooms;
+mod said;
+mod signatures;
 mod tools;
+mod verify;
 
 use std::path::Path;
 
+pub use asked::AskedFailure;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
+pub use evidence::{AttachFailure, Backing};
+pub use explain::{Explained, NothingKnown, explain};
+pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
@@ -33,9 +48,17 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
-pub use push::{PushWish, push, push_file};
-pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use platforms::PlatformFailure;
+pub use ports::{Port, PortFailure};
+pub use pull::{Opened, is_reference, open_image};
+pub use push::{PushWish, push, push_files};
+pub use rooms::{BootFailure, RunFailure, RunWish, Seen, run, shell, shell_of_failed_step};
+pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
+pub use verify::{
+    Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,
+};
 
+use crate::compile::Variation;
 use crate::digest::Digest;
 use crate::event::Observer;
 use crate::explain::Failure;
@@ -43,6 +66,7 @@ use crate::fetch::hex::HexRepository;
 use crate::fetch::{self, Cooldown, Doors};
 use crate::http::{Http, Mirrors, Network};
 use crate::manifest::Manifest;
+use crate::registry::Credentials;
 use crate::sandbox::Level;
 use crate::store::Store;
 
@@ -59,8 +83,12 @@ pub struct Desk<'a> {
     pub http: &'a Http,
     /// Where hex packages come from, in the order in which the repositories are asked.
     pub repositories: &'a [HexRepository],
+    /// Where logins at registries are kept.
+    pub credentials: &'a Credentials,
     /// Who hears of it.
     pub observer: &'a dyn Observer,
+    /// What of the rooms is not as the recipe says; nothing, but where a build is verified.
+    pub variation: Option<&'a Variation>,
     /// How strongly rooms are closed.
     pub level: Level,
     /// Things done at once.

@@ -44,11 +44,6 @@ impl Reference {
         if let Some(tag) = tag {
             check_tag(text, tag)?;
         }
-        if !is_repository(path) {
-            let what =
-                "a repository is lower-case words and digits, joined by `.`, `_`, `__` or dashes";
-            return Err(bad(what));
-        }
         let registry = match registry.to_ascii_lowercase().as_str() {
             "index.docker.io" | "registry-1.docker.io" => DOCKER.to_owned(),
             other => other.to_owned(),
@@ -57,6 +52,12 @@ impl Reference {
             true => format!("library/{path}"),
             false => path.to_owned(),
         };
+        // With what Docker puts before it: that counts towards its length.
+        if !is_repository(&repository) {
+            let what =
+                "a repository is lower-case words and digits, joined by `.`, `_`, `__` or dashes";
+            return Err(bad(what));
+        }
         Ok(Self { registry, repository, tag: tag.map(str::to_owned) })
     }
 

@@ -23,6 +23,11 @@ impl<'a, R: Read> Watched<'a, R> {
         Self { inner, name, observer, stopped: None, read: 0, told: 0 }
     }
 
+    /// Counts from here on, where what came before was read already.
+    pub(super) fn from(self, read: u64) -> Self {
+        Self { read, told: read, ..self }
+    }
+
     /// Ends with an error once the flag is set.
     pub(super) fn stopped_by(self, flag: &'a AtomicBool) -> Self {
         Self { stopped: Some(flag), ..self }

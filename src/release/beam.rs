@@ -59,14 +59,41 @@ fn inflate(bytes: &[u8]) -> Result<Vec<u8>, BeamError> {
     Ok(plain)
 }
 
-fn strip_plain(bytes: &[u8]) -> Result<Vec<u8>, BeamError> {
+/// A chunk of a module: its name, and its bytes.
+pub type Chunk = ([u8; 4], Vec<u8>);
+
+/// Returns a module's chunks in their order, inflated where the file is compressed.
+pub fn chunks(bytes: &[u8]) -> Result<Vec<Chunk>, BeamError> {
+    let inflated;
+    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+        inflated = inflate(bytes)?;
+        &inflated
+    } else {
+        bytes
+    };
+    let mut rest = body(bytes)?.1;
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let (name, size, padded) = chunk(rest)?;
+        chunks.push((*name, rest[8..8 + size].to_vec()));
+        rest = &rest[padded.min(rest.len())..];
+    }
+    Ok(chunks)
+}
+
+/// Returns a module's head and its chunks, without what stands behind them.
+fn body(bytes: &[u8]) -> Result<(&[u8; 12], &[u8]), BeamError> {
     let (head, body) = bytes.split_first_chunk::<12>().ok_or(BeamError::NoBeam)?;
     if &head[..4] != b"FOR1" || &head[8..] != b"BEAM" {
         return Err(BeamError::NoBeam);
     }
     // The length counts `BEAM` and the chunks; what stands behind them is not part of the module.
     let promised = length(&head[4..8]).saturating_sub(4);
-    let mut rest = body.get(..promised).ok_or_else(|| cut(b"BEAM"))?;
+    Ok((head, body.get(..promised).ok_or_else(|| cut(b"BEAM"))?))
+}
+
+fn strip_plain(bytes: &[u8]) -> Result<Vec<u8>, BeamError> {
+    let (head, mut rest) = body(bytes)?;
     let mut kept = Vec::with_capacity(bytes.len());
     kept.extend_from_slice(head);
     let mut has_code = false;

@@ -37,6 +37,8 @@ pub(super) struct Closure {
 pub(super) struct Sources<'a> {
     /// The toolchain's root.
     pub(super) toolchain: &'a Path,
+    /// The files of the base; its libraries count before the toolchain's.
+    pub(super) base: Option<&'a Path>,
     /// Names the package that a path of the toolchain came with.
     pub(super) owner: &'a dyn Fn(&RelPath) -> Option<Package>,
     /// Names the packages that hold a library.
@@ -57,6 +59,7 @@ pub(super) fn close(
         strangers: Vec::new(),
         missing: Vec::new(),
         found: Closure::default(),
+        below: None,
     };
     while let Some((path, on_disk)) = search.waiting.pop_front() {
         search.visit(&path, &on_disk)?;
@@ -76,6 +79,8 @@ struct Search<'a> {
     strangers: Vec<String>,
     missing: Vec<Missing>,
     found: Closure,
+    /// Where the base's own libraries stand, once it is seen to have a loader for our programs.
+    below: Option<RelPath>,
 }
 
 impl Search<'_> {
@@ -131,6 +136,9 @@ impl Search<'_> {
             });
         };
         let soname = String::from_utf8_lossy(called.name()).into_owned();
+        if self.is_in_base(name, triplet)? {
+            return Ok(());
+        }
         let place = at(&format!("usr/lib/{triplet}")).join(soname.as_bytes())?;
         let Some(real) = resolve(self.sources.toolchain, &called)? else {
             self.missing.push(Missing {
@@ -170,15 +178,50 @@ impl Search<'_> {
                 return Ok(Some(place));
             }
         }
+        if let Some(library) = self.base_library(soname, triplet)? {
+            return Ok(Some(library));
+        }
         for directory in [format!("usr/lib/{triplet}"), "usr/lib".into(), "usr/lib64".into()] {
             let candidate = at(&directory).join(soname.as_bytes())?;
             if let Some(real) = resolve(self.sources.toolchain, &candidate)? {
-                let place = at(&format!("usr/lib/{triplet}")).join(soname.as_bytes())?;
+                let own = at(&format!("usr/lib/{triplet}"));
+                // The base's loader looks beside the base's libraries.
+                let place = self.below.as_ref().unwrap_or(&own).join(soname.as_bytes())?;
                 self.take(place.clone(), &real)?;
                 return Ok(Some(place));
             }
         }
         Ok(None)
+    }
+
+    /// Tells whether the base has the loader that a program names, and with it a system of its own.
+    fn is_in_base(&mut self, name: &str, triplet: &str) -> Result<bool, ReleaseError> {
+        let (Some(base), Ok(called)) =
+            (self.sources.base, RelPath::new(name.trim_start_matches('/')))
+        else {
+            return Ok(false);
+        };
+        if self.below.is_none() && resolve(base, &called)?.is_some() {
+            let libc = find(base, "libc.so.6", triplet)?;
+            self.below = libc.and_then(|libc| libc.parent());
+        }
+        Ok(self.below.is_some())
+    }
+
+    /// Finds a library of the base, which is read for what it defines and needs and does not come along.
+    fn base_library(
+        &mut self,
+        soname: &str,
+        triplet: &str,
+    ) -> Result<Option<RelPath>, ReleaseError> {
+        let (Some(base), Some(_)) = (self.sources.base, &self.below) else {
+            return Ok(None);
+        };
+        let found = find(base, soname, triplet)?;
+        if let Some(real) = &found {
+            self.waiting.push_back((real.clone(), real.under(base)));
+        }
+        Ok(found)
     }
 
     /// Takes the toolchain's file `real` in at `place`.
@@ -231,6 +274,18 @@ impl Search<'_> {
         }
         lacking
     }
+}
+
+/// Finds a library where the loaders of Debian, Fedora and their kin look.
+fn find(root: &Path, soname: &str, triplet: &str) -> Result<Option<RelPath>, ReleaseError> {
+    let own = [format!("lib/{triplet}"), format!("usr/lib/{triplet}")];
+    let usual = ["lib64", "usr/lib64", "lib", "usr/lib"].map(str::to_owned);
+    for directory in own.into_iter().chain(usual) {
+        if let Some(real) = resolve(root, &at(&directory).join(soname.as_bytes())?)? {
+            return Ok(Some(real));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns where a file's own search directory leads for `soname`; `None` where that is no path of an image.

@@ -2,25 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use object::LittleEndian;
-use object::elf::{self, FileHeader64};
-use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _};
+use object::{LittleEndian, Object as _, ObjectSection as _};
 
 /// What the loader reads in one ELF file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Elf {
+pub struct Elf {
     /// Kind of machine, as `e_machine` and class say it.
-    pub(super) machine: Machine,
+    pub machine: Machine,
     /// The loader that a program asks for.
-    pub(super) interpreter: Option<String>,
+    pub interpreter: Option<String>,
     /// Libraries that must be there, in order.
-    pub(super) needed: Vec<String>,
+    pub needed: Vec<String>,
     /// Where it wants them looked for first.
-    pub(super) search: Vec<String>,
+    pub search: Vec<String>,
     /// Symbol versions that it wants, with the library that has to define them.
-    pub(super) wants: Vec<(String, String)>,
+    pub wants: Vec<(String, String)>,
     /// Symbol versions that it defines.
-    pub(super) defines: BTreeSet<String>,
+    pub defines: BTreeSet<String>,
+    /// The oldest Linux that it starts on, where it says one (`.note.ABI-tag`).
+    pub kernel: Option<[u32; 3]>,
     /// Whether the loader finds a dynamic table.
     is_dynamic: bool,
     /// Whether we find it.
@@ -34,6 +36,8 @@ pub enum Machine {
     X86_64,
     /// 64-bit ARM.
     Aarch64,
+    /// 32-bit ARM; as Debian's armhf, ARMv7 with hardware floating point.
+    Arm,
     /// Any other, by class and `e_machine`.
     #[default]
     Other,
@@ -45,6 +49,7 @@ impl Machine {
         match self {
             Self::X86_64 => Some("x86_64-linux-gnu"),
             Self::Aarch64 => Some("aarch64-linux-gnu"),
+            Self::Arm => Some("arm-linux-gnueabihf"),
             Self::Other => None,
         }
     }
@@ -54,18 +59,34 @@ impl Machine {
         match self {
             Self::X86_64 => "amd64",
             Self::Aarch64 => "arm64",
+            Self::Arm => "arm",
             Self::Other => "unknown",
+        }
+    }
+
+    /// Returns the variant of the machine that images name, where they name one.
+    pub fn variant(self) -> Option<&'static str> {
+        match self {
+            Self::Aarch64 => Some("v8"),
+            Self::Arm => Some("v7"),
+            Self::X86_64 | Self::Other => None,
         }
     }
 }
 
 /// Tells whether a file's first bytes are those of an ELF file.
-pub(super) fn is_elf(head: &[u8]) -> bool {
+pub fn is_elf(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
 }
 
-/// Reads an ELF file. One of another class than 64-bit little-endian is of an `Other` machine and says no more.
-pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
+/// Tells whether an ELF file is a program: it names its loader, or is bound to its addresses.
+pub(super) fn is_program(bytes: &[u8]) -> bool {
+    const EXECUTABLE: &[u8] = &[2, 0];
+    bytes.get(16..18) == Some(EXECUTABLE) || parse(bytes).is_ok_and(|elf| elf.interpreter.is_some())
+}
+
+/// Reads an ELF file. One that is not little-endian is of an `Other` machine and says no more.
+pub fn parse(bytes: &[u8]) -> Result<Elf, String> {
     let read = read(bytes).map_err(|error| error.to_string())?;
     // The loader goes by program headers, we by sections: a file that lost its sections would ask for nothing.
     if read.is_dynamic && !read.has_table {
@@ -75,15 +96,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
 }
 
 fn read(bytes: &[u8]) -> object::read::Result<Elf> {
-    let is_64_little = bytes.get(4..6) == Some(&[2, 1]);
-    if !is_64_little {
-        return Ok(Elf::default());
+    match bytes.get(4..6) {
+        Some([2, 1]) => read_class::<FileHeader64<LittleEndian>>(bytes),
+        Some([1, 1]) => read_class::<FileHeader32<LittleEndian>>(bytes),
+        _ => Ok(Elf::default()),
     }
-    let file = ElfFile64::<LittleEndian>::parse(bytes)?;
+}
+
+fn read_class<H: FileHeader<Endian = LittleEndian>>(bytes: &[u8]) -> object::read::Result<Elf> {
+    let file = ElfFile::<'_, H>::parse(bytes)?;
     let mut read = Elf {
-        machine: match file.elf_header().e_machine(LittleEndian) {
-            elf::EM_X86_64 => Machine::X86_64,
-            elf::EM_AARCH64 => Machine::Aarch64,
+        machine: match (file.elf_header().e_machine(LittleEndian), file.elf_header().is_type_64()) {
+            (elf::EM_X86_64, true) => Machine::X86_64,
+            (elf::EM_AARCH64, true) => Machine::Aarch64,
+            (elf::EM_ARM, false) => Machine::Arm,
             _ => Machine::Other,
         },
         ..Elf::default()
@@ -96,10 +122,14 @@ fn read(bytes: &[u8]) -> object::read::Result<Elf> {
     }
     read_dynamic(&file, &mut read)?;
     read_versions(&file, bytes, &mut read)?;
+    read.kernel = file.section_by_name(".note.ABI-tag").and_then(|note| kernel(note.data().ok()?));
     Ok(read)
 }
 
-fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::read::Result<()> {
+fn read_dynamic<H: FileHeader<Endian = LittleEndian>>(
+    file: &ElfFile<'_, H>,
+    read: &mut Elf,
+) -> object::read::Result<()> {
     let (mut rpath, mut runpath) = (Vec::new(), Vec::new());
     let table = file.elf_dynamic_table()?;
     read.has_table = !table.is_empty();
@@ -126,8 +156,8 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
     Ok(())
 }
 
-fn read_versions(
-    file: &ElfFile64<'_, LittleEndian>,
+fn read_versions<H: FileHeader<Endian = LittleEndian>>(
+    file: &ElfFile<'_, H>,
     bytes: &[u8],
     read: &mut Elf,
 ) -> object::read::Result<()> {
@@ -154,6 +184,16 @@ fn read_versions(
         }
     }
     Ok(())
+}
+
+/// Reads the note of the ABI: after name and kind come the system (0 is Linux) and its oldest version.
+fn kernel(note: &[u8]) -> Option<[u32; 3]> {
+    let word = |number: usize| {
+        let bytes: [u8; 4] = note.get(number * 4..number * 4 + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(bytes))
+    };
+    let is_linux = word(0)? == 4 && word(2)? == 1 && note.get(12..16)? == b"GNU\0" && word(4)? == 0;
+    is_linux.then_some([word(5)?, word(6)?, word(7)?])
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -214,6 +254,21 @@ mod tests {
         file[headers].fill(0);
         file[count].fill(0);
         assert!(parse(&file).unwrap_err().contains("no section headers"));
+    }
+
+    #[test]
+    fn a_32_bit_file_is_read_as_one() {
+        let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+        file.resize(52, 0);
+        file[16] = 2;
+        file[18] = 40;
+        file[20] = 1;
+        file[40] = 52;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Arm);
+        assert!(is_program(&file));
+        file[18] = 3;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Other);
+        assert_eq!(Machine::Arm.variant(), Some("v7"));
     }
 
     #[test]

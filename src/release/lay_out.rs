@@ -4,9 +4,14 @@ use std::path::Path;
 
 use super::{Content, Release, ReleaseError};
 use crate::disk;
+use crate::tree::{self, Placement};
 
 /// Lays the image's exact files below the empty directory `root`, with their modes but not their owners.
 pub fn lay_out(release: &Release, root: &Path) -> Result<(), ReleaseError> {
+    if let Some(base) = &release.base {
+        let files = tree::scan(base, &[])?.tree;
+        tree::place(&files, base, root, Placement::HardLink, 0)?;
+    }
     let mut modes = Vec::new();
     for component in &release.components {
         for (path, node) in &component.entries {

@@ -141,7 +141,7 @@ fn enter(line: &Line, inside: &[Action], command: &Command) -> ! {
         for action in inside {
             perform(line, action)?;
         }
-        kernel::set_umask(0o022);
+        kernel::set_umask(command.umask);
         // Changing the user has undone an earlier wish.
         kernel::die_with_parent().map_err(step("bind its life to the keeper's"))?;
         let child = start(line, command)?;

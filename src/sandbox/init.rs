@@ -155,7 +155,7 @@ fn prepare(line: &Line, plan: &Plan) -> Result<(), Fault> {
     for action in &plan.actions {
         perform(line, action)?;
     }
-    kernel::set_umask(0o022);
+    kernel::set_umask(plan.command.as_ref().map_or(0o022, |command| command.umask));
     kernel::hide_memory().map_err(step("hide its memory"))?;
     // Again, because the kernel forgets the first wish when the user changes.
     bind_life(line)

@@ -93,6 +93,21 @@ pub struct Bounds {
     pub cores: usize,
 }
 
+/// What a room says of the machine that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guise {
+    /// The host's name.
+    pub host_name: String,
+    /// The permission bits that a new file does not get.
+    pub umask: u32,
+}
+
+impl Default for Guise {
+    fn default() -> Self {
+        Self { host_name: "rebeam".into(), umask: 0o022 }
+    }
+}
+
 /// A command and everything that it sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Room {
@@ -114,6 +129,8 @@ pub struct Room {
     pub reach: Reach,
     /// How strongly it is closed.
     pub level: Level,
+    /// What it says of the machine.
+    pub guise: Guise,
 }
 
 /// Why the kernel does not grant namespaces, as far as it can be told.

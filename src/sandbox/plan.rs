@@ -113,6 +113,8 @@ pub(super) struct Command {
     pub(super) processes_max: u64,
     pub(super) memory_bytes_max: Option<u64>,
     pub(super) file_bytes_max: u64,
+    /// The bits that a new file does not get.
+    pub(super) umask: u32,
     /// The command has the caller's terminal and stays in the caller's session.
     pub(super) terminal: bool,
 }
@@ -180,6 +182,7 @@ fn command(room: &Room, talk: Talk) -> Command {
         processes_max: room.bounds.processes,
         memory_bytes_max: room.bounds.memory_bytes,
         file_bytes_max: room.bounds.file_bytes,
+        umask: room.guise.umask,
         terminal: talk == Talk::Terminal,
     }
 }
@@ -300,7 +303,7 @@ fn directory(at: &str) -> Action {
 fn close(room: &Room, actions: &mut Vec<Action>) {
     let (user, group) = room.user;
     if room.level != Level::Chroot {
-        actions.push(Action::HostName { name: "rebeam".into() });
+        actions.push(Action::HostName { name: room.guise.host_name.clone() });
         if room.reach == Reach::Closed {
             actions.push(Action::Loopback);
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::place::{Host, Look};
 use super::plan::{Action, Outgoing, Plan, Talk, plan};
-use super::{Access, Bounds, Level, Mount, Reach, Room, SandboxError};
+use super::{Access, Bounds, Guise, Level, Mount, Reach, Room, SandboxError};
 
 /// A host as a table of paths; the directories above each are there too.
 struct Table(BTreeMap<PathBuf, Look>);
@@ -71,6 +71,7 @@ fn room(mounts: &[(&str, &str, Access)]) -> Room {
         bounds: Bounds { wall_s: 1, memory_bytes: None, processes: 10, file_bytes: 10, cores: 1 },
         reach: Reach::Closed,
         level: Level::Userns,
+        guise: Guise::default(),
     }
 }
 

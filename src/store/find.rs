@@ -67,12 +67,23 @@ impl Store {
     pub fn remember(&self, key: BuildKey, record: &Record) -> Result<()> {
         let plain = |(name, _): &(String, Digest)| !name.contains(['\n', '\r']);
         assert!(record.outputs.iter().all(plain), "outputs are named by us, on one line");
+        if let Some(memory) = &self.own_memory {
+            let mut memory = memory.lock().expect("no holder of the memory panics");
+            memory.insert(key, record.clone());
+            return Ok(());
+        }
         self.index().remember(key, record)
     }
 
     /// Returns what a step made of these inputs, if that is remembered and all of it is still held.
     pub fn recall(&self, key: BuildKey) -> Result<Option<Record>> {
-        let Some(record) = self.index().recall(key)? else {
+        let record = match &self.own_memory {
+            Some(memory) => {
+                memory.lock().expect("no holder of the memory panics").get(&key).cloned()
+            }
+            None => self.index().recall(key)?,
+        };
+        let Some(record) = record else {
             return Ok(None);
         };
         for (_, digest) in &record.outputs {
@@ -81,6 +92,19 @@ impl Store {
             }
         }
         Ok(Some(record))
+    }
+
+    /// Returns the digests of all blobs of no more than so many bytes.
+    pub fn small_blobs(&self, bytes_max: u64) -> Result<Vec<Digest>> {
+        let objects = self.index().objects()?.into_iter();
+        let small = objects.filter(|row| row.kind == Kind::Blob && row.bytes <= bytes_max);
+        Ok(small.map(|row| row.digest).collect())
+    }
+
+    /// Returns what is remembered of all steps whose inputs `wants` takes.
+    pub fn made(&self, wants: &dyn Fn(&str) -> bool) -> Result<Vec<(BuildKey, Record)>> {
+        let records = self.index().records()?;
+        Ok(records.into_iter().filter(|(_, record)| wants(&record.inputs)).collect())
     }
 
     /// Tells whether an object stands in its place and can be trusted.

@@ -230,6 +230,24 @@ impl Index {
         }))
     }
 
+    /// Returns every record that still reads.
+    pub(super) fn records(&self) -> Result<Vec<(BuildKey, Record)>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("select key, inputs, outputs from steps order by key")?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut records = Vec::new();
+        for row in rows {
+            let (key, inputs, outputs) = row?;
+            if let (Ok(key), Some(outputs)) = (Digest::from_hex(&key), read_outputs(&outputs)) {
+                records.push((BuildKey::from_digest(key), Record { inputs, outputs }));
+            }
+        }
+        Ok(records)
+    }
+
     /// Returns what each remembered step made.
     pub(super) fn step_outputs(&self) -> Result<Vec<(Digest, Vec<Digest>)>> {
         let read = |(key, outputs): (String, String)| {

@@ -37,14 +37,15 @@ mod mirrors;
 mod reserve;
 mod schema;
 mod scratch;
+mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::database::is_damage;
@@ -58,6 +59,7 @@ use scratch::Session;
 
 pub use error::StoreError;
 pub use scratch::Scratch;
+pub use shared::Upstream;
 pub use sweep::{GcOptions, GcReport};
 pub use verify::{Damage, VerifyReport};
 
@@ -75,6 +77,10 @@ impl BuildKey {
     /// Makes the key of a step from the canonical text of its inputs.
     pub fn of(inputs: &str) -> Self {
         Self(Digest::of(inputs.as_bytes()))
+    }
+
+    fn from_digest(digest: Digest) -> Self {
+        Self(digest)
     }
 
     /// Returns the hash.
@@ -182,6 +188,12 @@ pub struct Store {
     user: Mutex<Option<FileLock>>,
     /// Whether the reserve was given back so that the store could be opened at all.
     lends: bool,
+    /// Where results may come from that are not here.
+    upstream: OnceLock<Arc<dyn Upstream>>,
+    /// The keys of results that may be shared and that somebody asked for.
+    asked: Mutex<BTreeSet<BuildKey>>,
+    /// What steps made, where this user of the store goes by its own memory alone.
+    own_memory: Option<Mutex<BTreeMap<BuildKey, Record>>>,
 }
 
 impl Store {
@@ -203,6 +215,13 @@ impl Store {
             }
             opened => opened,
         }
+    }
+
+    /// Returns the store as one who was never told what steps made: things that are held are found by their content,
+    /// but only what is remembered from now on is recalled, and nobody else hears of it.
+    pub fn apart(mut self) -> Self {
+        self.own_memory = Some(Mutex::default());
+        self
     }
 
     fn open_once(root: &Path, observer: &dyn Observer) -> Result<Self> {
@@ -240,6 +259,9 @@ impl Store {
             session: Mutex::default(),
             user: Mutex::new(Some(user)),
             lends: false,
+            upstream: OnceLock::new(),
+            asked: Mutex::default(),
+            own_memory: None,
         };
         if let Some(aside) = aside {
             store.restore_roots(&aside, observer)?;

@@ -1,6 +1,7 @@
 //! Terms: Erlang terms as text, parsed and printed, never evaluated.
 
 mod elixir;
+mod external;
 mod parse;
 mod print;
 mod scan;
@@ -10,6 +11,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::explain::Explain;
+
+pub use external::{ExternalError, parse_external};
 
 /// An Erlang term.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

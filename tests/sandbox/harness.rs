@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rebeam::sandbox::{
-    self, Access, Bounds, Level, Mount, Outcome, Reach, Reply, Room, SandboxError, Status,
+    self, Access, Bounds, Guise, Level, Mount, Outcome, Reach, Reply, Room, SandboxError, Status,
 };
 use tempfile::TempDir;
 
@@ -99,6 +99,7 @@ impl World {
             },
             reach: Reach::Closed,
             level: Level::Userns,
+            guise: Guise::default(),
         };
         Self { home, room }
     }

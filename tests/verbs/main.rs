@@ -6,11 +6,17 @@
 #![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
 
 mod bad_input;
+mod base;
 mod broker;
 mod build;
+mod cache;
 mod carry;
 mod closure;
+mod diff;
 mod erlang_mk;
+mod erlang_mk_methods;
+mod evidence;
+mod explain;
 mod harness;
 mod hex;
 mod life;
@@ -18,7 +24,11 @@ mod lock;
 mod mix;
 mod native;
 mod overrides;
+mod pool;
+mod platform;
 mod push;
 mod rebar3;
+mod reltool;
 mod texts;
 mod tools;
+mod verify;

@@ -62,6 +62,16 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
     };
     let packages = list(&manifest.wished_packages());
     found.compare("[toolchain]", "packages", &list(&lock.toolchain.wished), &packages);
+    let own = lock.toolchain.platform();
+    for platform in manifest.image.platforms.iter().filter(|platform| Some(**platform) != own) {
+        if lock.platform(*platform).is_none() {
+            found.add("`[[platform]]`", "entry", None, Some(platform.name()));
+        }
+    }
+    let none = || "none".to_owned();
+    let base = lock.base.as_ref().map_or_else(none, |base| base.image.clone());
+    let wished = manifest.image.base.clone().unwrap_or_else(none);
+    found.compare("[base]", "image", &base, &wished);
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);

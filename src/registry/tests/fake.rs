@@ -17,6 +17,8 @@ pub(super) struct Kept {
     pub(super) manifests: BTreeMap<(String, String), Vec<u8>>,
     /// The header that opens it; `None` for a registry that is open to all.
     pub(super) key: Option<String>,
+    /// What came in pieces so far.
+    pub(super) pieces: Vec<u8>,
     /// Tokens that were made.
     pub(super) tokens: usize,
 }
@@ -115,6 +117,30 @@ impl Kept {
             }),
             ("POST", _) => Reply::status(202)
                 .header("Location", &format!("/v2/{name}/blobs/uploads/1?state=a%3D")),
+            ("PATCH", _) => {
+                let from = asked.headers["content-range"].split('-').next().unwrap();
+                if from.parse() != Ok(self.pieces.len()) {
+                    return Reply::status(416);
+                }
+                self.pieces.extend(&asked.body);
+                let end = self.pieces.len() - 1;
+                Reply::status(202)
+                    .header("Location", &format!("/v2/{name}/blobs/uploads/1?state=a%3D"))
+                    .header("Range", &format!("0-{end}"))
+            }
+            ("GET", _) if rest.starts_with("uploads/") => {
+                let end = self.pieces.len().saturating_sub(1);
+                Reply::status(204).header("Range", &format!("0-{end}"))
+            }
+            ("PUT", _) if asked.body.is_empty() && !self.pieces.is_empty() => {
+                let digest = query.rsplit("digest=").next().unwrap().replace("%3A", ":");
+                let blob = std::mem::take(&mut self.pieces);
+                if Digest::of(&blob).to_string() != digest {
+                    return Reply::status(400);
+                }
+                self.blobs.insert((name.to_owned(), digest.clone()), blob);
+                Reply::status(201).header("Docker-Content-Digest", &digest)
+            }
             ("PUT", _) => {
                 let digest = query.rsplit("digest=").next().unwrap().replace("%3A", ":");
                 if Digest::of(&asked.body).to_string() != digest

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use crate::disk;
 use crate::event::{Event, Observer, Silent};
-use crate::fetch::debian::{Architecture, Expiry, resolve};
+use crate::fetch::debian::{
+    Architecture, EMULATORS, Expiry, Unneeded, Wanted, resolve, resolve_keeping,
+};
 use crate::http::{Http, Mirrors, Network};
+use crate::lock::ToolchainLock;
 use crate::store::Store;
-use crate::toolchain::{Toolchain, preset, toolchain, write_preset};
+use crate::toolchain::{
+    Toolchain, cross, emulator, preset, preset_platform, target, toolchain, write_preset,
+};
 
 /// Maintenance: `cargo test --lib write_the_presets -- --ignored` takes what the archive has today.
 ///
@@ -45,6 +50,47 @@ fn write_what_elixir_needs_beside_the_presets() {
             let path = Path::new("lockfiles").join(name);
             disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             println!("{}: {} packages", path.display(), lock.debs.len());
+        }
+    }
+}
+
+/// Maintenance, after the presets: for other machines their libraries, where no preset has them, and compilers.
+#[test]
+#[ignore = "asks Debian's archive and writes lockfiles/"]
+fn write_what_other_machines_need_beside_the_presets() {
+    use Architecture::{Amd64, Arm64, Armhf};
+    let http = Http::new(Network::Open, Mirrors::default());
+    let web = (&http, &Spoken as &dyn Observer);
+    let write = |name: String, lock: &ToolchainLock| {
+        let path = Path::new("lockfiles").join(name);
+        disk::write_atomic(&path, write_preset(lock).as_bytes()).unwrap();
+        let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
+        println!("{}: {} packages, {bytes} bytes", path.display(), lock.debs.len());
+    };
+    let (package, otp) = EMULATORS;
+    for own in [Amd64, Arm64] {
+        let mut lock = resolve(otp, &[package.into()], own, Expiry::Ignored, web).unwrap();
+        lock.debs.retain(|deb| deb.package == package);
+        write(format!("emulator-{}.lock", own.name()), &lock);
+    }
+    for otp in ["23", "25", "27", "29"] {
+        match resolve(otp, &[], Armhf, Expiry::Ignored, web) {
+            Ok(mut lock) => {
+                lock.debs.retain(|deb| Architecture::wants(&deb.package));
+                write(format!("{}-target-armhf.lock", lock.suite), &lock);
+            }
+            // A mirror need not have every machine's security updates; that preset stays as it is.
+            Err(error) => println!("OTP {otp} for armhf: {error}"),
+        }
+        for (own, other) in [(Amd64, Arm64), (Amd64, Armhf), (Arm64, Amd64), (Arm64, Armhf)] {
+            let base = preset(otp, own).unwrap();
+            let wished = other.cross_compilers();
+            let unneeded = Unneeded::Stays;
+            let (architecture, pinned) = (own, &base.debs);
+            let wanted = Wanted { otp, wished: &wished, architecture, pinned, unneeded };
+            let mut lock = resolve_keeping(&wanted, Expiry::Ignored, web).unwrap();
+            lock.debs.retain(|deb| !base.debs.contains(deb));
+            write(format!("{}-cross-{}-on-{}.lock", lock.suite, other.name(), own.name()), &lock);
         }
     }
 }
@@ -143,7 +189,7 @@ fn forky_runs_erlang_and_compiles_nifs() {
 fn the_other_machines_presets_are_put_together() {
     let other = match Architecture::own() {
         Architecture::Amd64 => Architecture::Arm64,
-        Architecture::Arm64 => Architecture::Amd64,
+        Architecture::Arm64 | Architecture::Armhf => Architecture::Amd64,
     };
     let home = tempfile::tempdir().unwrap();
     let store = Store::open(home.path()).unwrap();
@@ -156,6 +202,57 @@ fn the_other_machines_presets_are_put_together() {
         }
         assert_eq!(made.owners().unwrap().holding("libc.so.6"), ["libc6"]);
     }
+}
+
+/// The roots by which a preset makes images for other machines: compilers and emulator are there, and the libraries.
+fn cross_roots(otp: &str) {
+    let home = std::env::var_os("REBEAM_TEST_STORE");
+    let temporary = tempfile::tempdir().unwrap();
+    let store = Store::open(&home.map_or_else(|| temporary.path().to_owned(), Into::into)).unwrap();
+    let http = Http::new(Network::Open, Mirrors::default());
+    let web = (&http, &Silent as &dyn Observer);
+    let own = preset(otp, Architecture::own()).unwrap();
+    for other in [Architecture::Amd64, Architecture::Arm64, Architecture::Armhf] {
+        let Some(platform) = preset_platform(otp, Architecture::own(), other) else {
+            continue;
+        };
+        let made = cross(&own, &platform, &store, web).unwrap();
+        let triplet = other.triplet();
+        for tool in ["gcc", "g++", "ld", "ar", "strip"] {
+            let path = format!("usr/bin/{triplet}-{tool}");
+            assert!(disk::exists(&made.root.path().join(&path)), "{otp} {path}");
+        }
+        let target = target(&own, &platform, &store, web).unwrap();
+        assert_eq!(target.owners().unwrap().holding("libc.so.6"), ["libc6"]);
+        for (path, owner) in target.owners().unwrap().files() {
+            assert!(path.as_bytes() != b"usr/bin/gcc", "{otp} {}", owner.package);
+        }
+        assert!(emulator(&platform, &store, web).unwrap().is_some());
+    }
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn bullseye_compiles_for_other_machines() {
+    cross_roots("23");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn bookworm_compiles_for_other_machines() {
+    cross_roots("25");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn trixie_compiles_for_other_machines() {
+    cross_roots("27");
+}
+
+#[test]
+#[ignore = "fetches a toolchain from Debian's archive"]
+fn forky_compiles_for_other_machines() {
+    cross_roots("29");
 }
 
 #[test]
