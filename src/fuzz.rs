@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
+use crate::dev::broker;
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -44,6 +45,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("mix_facts", mix_facts),
     ("mix_lock", mix_lock),
+    ("mqtt", mqtt),
     ("nix", nix),
     ("packages", packages),
     ("rebar_config", rebar_config),
@@ -251,6 +253,11 @@ pub fn tar(data: &[u8]) {
 /// A source's tarball, in any compression.
 pub fn tarball(data: &[u8]) {
     inside(data, fetch::tarball);
+}
+
+/// What an MQTT client sends.
+pub fn mqtt(data: &[u8]) {
+    broker::fuzz::packets(data);
 }
 
 /// Erlang terms; what was read is printed and read back the same.

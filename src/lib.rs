@@ -33,6 +33,8 @@ pub mod evidence;
 pub mod compare;
 pub mod registry;
 pub mod cache;
+// -- beside the flow --
+pub mod dev;
 // -- the face --
 pub mod pipeline;
 pub mod terminal;

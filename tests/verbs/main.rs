@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod base;
+mod broker;
 mod build;
 mod cache;
 mod carry;

@@ -1,0 +1,14 @@
+//! Dev: the stack that a release talks to, on one's desk and in one process.
+
+pub mod access;
+pub mod broker;
+
+mod bus;
+mod error;
+mod happening;
+mod ports;
+
+pub use bus::{Bus, Interest, Watch};
+pub use error::DevError;
+pub use happening::{Client, Happening, Message, What};
+pub use ports::{Ports, holder};
