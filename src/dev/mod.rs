@@ -4,6 +4,7 @@ mod bus;
 mod error;
 mod happening;
 mod ports;
+pub mod streams;
 
 pub use bus::{Bus, Interest, Watch};
 pub use error::DevError;
