@@ -4,6 +4,7 @@ mod audit;
 mod build;
 mod bundle;
 mod desk;
+mod dev;
 mod doctor;
 mod hash;
 mod image;
@@ -160,6 +161,9 @@ enum Verb {
     Store(store::Store),
     /// Check what this machine allows, and name what mends it
     Doctor(doctor::Doctor),
+    /// Run parts of the stack on one's desk
+    #[command(hide = true)]
+    Dev(dev::Dev),
     /// Print a completion script
     Completions(texts::Completions),
     /// Print the manual page, or write one for every verb into a directory
@@ -204,6 +208,7 @@ impl Verb {
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),
             Self::Store(verb) => verb.run(common),
+            Self::Dev(verb) => verb.run(common),
             Self::Doctor(verb) => verb.run(common),
             Self::Completions(verb) => verb.run(Cli::command()),
             Self::Man(verb) => verb.run(Cli::command()),

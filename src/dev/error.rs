@@ -48,6 +48,12 @@ pub enum DevError {
         #[source]
         source: std::io::Error,
     },
+    /// A certificate or its key is not usable.
+    #[error("`{}` is no PEM certificate, or the key is another's", path.display())]
+    BadCertificate {
+        /// The file.
+        path: PathBuf,
+    },
     /// The runtime could not be started.
     #[error("threads could not be started")]
     Runtime(#[source] std::io::Error),
@@ -59,7 +65,7 @@ pub enum DevError {
 impl Explain for DevError {
     fn blame(&self) -> Blame {
         match self {
-            Self::IsUp { .. } => Blame::User,
+            Self::IsUp { .. } | Self::BadCertificate { .. } => Blame::User,
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
         }

@@ -1,5 +1,8 @@
 //! Dev: the stack that a release talks to, on one's desk and in one process.
 
+pub mod access;
+pub mod broker;
+
 mod bus;
 mod error;
 mod happening;

@@ -1,0 +1,307 @@
+//! Registry: sessions begin, are taken up again, are left and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::codec::{Reason, Version};
+use super::core::{Core, now_ms};
+use super::deadlines::Due;
+use super::session::{Session, State, Will};
+use super::store::Change;
+use crate::dev::happening::{Client, What};
+
+/// A client that was let in and wants its session.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) client: Arc<Client>,
+    pub(super) version: Version,
+    pub(super) clean: bool,
+    pub(super) expiry_s: u32,
+    pub(super) will: Option<Will>,
+}
+
+/// A session with a connection.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) session: Arc<Session>,
+    pub(super) owner: u64,
+    pub(super) was_present: bool,
+    /// Says why the connection has to end.
+    pub(super) end: oneshot::Receiver<Reason>,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// With a DISCONNECT that withdraws the will.
+    Goodbye,
+    /// Any other way.
+    Lost,
+}
+
+impl Core {
+    /// Gives a client its session; `None` where there are too many.
+    pub(super) fn attach(&self, arrival: Arrival) -> Option<Attached> {
+        let mut sessions = self.sessions();
+        let old = sessions.get(&arrival.client.id).cloned();
+        let mut wills = Vec::new();
+        if let Some(old) = &old {
+            let mut state = old.lock();
+            self.replace_owner(&mut state, arrival.clean, &mut wills);
+            if arrival.clean {
+                self.end_session(old, &mut state, "clean start");
+            }
+        } else if sessions.len() >= self.limits.sessions_max {
+            return None;
+        }
+        let resumed = old.filter(|_| !arrival.clean);
+        let was_present = resumed.is_some();
+        let session = resumed.unwrap_or_else(|| {
+            let client = Arc::clone(&arrival.client);
+            let session = Arc::new(Session::new(self.number(), client, arrival.version));
+            sessions.insert(Arc::clone(&arrival.client.id), Arc::clone(&session));
+            session
+        });
+        let (owner, end) = self.take_up(&session, arrival, was_present);
+        drop(sessions);
+        for will in wills {
+            self.publish_will(&will);
+        }
+        Some(Attached { session, owner, was_present, end })
+    }
+
+    /// Ends the connection that a session has, and decides about its will.
+    fn replace_owner(&self, state: &mut State, is_clean: bool, wills: &mut Vec<Will>) {
+        if let Some(end) = state.end.take() {
+            // Its task may have ended by itself just now.
+            drop(end.send(Reason::SessionTakenOver));
+        }
+        if let Some(will) = state.will.take()
+            && (is_clean || (state.is_connected && will.delay_s == 0))
+        {
+            wills.push(will);
+        }
+    }
+
+    /// Makes the session the arrived client's.
+    fn take_up(
+        &self,
+        session: &Arc<Session>,
+        arrival: Arrival,
+        was_present: bool,
+    ) -> (u64, oneshot::Receiver<Reason>) {
+        let (sender, end) = oneshot::channel();
+        let owner = self.number();
+        let mut state = session.lock();
+        let was_durable = state.is_durable();
+        state.client = arrival.client;
+        state.version = arrival.version;
+        state.owner = owner;
+        state.is_connected = true;
+        state.end = Some(sender);
+        state.expiry_s = arrival.expiry_s;
+        state.will = arrival.will;
+        if state.is_durable() {
+            self.keep_session(session, &state, 0);
+            if was_present && !was_durable {
+                self.keep_contents(session, &mut state);
+            }
+        } else if was_durable {
+            self.keep(|| Change::SessionGone { number: session.number });
+        }
+        (owner, end)
+    }
+
+    fn keep_session(&self, session: &Session, state: &State, left_at_ms: i64) {
+        self.keep(|| Change::Session {
+            number: session.number,
+            client: Arc::clone(&state.client),
+            version: state.version,
+            expiry_s: state.expiry_s,
+            left_at_ms,
+        });
+    }
+
+    /// Writes what a session already has that lives longer from now on.
+    fn keep_contents(&self, session: &Session, state: &mut State) {
+        for (filter, options) in &state.subscriptions {
+            let filter = Arc::clone(filter);
+            let (session, options) = (session.number, *options);
+            self.keep(|| Change::Subscription { session, filter, options });
+        }
+        for entry in state.entries_mut().filter(|entry| entry.qos > 0 && entry.place == 0) {
+            entry.place = self.number();
+            self.keep(|| Change::Queued {
+                session: session.number,
+                place: entry.place,
+                parcel: Arc::clone(&entry.parcel),
+                qos: entry.qos,
+                retain: entry.retain,
+                numbers: entry.subscriptions.clone(),
+            });
+        }
+    }
+
+    /// A connection ended: the session waits for the client, or ends too.
+    pub(super) fn detach(
+        &self,
+        session: &Arc<Session>,
+        owner: u64,
+        leave: Leave,
+        expiry_s: Option<u32>,
+    ) {
+        let mut sessions = self.sessions();
+        let mut state = session.lock();
+        if state.owner != owner || state.is_gone {
+            return;
+        }
+        state.is_connected = false;
+        state.end = None;
+        if let Some(expiry_s) = expiry_s {
+            state.expiry_s = expiry_s;
+        }
+        let will = if leave == Leave::Goodbye { None } else { state.will.take() };
+        state.will = None;
+        let mut now = None;
+        if state.is_durable() {
+            state.left_at_ms = now_ms();
+            if !self.limits.keeps_qos0_for_the_absent {
+                for entry in state.drop_qos0() {
+                    self.drop_entry(&mut state, &entry, "client is away");
+                }
+            }
+            self.keep_session(session, &state, state.left_at_ms);
+            now = self.wait_for_return(session, &mut state, will);
+        } else {
+            self.end_session(session, &mut state, "connection ended");
+            sessions.remove(&session.client_id);
+            now = now.or(will);
+        }
+        drop(state);
+        drop(sessions);
+        if let Some(will) = now {
+            self.publish_will(&will);
+        }
+    }
+
+    /// Sets the times at which a left session's will is published and the session ends; a will due now comes back.
+    fn wait_for_return(
+        &self,
+        session: &Arc<Session>,
+        state: &mut State,
+        will: Option<Will>,
+    ) -> Option<Will> {
+        // Deadlines of an older leave find another owner and pass.
+        state.owner = self.number();
+        if state.expiry_s < u32::MAX {
+            let after = Duration::from_secs(state.expiry_s.into());
+            self.deadlines.add(after, state.owner, session, Due::End);
+        }
+        let will = will?;
+        if will.delay_s == 0 {
+            return Some(will);
+        }
+        // A will whose delay is longer than the session comes with the session's end.
+        if will.delay_s < state.expiry_s {
+            let after = Duration::from_secs(will.delay_s.into());
+            self.deadlines.add(after, state.owner, session, Due::Will);
+        }
+        state.will = Some(will);
+        None
+    }
+
+    /// A will's time came.
+    pub(super) fn will_is_due(&self, session: &Arc<Session>, owner: u64) {
+        let will = {
+            let mut state = session.lock();
+            if state.owner != owner || state.is_connected {
+                return;
+            }
+            state.will.take()
+        };
+        if let Some(will) = will {
+            self.publish_will(&will);
+        }
+    }
+
+    /// A left session's end came.
+    pub(super) fn session_is_due(&self, session: &Arc<Session>, owner: u64) {
+        let mut sessions = self.sessions();
+        let mut state = session.lock();
+        if state.owner != owner || state.is_connected || state.is_gone {
+            return;
+        }
+        let will = state.will.take();
+        self.end_session(session, &mut state, "expired");
+        sessions.remove(&session.client_id);
+        drop(state);
+        drop(sessions);
+        if let Some(will) = will {
+            self.publish_will(&will);
+        }
+    }
+
+    /// Ends a session for good; the caller takes it out of the list.
+    fn end_session(&self, session: &Arc<Session>, state: &mut State, reason: &str) {
+        state.is_gone = true;
+        state.is_connected = false;
+        let filters = std::mem::take(&mut state.subscriptions);
+        if !filters.is_empty() {
+            let mut tree = self.tree.write().expect("nothing panics while it holds the tree");
+            for filter in filters.keys() {
+                tree.remove(filter, session);
+            }
+            self.generation.fetch_add(1, std::sync::atomic::Ordering::Release);
+        }
+        for entry in state.drain() {
+            // Kept messages are still kept; the rest is lost with its session.
+            if entry.qos > 0 && !entry.is_backlog && state.is_durable() {
+                self.drop_entry(state, &entry, "session ended");
+            } else {
+                self.forget_place(&entry);
+            }
+        }
+        if state.is_durable() {
+            self.keep(|| Change::SessionGone { number: session.number });
+        }
+        let client = Arc::clone(&state.client);
+        self.say(What::SessionTerminated { client, reason: reason.into() });
+    }
+
+    fn publish_will(&self, will: &Will) {
+        self.publish_parcel(&will.parcel, None);
+    }
+}
+
+impl Core {
+    /// Takes up what was kept when the broker last ended.
+    pub(super) fn take_back(&self, loaded: super::store::Loaded) {
+        let now_ms = now_ms();
+        let mut sessions = self.sessions();
+        let mut tree = self.tree.write().expect("nothing panics while it holds the tree");
+        for session in loaded.sessions {
+            let mut state = session.lock();
+            // Zero says that the client was connected when the broker was killed.
+            if state.left_at_ms == 0 {
+                state.left_at_ms = now_ms;
+            }
+            state.owner = self.number();
+            for (filter, options) in &state.subscriptions {
+                tree.insert(filter, super::tree::Wish::new(&session, *options));
+            }
+            if state.expiry_s < u32::MAX {
+                let ends_at_ms = state.left_at_ms + i64::from(state.expiry_s) * 1000;
+                let left_ms = u64::try_from(ends_at_ms - now_ms).unwrap_or(0);
+                self.deadlines.add(Duration::from_millis(left_ms), state.owner, &session, Due::End);
+            }
+            drop(state);
+            sessions.insert(Arc::clone(&session.client_id), session);
+        }
+        let mut retained = self.retained.write().expect("nothing panics while it holds these");
+        for parcel in loaded.retained {
+            retained.insert(Arc::clone(&parcel.message.topic), parcel);
+        }
+    }
+}

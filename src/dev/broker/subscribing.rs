@@ -1,0 +1,105 @@
+//! Subscribing: SUBSCRIBE and UNSUBSCRIBE.
+
+use std::sync::Arc;
+
+use super::codec::{Reason, Subscribe, Unsubscribe, Version, Wish};
+use super::connection::{Connection, Ending, Promise};
+use super::session::Options;
+use super::tree;
+use crate::dev::access::Verdict;
+use crate::dev::happening::What;
+
+impl Connection {
+    pub(super) async fn subscribe(&mut self, subscribe: Subscribe<'_>) -> Result<(), Ending> {
+        let client = Arc::clone(&self.client);
+        let topics = subscribe.wishes.iter().map(|wish| (wish.filter.into(), wish.qos)).collect();
+        self.core.say(What::ClientSubscribe { client, topics });
+        let mut refusals = Vec::with_capacity(subscribe.wishes.len());
+        for wish in &subscribe.wishes {
+            refusals.push(self.refuses(wish).await);
+        }
+        if self.core.limits.denies_all_filters && refusals.contains(&Some(Reason::NotAuthorized)) {
+            refusals.fill(Some(Reason::NotAuthorized));
+        }
+        let (mut codes, mut last, mut kept) = (Vec::new(), 0, Vec::new());
+        for (wish, refusal) in subscribe.wishes.iter().zip(refusals) {
+            if let Some(reason) = refusal {
+                codes.push(if self.version == Version::V5 { reason.code() } else { 0x80 });
+                continue;
+            }
+            let options = Options {
+                qos: wish.qos,
+                no_local: wish.no_local,
+                retain_as_published: wish.retain_as_published,
+                subscription: subscribe.subscription,
+            };
+            let filter: Arc<str> = wish.filter.into();
+            let (is_new, number) = self.core.subscribe(&self.session, &filter, options);
+            last = last.max(number);
+            codes.push(wish.qos);
+            let wants_kept = wish.retain_handling == 0 || (wish.retain_handling == 1 && is_new);
+            if wants_kept && tree::shared(&filter).is_none() {
+                kept.push((Arc::clone(&filter), options));
+            }
+            if is_new {
+                let (client, qos) = (Arc::clone(&self.client), wish.qos);
+                self.core.say(What::SessionSubscribed { client, topic: filter, qos });
+            }
+        }
+        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes)));
+        for (filter, options) in kept {
+            self.core.give_retained(&self.session, &filter, options);
+        }
+        Ok(())
+    }
+
+    /// Says why a filter is refused, if it is.
+    async fn refuses(&self, wish: &Wish<'_>) -> Option<Reason> {
+        let limits = &self.core.limits;
+        if wish.filter.split('/').count() > limits.topic_levels_max {
+            return Some(Reason::BadFilter);
+        }
+        {
+            let state = self.session.lock();
+            let is_more = !state.subscriptions.contains_key(wish.filter);
+            if is_more && state.subscriptions.len() >= limits.subscriptions_max {
+                return Some(Reason::QuotaExceeded);
+            }
+        }
+        let verdict = if self.who.is_superuser {
+            Verdict { is_allowed: true, rule: "superuser".into() }
+        } else {
+            self.core.access.subscribe(&self.who, tree::inner(wish.filter)).await
+        };
+        if verdict.is_allowed {
+            return None;
+        }
+        self.core.counters.denied.add(1);
+        self.core.say(What::AclDenied {
+            client: Arc::clone(&self.client),
+            action: "subscribe",
+            topic: wish.filter.into(),
+            rule: verdict.rule,
+        });
+        Some(Reason::NotAuthorized)
+    }
+
+    pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {
+        let client = Arc::clone(&self.client);
+        let topics = unsubscribe.filters.iter().map(|filter| Arc::from(*filter)).collect();
+        self.core.say(What::ClientUnsubscribe { client, topics });
+        let (mut codes, mut last) = (Vec::new(), 0);
+        for filter in &unsubscribe.filters {
+            let (was_there, number) = self.core.unsubscribe(&self.session, filter);
+            last = last.max(number);
+            let reason =
+                if was_there { Reason::Success } else { Reason::NoSubscriptionExisted };
+            codes.push(reason.code());
+            if was_there {
+                let (client, topic) = (Arc::clone(&self.client), (*filter).into());
+                self.core.say(What::SessionUnsubscribed { client, topic });
+            }
+        }
+        self.promises.push_back((last, Promise::Unsubscribed(unsubscribe.identifier, codes)));
+    }
+}

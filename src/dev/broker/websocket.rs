@@ -1,0 +1,113 @@
+//! WebSocket: MQTT in binary frames, as a stream of bytes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use futures_util::{Sink as _, Stream as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// Bytes that one frame takes out at most.
+const FRAME_BYTES: usize = 64 << 10;
+const PROTOCOL: &str = "sec-websocket-protocol";
+
+/// The bytes inside of a WebSocket.
+pub(super) struct Inside<S> {
+    socket: WebSocketStream<S>,
+    rest: Bytes,
+}
+
+/// Answers the upgrade, whatever its path; `None` where it is none, or comes from a page of another origin.
+pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    packet_bytes_max: usize,
+) -> Option<Inside<S>> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(packet_bytes_max + 16))
+        .max_frame_size(Some(packet_bytes_max + 16))
+        .write_buffer_size(0)
+        .read_buffer_size(4 << 10);
+    let accepted = tokio_tungstenite::accept_hdr_async_with_config(socket, choose, Some(config));
+    Some(Inside { socket: accepted.await.ok()?, rest: Bytes::new() })
+}
+
+/// Chooses the subprotocol: the first that is MQTT's.
+#[allow(clippy::result_large_err, clippy::unnecessary_wraps, reason = "the library's own signature")]
+fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    let asked = request.headers().get_all(PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut asked = asked.flat_map(|value| value.split(',')).map(str::trim).peekable();
+    if asked.peek().is_none() {
+        // Some old clients ask for none and speak MQTT.
+        return Ok(response);
+    }
+    match asked.find(|protocol| matches!(*protocol, "mqtt" | "mqttv3.1")) {
+        Some(protocol) => {
+            if let Ok(value) = HeaderValue::from_str(protocol) {
+                response.headers_mut().insert(PROTOCOL, value);
+            }
+            Ok(response)
+        }
+        None => {
+            let mut refusal = ErrorResponse::new(Some("ask for the subprotocol `mqtt`".into()));
+            *refusal.status_mut() = StatusCode::BAD_REQUEST;
+            Err(refusal)
+        }
+    }
+}
+
+fn broken(error: tokio_tungstenite::tungstenite::Error) -> io::Error {
+    io::Error::other(error)
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Inside<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_next(context)) {
+                Some(Ok(Message::Binary(bytes))) => self.rest = bytes,
+                Some(Ok(Message::Text(_))) => {
+                    let why = "text frames carry no MQTT";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+                }
+                Some(Ok(Message::Close(_))) | None => return Poll::Ready(Ok(())),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+            }
+        }
+        let count = buffer.remaining().min(self.rest.len());
+        buffer.put_slice(&self.rest[..count]);
+        self.rest.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Inside<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(Pin::new(&mut self.socket).poll_ready(context)).map_err(broken)?;
+        let count = bytes.len().min(FRAME_BYTES);
+        let frame = Message::Binary(Bytes::copy_from_slice(&bytes[..count]));
+        Pin::new(&mut self.socket).start_send(frame).map_err(broken)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context).map_err(broken)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_close(context).map_err(broken)
+    }
+}
