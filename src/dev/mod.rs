@@ -2,12 +2,12 @@
 
 pub mod access;
 pub mod broker;
+pub mod streams;
 
 mod bus;
 mod error;
 mod happening;
 mod ports;
-pub mod streams;
 
 pub use bus::{Bus, Interest, Watch};
 pub use error::DevError;
