@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::digest::Digest;
+use crate::dev;
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
 use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
@@ -45,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
     ("terms", terms),
@@ -207,6 +209,11 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a client of the streams sends.
+pub fn streams(data: &[u8]) {
+    dev::streams::fuzz::requests(data);
 }
 
 /// A plain tar, as a source and as a part of a system.

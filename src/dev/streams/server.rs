@@ -32,6 +32,18 @@ pub(super) const CONFIG: &[Command] = &[
     own("set", -4, config_set),
 ];
 
+/// No scripts run here: there are none to be seen, and none to be taken away.
+pub(super) const FUNCTION: &[Command] = &[
+    own("flush", -2, |_, _, _| Ok(Reply::OK)),
+    own("list", -2, |_, _, _| Ok(Reply::Array(Vec::new()))),
+];
+
+/// See [`FUNCTION`].
+pub(super) const SCRIPT: &[Command] = &[
+    own("exists", -3, |_, _, words| Ok(Reply::Array(vec![Reply::Integer(0); words.len() - 2]))),
+    own("flush", -2, |_, _, _| Ok(Reply::OK)),
+];
+
 fn settings(engine: &Engine) -> Vec<(&'static str, String)> {
     let limits = engine.keys.node_limits;
     vec![
@@ -267,6 +279,8 @@ fn about_server(engine: &Engine) -> Rows {
         ("server", "rebeam".into()),
         ("rebeam_version", env!("CARGO_PKG_VERSION").into()),
         ("redis_mode", "standalone".into()),
+        ("os", std::env::consts::OS.into()),
+        ("arch_bits", usize::BITS.to_string()),
         ("process_id", std::process::id().to_string()),
         ("uptime_in_seconds", up_s.to_string()),
     ])
