@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::digest::Digest;
 use crate::dev;
+use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
 use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};

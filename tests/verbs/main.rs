@@ -19,5 +19,6 @@ mod native;
 mod overrides;
 mod push;
 mod rebar3;
+mod streams;
 mod texts;
 mod tools;

@@ -39,7 +39,8 @@ impl Streams {
             let server = Server::start(listener, state, password)?;
             terminal::data(&format!("listening on {}", server.address()));
             let terminate = tokio::signal::unix::SignalKind::terminate();
-            let mut terminate = tokio::signal::unix::signal(terminate).map_err(DevError::Runtime)?;
+            let mut terminate =
+                tokio::signal::unix::signal(terminate).map_err(DevError::Runtime)?;
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}

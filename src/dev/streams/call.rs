@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::keyspace::{Kind, Keyspace, Place, Value};
+use super::keyspace::{Keyspace, Kind, Place, Value};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::wait::Wait;
@@ -80,7 +80,10 @@ impl<'a> Call<'a> {
     }
 
     /// Takes a value to change it, and puts an empty one there where none is.
-    pub(super) fn change_or_make<K: Kind + Default>(&mut self, at: usize) -> Result<&mut K, Refusal> {
+    pub(super) fn change_or_make<K: Kind + Default>(
+        &mut self,
+        at: usize,
+    ) -> Result<&mut K, Refusal> {
         if self.read::<K>(at)?.is_none() {
             let place = self.place(at);
             self.keys.put_empty(&place, K::default().into_value());
@@ -168,7 +171,10 @@ pub(super) fn timeout_ms(text: &[u8], unit_ms: f64) -> Result<u64, Refusal> {
     };
     let amount = match unit_ms > 1.0 {
         true => float(text).map_err(|_| Refusal::err(unreadable))? * unit_ms,
-        #[expect(clippy::cast_precision_loss, reason = "a wait of a million years may be a second off")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a wait of a million years may be a second off"
+        )]
         false => integer(text).map_err(|_| Refusal::err(unreadable))? as f64,
     };
     if amount < 0.0 {
@@ -177,6 +183,10 @@ pub(super) fn timeout_ms(text: &[u8], unit_ms: f64) -> Result<u64, Refusal> {
     if amount > i64::MAX as f64 {
         return Err(Refusal::err("timeout is out of range"));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was just looked at")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it was just looked at"
+    )]
     Ok(amount.ceil() as u64)
 }

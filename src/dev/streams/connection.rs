@@ -28,15 +28,31 @@ const AHEAD_BYTES: usize = 64 << 10;
 
 /// What the writer is told.
 pub(super) enum Message {
-    Opened { id: SessionId, outlet: Arc<Outlet>, peer: String },
-    Requests { id: SessionId, requests: Vec<Request> },
+    Opened {
+        id: SessionId,
+        outlet: Arc<Outlet>,
+        peer: String,
+    },
+    Requests {
+        id: SessionId,
+        requests: Vec<Request>,
+    },
     /// What came is no command.
-    Broken { id: SessionId, text: String },
+    Broken {
+        id: SessionId,
+        text: String,
+    },
     /// What had been answered was read.
-    Drained { id: SessionId },
-    Closed { id: SessionId },
+    Drained {
+        id: SessionId,
+    },
+    Closed {
+        id: SessionId,
+    },
     /// Commands of our own.
-    Inject { requests: Vec<Request> },
+    Inject {
+        requests: Vec<Request>,
+    },
     Stop,
 }
 

@@ -51,7 +51,12 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(keys: Keyspace, journal: Journal, password: Option<Password>, now_ms: u64) -> Self {
+    pub(super) fn new(
+        keys: Keyspace,
+        journal: Journal,
+        password: Option<Password>,
+        now_ms: u64,
+    ) -> Self {
         Self {
             keys,
             journal,
@@ -526,7 +531,8 @@ impl Engine {
 
     /// Shows a command to those who watch all.
     fn tell_monitors(&mut self, id: SessionId, name: &str, request: &Request) {
-        let is_secret = matches!(name, "auth" | "hello" | "monitor") || request[0].eq_ignore_ascii_case(b"config");
+        let is_secret = matches!(name, "auth" | "hello" | "monitor")
+            || request[0].eq_ignore_ascii_case(b"config");
         if is_secret || !self.sessions.values().any(|session| session.is_monitor) {
             return;
         }

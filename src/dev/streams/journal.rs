@@ -211,7 +211,11 @@ impl Journal {
                     let number = next_number;
                     next_number += 1;
                     let sql = "insert into key (number, place, name) values (?1, ?2, ?3)";
-                    let place = params![number, i64::try_from(place.0).expect("there are few databases"), &place.1[..]];
+                    let place = params![
+                        number,
+                        i64::try_from(place.0).expect("there are few databases"),
+                        &place.1[..]
+                    ];
                     transaction.prepare_cached(sql)?.execute(place)?;
                     Kept { number, ..Kept::default() }
                 }

@@ -75,9 +75,8 @@ fn end_at(call: &mut Call<'_>, unit: i64, is_absolute: bool, command: &str) -> A
     let condition = Condition::parse(call)?;
     let start = if is_absolute { 0 } else { call.now_ms.cast_signed() };
     let end = number.checked_mul(unit).and_then(|ms| ms.checked_add(start));
-    let end = end.ok_or_else(|| {
-        Refusal::err(&format!("invalid expire time in '{command}' command"))
-    })?;
+    let end =
+        end.ok_or_else(|| Refusal::err(&format!("invalid expire time in '{command}' command")))?;
     if call.value(1).is_none() {
         return Ok(Reply::Integer(0));
     }
@@ -221,9 +220,10 @@ pub(super) fn randomkey(call: &mut Call<'_>) -> Answer {
 pub(super) fn keys(call: &mut Call<'_>) -> Answer {
     let pattern = call.argument(1);
     let now_ms = call.now_ms;
-    let alive = call.keys.keys(call.database).filter(|(_, held)| {
-        held.expires_ms.is_none_or(|end| end > now_ms)
-    });
+    let alive = call
+        .keys
+        .keys(call.database)
+        .filter(|(_, held)| held.expires_ms.is_none_or(|end| end > now_ms));
     let names = alive.map(|(key, _)| key).filter(|key| glob::matches(pattern, key));
     Ok(Reply::bulks(names.cloned()))
 }
@@ -237,7 +237,11 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn parse(call: &Call<'a>, cursor_at: usize, is_of_keys: bool) -> Result<Self, Refusal> {
+    pub(super) fn parse(
+        call: &Call<'a>,
+        cursor_at: usize,
+        is_of_keys: bool,
+    ) -> Result<Self, Refusal> {
         let words = call.arguments;
         let cursor = std::str::from_utf8(&words[cursor_at]).ok().and_then(|text| text.parse().ok());
         let cursor = cursor.ok_or_else(|| Refusal::err("invalid cursor"))?;
@@ -303,9 +307,10 @@ pub(super) fn scanned(cursor: u64, found: Vec<Reply>) -> Reply {
 pub(super) fn scan(call: &mut Call<'_>) -> Answer {
     let scan = Scan::parse(call, 1, true)?;
     let now_ms = call.now_ms;
-    let alive = call.keys.keys(call.database).filter(|(_, held)| {
-        held.expires_ms.is_none_or(|end| end > now_ms)
-    });
+    let alive = call
+        .keys
+        .keys(call.database)
+        .filter(|(_, held)| held.expires_ms.is_none_or(|end| end > now_ms));
     let (cursor, mut names) = scan.page(alive.map(|(key, _)| key));
     if let Some(kind) = &scan.kind {
         names.retain(|name| {

@@ -56,7 +56,8 @@ fn pop(call: &mut Call<'_>, side: Side, command: &str) -> Answer {
     let Some(list) = call.change::<Row>(1)? else {
         return Ok(if count.is_some() { Reply::NullArray } else { Reply::Null });
     };
-    let popped: Vec<Bytes> = std::iter::from_fn(|| list.pop(side)).take(count.unwrap_or(1)).collect();
+    let popped: Vec<Bytes> =
+        std::iter::from_fn(|| list.pop(side)).take(count.unwrap_or(1)).collect();
     if !popped.is_empty() {
         call.touch(1);
     }
@@ -117,7 +118,11 @@ fn side(text: &[u8]) -> Result<Side, Refusal> {
 }
 
 /// Moves an item from one list into another.
-pub(super) fn transfer(call: &mut Call<'_>, (from, to): (usize, usize), sides: (Side, Side)) -> Answer {
+pub(super) fn transfer(
+    call: &mut Call<'_>,
+    (from, to): (usize, usize),
+    sides: (Side, Side),
+) -> Answer {
     call.read::<Row>(to)?;
     let Some(list) = call.change::<Row>(from)? else {
         return Ok(Reply::Null);
@@ -179,9 +184,8 @@ fn place(at: i64, length: usize) -> Option<usize> {
 /// `LINDEX key index`
 pub(super) fn lindex(call: &mut Call<'_>) -> Answer {
     let at = call.integer(2)?;
-    let item = call.read::<Row>(1)?.and_then(|list| {
-        list.items().get(place(at, list.items().len())?)
-    });
+    let item =
+        call.read::<Row>(1)?.and_then(|list| list.items().get(place(at, list.items().len())?));
     Ok(item.map_or(Reply::Null, |item| Reply::Bulk(item.clone())))
 }
 
@@ -204,10 +208,15 @@ pub(super) fn lrem(call: &mut Call<'_>) -> Answer {
     let Some(list) = call.change::<Row>(1)? else {
         return Ok(Reply::Integer(0));
     };
-    let most = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
+    let most = if count == 0 {
+        usize::MAX
+    } else {
+        usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX)
+    };
     let found = list.items().iter().enumerate().filter(|(_, item)| **item == words[3]);
     let found = found.map(|(at, _)| at);
-    let mut doomed: Vec<usize> = if count < 0 { found.rev().take(most).collect() } else { found.take(most).collect() };
+    let mut doomed: Vec<usize> =
+        if count < 0 { found.rev().take(most).collect() } else { found.take(most).collect() };
     doomed.sort_unstable();
     if !doomed.is_empty() {
         list.edit(|items| {

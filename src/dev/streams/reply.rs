@@ -220,7 +220,9 @@ mod tests {
 
     #[test]
     fn fractions_are_plain_and_short() {
-        for (number, text) in [(3.0, "3"), (10.5 + 0.1, "10.6"), (0.1 + 0.2, "0.3"), (1e20, "100000000000000000000")] {
+        for (number, text) in
+            [(3.0, "3"), (10.5 + 0.1, "10.6"), (0.1 + 0.2, "0.3"), (1e20, "100000000000000000000")]
+        {
             assert_eq!(float(number), text);
         }
     }

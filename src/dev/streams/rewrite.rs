@@ -51,7 +51,8 @@ fn stream(commands: &mut Commands, key: &Bytes, stream: &Stream, now_ms: u64) {
     }
     if stream.length == 0 {
         // A group and its end leave an empty stream.
-        let words = |name: &'static str| vec!["XGROUP".into(), name.into(), key.clone(), "g".into()];
+        let words =
+            |name: &'static str| vec!["XGROUP".into(), name.into(), key.clone(), "g".into()];
         let mut create = words("CREATE");
         create.extend(["0".into(), "MKSTREAM".into()]);
         commands.extend([(now_ms, create), (now_ms, words("DESTROY"))]);

@@ -11,9 +11,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::session::{SessionId, database};
 use super::table::{self, COMMANDS, Command, Nature, Run};
-use crate::limits::{
-    STREAMS_CLIENTS_MAX, STREAMS_REQUEST_BYTES_MAX, STREAMS_STATE_BYTES_MAX,
-};
+use crate::limits::{STREAMS_CLIENTS_MAX, STREAMS_REQUEST_BYTES_MAX, STREAMS_STATE_BYTES_MAX};
 
 const fn own(
     name: &'static str,
@@ -110,17 +108,15 @@ pub(super) fn command(_: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
         b"count" => Ok(Reply::count(COMMANDS.len())),
         b"docs" => Ok(Reply::Map(Vec::new())),
         b"list" => Ok(Reply::Array(COMMANDS.iter().map(|c| Reply::text(c.name)).collect())),
-        b"info" if words.len() == 2 => {
-            Ok(Reply::Array(COMMANDS.iter().map(described).collect()))
-        }
+        b"info" if words.len() == 2 => Ok(Reply::Array(COMMANDS.iter().map(described).collect())),
         b"info" => {
-            let one = |name: &Bytes| table::find(COMMANDS, name).map_or(Reply::NullArray, described);
+            let one =
+                |name: &Bytes| table::find(COMMANDS, name).map_or(Reply::NullArray, described);
             Ok(Reply::Array(words[2..].iter().map(one).collect()))
         }
         _ => {
             let shown = &second[..second.len().min(128)];
-            let pieces: [&[u8]; 3] =
-                [b"ERR unknown subcommand '", shown, b"'. Try COMMAND HELP."];
+            let pieces: [&[u8]; 3] = [b"ERR unknown subcommand '", shown, b"'. Try COMMAND HELP."];
             Err(Refusal::new(pieces.concat()))
         }
     }

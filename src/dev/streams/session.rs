@@ -149,7 +149,8 @@ pub(super) const CLIENT: &[Command] = &[
 pub(super) const PUBSUB: &[Command] = &[
     own("channels", -2, pubsub_channels),
     own("numpat", 2, |engine, _, _| {
-        let patterns: BTreeSet<_> = engine.sessions().flat_map(|(_, s)| s.patterns.iter()).collect();
+        let patterns: BTreeSet<_> =
+            engine.sessions().flat_map(|(_, s)| s.patterns.iter()).collect();
         Ok(Reply::count(patterns.len()))
     }),
     own("numsub", -2, pubsub_numsub),
@@ -363,13 +364,11 @@ fn client_unblock(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer 
     let reply = match words.get(3).map(|word| word.to_ascii_lowercase()) {
         None => None,
         Some(word) if word == b"timeout" => None,
-        Some(word) if word == b"error" => Some(Reply::Error(Refusal::new(
-            "UNBLOCKED client unblocked via CLIENT UNBLOCK",
-        ))),
+        Some(word) if word == b"error" => {
+            Some(Reply::Error(Refusal::new("UNBLOCKED client unblocked via CLIENT UNBLOCK")))
+        }
         Some(_) => {
-            return Err(Refusal::err(
-                "CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
-            ));
+            return Err(Refusal::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
         }
     };
     Ok(Reply::flag(engine.unblock(id, reply)))
@@ -402,9 +401,7 @@ pub(super) fn exec(engine: &mut Engine, id: SessionId, _: &[Bytes]) -> Answer {
     let transaction = transaction.ok_or_else(|| Refusal::err("EXEC without MULTI"))?;
     let watched = std::mem::take(&mut session.watched);
     if transaction.is_broken {
-        return Err(Refusal::new(
-            "EXECABORT Transaction discarded because of previous errors.",
-        ));
+        return Err(Refusal::new("EXECABORT Transaction discarded because of previous errors."));
     }
     if watched.iter().any(|(place, version)| engine.version(place) != *version) {
         return Ok(Reply::NullArray);

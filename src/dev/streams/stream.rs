@@ -109,8 +109,7 @@ impl Stream {
             let new_bytes: usize = fields.iter().map(Bytes::len).sum();
             let bytes_max = if limits.bytes_max == 0 { usize::MAX } else { limits.bytes_max };
             node.packed_bytes.saturating_add(new_bytes) >= bytes_max
-                || (limits.entries_max > 0
-                    && node.entries.len() + node.gone >= limits.entries_max)
+                || (limits.entries_max > 0 && node.entries.len() + node.gone >= limits.entries_max)
         });
         let first = if is_full { Some(id) } else { None };
         let (master, node) = match first {
@@ -200,7 +199,8 @@ impl Stream {
             };
             if goes_whole {
                 let node = self.nodes.remove(&first).expect("it was just seen");
-                self.entries_bytes -= node.entries.iter().map(|e| entry_bytes(&e.fields)).sum::<usize>();
+                self.entries_bytes -=
+                    node.entries.iter().map(|e| entry_bytes(&e.fields)).sum::<usize>();
                 self.length -= in_node;
                 gone += in_node;
                 continue;

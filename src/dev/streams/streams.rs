@@ -79,7 +79,8 @@ impl Streams {
         self.listening.abort();
         let _ = self.writer.send(Message::Stop).await;
         let thread = self.thread.take();
-        let _ = tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
+        let _ =
+            tokio::task::spawn_blocking(move || thread.map(std::thread::JoinHandle::join)).await;
     }
 }
 

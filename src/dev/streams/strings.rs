@@ -65,7 +65,13 @@ impl Options {
 }
 
 /// Turns a time to live, or a time, into milliseconds since 1970.
-fn end(number: i64, unit: u64, is_absolute: bool, now_ms: u64, command: &str) -> Result<u64, Refusal> {
+fn end(
+    number: i64,
+    unit: u64,
+    is_absolute: bool,
+    now_ms: u64,
+    command: &str,
+) -> Result<u64, Refusal> {
     let invalid = || Refusal::err(&format!("invalid expire time in '{command}' command"));
     let number = u64::try_from(number).ok().filter(|number| *number > 0).ok_or_else(invalid)?;
     let ms = number.checked_mul(unit).filter(|ms| i64::try_from(*ms).is_ok());
@@ -79,11 +85,7 @@ fn end(number: i64, unit: u64, is_absolute: bool, now_ms: u64, command: &str) ->
 /// `SET key value [NX|XX] [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]`
 pub(super) fn set(call: &mut Call<'_>) -> Answer {
     let options = Options::parse(call, 3, true)?;
-    let old = if options.answers_old {
-        bulk_or_null(call.read::<Bytes>(1)?)
-    } else {
-        Reply::OK
-    };
+    let old = if options.answers_old { bulk_or_null(call.read::<Bytes>(1)?) } else { Reply::OK };
     let is_there = call.value(1).is_some();
     if (options.only_new && is_there) || (options.only_there && !is_there) {
         return Ok(if options.answers_old { old } else { Reply::Null });

@@ -387,7 +387,9 @@ fn sequences() -> impl Strategy<Value = Vec<String>> {
 fn portrait(world: &mut World) -> Vec<String> {
     let mut seen = vec![world.say("KEYS *")];
     for key in ["s", "t", "k", "l", "m", "e", "f", "h", "q", "r"] {
-        for command in ["TYPE {}", "PTTL {}", "XINFO STREAM {} FULL COUNT 0", "GET {}", "SMEMBERS {}"] {
+        for command in
+            ["TYPE {}", "PTTL {}", "XINFO STREAM {} FULL COUNT 0", "GET {}", "SMEMBERS {}"]
+        {
             seen.push(world.say(&command.replace("{}", key)));
         }
         for command in ["HGETALL {}", "LRANGE {} 0 -1"] {

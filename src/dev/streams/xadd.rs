@@ -64,7 +64,12 @@ impl Options {
         options.check(ends)
     }
 
-    fn parse_trim(&mut self, call: &Call<'_>, at: usize, is_length: bool) -> Result<usize, Refusal> {
+    fn parse_trim(
+        &mut self,
+        call: &Call<'_>,
+        at: usize,
+        is_length: bool,
+    ) -> Result<usize, Refusal> {
         if self.trim.is_some() {
             return Err(Refusal::err(
                 "syntax error, MAXLEN and MINID options at the same time are not compatible",
@@ -95,7 +100,9 @@ impl Options {
             ));
         }
         if ends == Ends::WithArguments && self.trim.is_none() {
-            return Err(Refusal::err("syntax error, XTRIM must be called with a trimming strategy"));
+            return Err(Refusal::err(
+                "syntax error, XTRIM must be called with a trimming strategy",
+            ));
         }
         if self.limit.is_some() && !self.is_rough {
             return Err(Refusal::err(

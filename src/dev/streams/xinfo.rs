@@ -76,8 +76,7 @@ fn full_group(stream: &Stream, name: &bytes::Bytes, group: &Group, count: usize)
         ])
     });
     let consumers = group.consumers.iter();
-    let consumers =
-        consumers.map(|(name, consumer)| full_consumer(group, name, consumer, count));
+    let consumers = consumers.map(|(name, consumer)| full_consumer(group, name, consumer, count));
     map(vec![
         ("name", Reply::Bulk(name.clone())),
         ("last-delivered-id", Reply::Bulk(group.last_id.text())),

@@ -93,9 +93,8 @@ impl Options {
 }
 
 fn only_groups(option: &str) -> Refusal {
-    let text = format!(
-        "The {option} option is only supported by XREADGROUP. You called XREAD instead."
-    );
+    let text =
+        format!("The {option} option is only supported by XREADGROUP. You called XREAD instead.");
     Refusal::err(&text)
 }
 
