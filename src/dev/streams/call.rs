@@ -145,11 +145,8 @@ impl<'a> Call<'a> {
 pub(super) fn integer(text: &[u8]) -> Result<i64, Refusal> {
     let number = std::str::from_utf8(text).ok().and_then(|text| {
         let number: i64 = text.parse().ok()?;
-        let is_plain = match text.as_bytes() {
-            [b'0'] => true,
-            [b'-', b'1'..=b'9', ..] | [b'1'..=b'9', ..] => true,
-            _ => false,
-        };
+        let is_plain =
+            matches!(text.as_bytes(), [b'0'] | [b'-', b'1'..=b'9', ..] | [b'1'..=b'9', ..]);
         is_plain.then_some(number)
     });
     number.ok_or_else(Refusal::not_an_integer)

@@ -6,48 +6,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::admission::{find, is_about_transactions};
 use super::call::{Call, Effects};
 use super::journal::Journal;
 use super::keyspace::{Keyspace, Place};
 use super::outlet::{CALM_BYTES, Outlet};
 use super::password::Password;
 use super::refusal::Refusal;
-use super::reply::{Protocol, Reply};
+use super::reply::Reply;
 use super::request::Request;
 use super::session::{Session, SessionId};
 use super::stats::Stats;
 use super::table::{self, Command, Nature, Run};
-use super::wait::{self, Wait};
-use crate::limits::{
-    STREAMS_CLIENTS_MAX, STREAMS_LISTENER_BYTES_MAX, STREAMS_OUTPUT_BYTES_MAX, STREAMS_QUEUED_MAX,
-    STREAMS_REQUEST_BYTES_MAX, STREAMS_STATE_BYTES_MAX,
-};
-
-/// Keys that are taken out in one go when their time has come.
-const EXPIRED_AT_ONCE: usize = 200;
+use super::wait::Wait;
+use crate::limits::{STREAMS_CLIENTS_MAX, STREAMS_LISTENER_BYTES_MAX, STREAMS_OUTPUT_BYTES_MAX};
 
 /// The writer's state.
 pub(super) struct Engine {
     pub(super) keys: Keyspace,
     pub(super) journal: Journal,
-    sessions: BTreeMap<SessionId, Session>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
     /// Who waits for a key, in the order in which they came.
-    waiting: BTreeMap<Place, Vec<SessionId>>,
-    deadlines: BTreeSet<(u64, SessionId)>,
+    pub(super) waiting: BTreeMap<Place, Vec<SessionId>>,
+    pub(super) deadlines: BTreeSet<(u64, SessionId)>,
     /// Clients with something to be written out.
-    marked: BTreeSet<SessionId>,
+    pub(super) marked: BTreeSet<SessionId>,
     /// Clients whose next commands may go on.
-    resumed: Vec<SessionId>,
+    pub(super) resumed: Vec<SessionId>,
     pub(super) password: Option<Password>,
     pub(super) stats: Stats,
     pub(super) now_ms: u64,
     pub(super) luck: u64,
     /// Why nothing can be written to the disk at present.
-    stuck: Option<String>,
+    pub(super) stuck: Option<String>,
     /// Within `EXEC` nobody waits.
-    is_within: bool,
+    pub(super) is_within: bool,
 }
 
 impl Engine {
@@ -165,7 +158,7 @@ impl Engine {
         self.resume();
     }
 
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         while let Some(id) = self.resumed.pop() {
             self.proceed(id);
         }
@@ -326,163 +319,6 @@ impl Engine {
         reply
     }
 
-    /// Tells whether a client may run a command now.
-    fn admits(
-        &self,
-        id: SessionId,
-        command: &Command,
-        full: &str,
-        request: &Request,
-    ) -> Result<(), Refusal> {
-        let session = &self.sessions[&id];
-        if !command.takes(request.len()) {
-            return Err(Refusal::arity(full));
-        }
-        if !session.is_known && !matches!(command.name, "auth" | "hello" | "quit" | "reset") {
-            return Err(Refusal::new("NOAUTH Authentication required."));
-        }
-        let is_for_listeners = matches!(
-            command.name,
-            "ping" | "subscribe" | "psubscribe" | "unsubscribe" | "punsubscribe" | "quit" | "reset"
-        );
-        if session.listens() && session.protocol == Protocol::Resp2 && !is_for_listeners {
-            return Err(Refusal::err(&format!(
-                "Can't execute '{full}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
-                 in this context"
-            )));
-        }
-        if command.nature == Nature::Grows && self.keys.bytes > STREAMS_STATE_BYTES_MAX {
-            return Err(Refusal::new("OOM command not allowed when used memory > 'maxmemory'."));
-        }
-        self.is_disk_full(command)
-    }
-
-    fn is_disk_full(&self, command: &Command) -> Result<(), Refusal> {
-        match &self.stuck {
-            Some(reason) if matches!(command.nature, Nature::Writes | Nature::Grows) => {
-                Err(Refusal::new(format!("MISCONF Errors writing to the AOF file: {reason}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn queue(&mut self, id: SessionId, request: Request) -> Reply {
-        let transaction = self.session(id).transaction.as_mut().expect("the caller saw it");
-        transaction.bytes += request.iter().map(Bytes::len).sum::<usize>();
-        if transaction.requests.len() >= STREAMS_QUEUED_MAX
-            || transaction.bytes > STREAMS_REQUEST_BYTES_MAX
-        {
-            transaction.is_broken = true;
-            return Reply::Error(Refusal::err("too many commands wait for EXEC"));
-        }
-        transaction.requests.push(request);
-        Reply::Simple("QUEUED")
-    }
-
-    fn wait(&mut self, id: SessionId, wait: Wait) {
-        let database = self.sessions[&id].database;
-        for key in &wait.keys {
-            self.waiting.entry((database, key.clone())).or_default().push(id);
-        }
-        if let Some(until_ms) = wait.until_ms {
-            self.deadlines.insert((until_ms, id));
-        }
-        self.session(id).wait = Some(wait);
-    }
-
-    fn forget_wait(&mut self, id: SessionId) -> Option<Wait> {
-        let session = self.sessions.get_mut(&id)?;
-        let wait = session.wait.take()?;
-        let database = session.database;
-        for key in &wait.keys {
-            let place = (database, key.clone());
-            if let Some(others) = self.waiting.get_mut(&place) {
-                others.retain(|other| *other != id);
-                if others.is_empty() {
-                    self.waiting.remove(&place);
-                }
-            }
-        }
-        if let Some(until_ms) = wait.until_ms {
-            self.deadlines.remove(&(until_ms, id));
-        }
-        Some(wait)
-    }
-
-    /// Ends a client's wait with the given answer, or as if its time were up.
-    pub(super) fn unblock(&mut self, id: SessionId, reply: Option<Reply>) -> bool {
-        let Some(wait) = self.forget_wait(id) else {
-            return false;
-        };
-        let reply = reply.unwrap_or_else(|| wait.in_vain());
-        self.answer(id, &reply, true);
-        self.resumed.push(id);
-        true
-    }
-
-    /// Serves those who wait for keys that changed, in the order in which they came.
-    pub(super) fn serve(&mut self, ready: Vec<Place>) {
-        let mut ready = std::collections::VecDeque::from(ready);
-        while let Some(place) = ready.pop_front() {
-            for id in self.waiting.get(&place).cloned().unwrap_or_default() {
-                let Some(wait) = self.sessions.get(&id).and_then(|session| session.wait.clone())
-                else {
-                    continue;
-                };
-                let words = [place.1.clone()];
-                let mut call = Call {
-                    keys: &mut self.keys,
-                    database: place.0,
-                    now_ms: self.now_ms,
-                    arguments: &words,
-                    luck: self.luck,
-                    effects: Effects::default(),
-                };
-                let Some(answer) = wait::serve(&mut call, &wait.what) else {
-                    continue;
-                };
-                let mut effects = call.effects;
-                // What serving takes away makes nothing ready; what it moves into another list does.
-                let own = |other: &Place| *other == place;
-                ready.extend(effects.ready.drain(..).filter(|other| !own(other)));
-                self.journal.note(effects, self.now_ms, None, &self.keys);
-                let reply = Reply::from(answer);
-                let last = self.sessions[&id].last;
-                self.stats.answered(last, &reply);
-                self.unblock(id, Some(reply));
-            }
-        }
-    }
-
-    /// Serves those who wait for keys, now or at the end of the transaction that is under way.
-    pub(super) fn serve_later(&mut self, ready: Vec<Place>) {
-        if self.is_within {
-            self.stats.ready_within.extend(ready);
-        } else {
-            self.serve(ready);
-        }
-    }
-
-    /// Does what time brings: ends waits, and keys whose time has come.
-    pub(super) fn tick(&mut self) {
-        while let Some(&(until_ms, id)) = self.deadlines.first() {
-            if until_ms > self.now_ms {
-                break;
-            }
-            self.unblock(id, None);
-        }
-        for _ in 0..EXPIRED_AT_ONCE {
-            let Some(place) = self.keys.due(self.now_ms) else {
-                break;
-            };
-            self.keys.remove(&place);
-            self.stats.expired += 1;
-            self.journal.gone(place.clone());
-            self.serve(vec![place]);
-        }
-        self.resume();
-    }
-
     /// Says when time brings something next.
     pub(super) fn next_tick(&self) -> Option<u64> {
         let wait = self.deadlines.first().map(|(until_ms, _)| *until_ms);
@@ -528,52 +364,6 @@ impl Engine {
     pub(super) fn has_more(&self) -> bool {
         !self.resumed.is_empty()
     }
-
-    /// Shows a command to those who watch all.
-    fn tell_monitors(&mut self, id: SessionId, name: &str, request: &Request) {
-        let is_secret = matches!(name, "auth" | "hello" | "monitor")
-            || request[0].eq_ignore_ascii_case(b"config");
-        if is_secret || !self.sessions.values().any(|session| session.is_monitor) {
-            return;
-        }
-        let session = &self.sessions[&id];
-        let (seconds, rest) = (self.now_ms / 1000, self.now_ms % 1000);
-        let mut line = format!("{seconds}.{rest:03}000 [{} {}]", session.database, session.peer);
-        for word in request {
-            line.push_str(" \"");
-            line.push_str(&word.escape_ascii().to_string());
-            line.push('"');
-        }
-        let listeners = self.sessions.iter().filter(|(_, session)| session.is_monitor);
-        let listeners: Vec<SessionId> = listeners.map(|(id, _)| *id).collect();
-        for listener in listeners {
-            self.answer(listener, &Reply::Line(line.clone()), false);
-        }
-    }
-
-    /// Sends a message to all who listen; returns how many do.
-    pub(super) fn publish(&mut self, channel: &Bytes, message: &Bytes) -> usize {
-        let mut sent = Vec::new();
-        for (id, session) in &self.sessions {
-            if session.channels.contains(channel) {
-                let row = [Reply::text("message"), Reply::Bulk(channel.clone())];
-                sent.push((*id, row.to_vec()));
-            }
-            let patterns = session.patterns.iter();
-            for pattern in patterns.filter(|pattern| super::glob::matches(pattern, channel)) {
-                let row = [Reply::text("pmessage"), Reply::Bulk(pattern.clone())];
-                let mut row = row.to_vec();
-                row.push(Reply::Bulk(channel.clone()));
-                sent.push((*id, row));
-            }
-        }
-        let count = sent.len();
-        for (id, mut row) in sent {
-            row.push(Reply::Bulk(message.clone()));
-            self.answer(id, &Reply::Push(row), false);
-        }
-        count
-    }
 }
 
 /// Takes back what was answered to writes that did not reach the disk.
@@ -589,42 +379,4 @@ fn withdraw(session: &mut Session, refusal: &Refusal) {
         end = write.end;
     }
     session.out.extend_from_slice(&said[end..]);
-}
-
-fn is_about_transactions(name: &str) -> bool {
-    matches!(name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
-}
-
-/// Finds the command that a request names, and its full name.
-fn find(request: &Request) -> Result<(&'static Command, String), Refusal> {
-    let Some(command) = table::find(table::COMMANDS, &request[0]) else {
-        let mut shown = Vec::new();
-        for word in &request[1..] {
-            if shown.len() >= 128 {
-                break;
-            }
-            let room = 128 - shown.len();
-            shown.push(b'\'');
-            shown.extend_from_slice(&word[..word.len().min(room)]);
-            shown.extend_from_slice(b"' ");
-        }
-        let name = &request[0][..request[0].len().min(128)];
-        let pieces: [&[u8]; 4] =
-            [b"ERR unknown command '", name, b"', with args beginning with: ", &shown];
-        return Err(Refusal::new(pieces.concat()));
-    };
-    let Run::Within(inner) = command.run else {
-        return Ok((command, command.name.to_owned()));
-    };
-    let Some(second) = request.get(1) else {
-        return Err(Refusal::arity(command.name));
-    };
-    let Some(found) = table::find(inner, second) else {
-        let shown = &second[..second.len().min(128)];
-        let upper = request[0].to_ascii_uppercase();
-        let pieces: [&[u8]; 5] =
-            [b"ERR unknown subcommand '", shown, b"'. Try ", &upper, b" HELP."];
-        return Err(Refusal::new(pieces.concat()));
-    };
-    Ok((found, format!("{}|{}", command.name, found.name)))
 }

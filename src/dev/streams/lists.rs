@@ -80,13 +80,13 @@ pub(super) fn rpop(call: &mut Call<'_>) -> Answer {
 fn blocking_pop(call: &mut Call<'_>, side: Side) -> Answer {
     let words = call.arguments;
     let wait_ms = timeout_ms(&words[words.len() - 1], 1000.0)?;
-    for at in 1..words.len() - 1 {
+    for (at, word) in words.iter().enumerate().take(words.len() - 1).skip(1) {
         if let Some(list) = call.change::<Row>(at)? {
             let item = list.pop(side).expect("a list that is there is not empty");
             call.touch(at);
             let name = if side == Side::Left { "LPOP" } else { "RPOP" };
-            call.instead(call.place(at), vec![name.into(), words[at].clone()]);
-            return Ok(Reply::bulks([words[at].clone(), item]));
+            call.instead(call.place(at), vec![name.into(), word.clone()]);
+            return Ok(Reply::bulks([word.clone(), item]));
         }
     }
     let keys = words[1..words.len() - 1].to_vec();

@@ -4,7 +4,9 @@
 //! writer (`engine`) that owns all keys; what they changed goes into a journal in SQLite before anybody is answered.
 //! Texts of errors are those of Redis 7.0, for clients compare them.
 
+mod admission;
 mod call;
+mod client;
 mod connection;
 mod engine;
 pub mod fuzz;
@@ -19,21 +21,24 @@ mod lists;
 mod outlet;
 mod packed;
 mod password;
+mod pubsub;
 mod refusal;
 mod reply;
 mod request;
 mod rewrite;
+mod running;
 mod server;
 mod session;
 mod sets;
 mod sink;
 mod stats;
 mod stream;
-mod streams;
 mod strings;
 mod table;
 mod wait;
+mod waiting;
 mod xadd;
+mod xclaim;
 mod xgroup;
 mod xinfo;
 mod xread;
@@ -41,5 +46,5 @@ mod xread;
 #[cfg(test)]
 mod tests;
 
+pub use running::{Inlet, Streams};
 pub use sink::sink;
-pub use streams::Streams;

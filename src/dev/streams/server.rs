@@ -10,16 +10,8 @@ use super::password::Password;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::session::{SessionId, database};
-use super::table::{self, COMMANDS, Command, Nature, Run};
+use super::table::{self, COMMANDS, Command, Nature, Run, own};
 use crate::limits::{STREAMS_CLIENTS_MAX, STREAMS_REQUEST_BYTES_MAX, STREAMS_STATE_BYTES_MAX};
-
-const fn own(
-    name: &'static str,
-    arity: i8,
-    run: fn(&mut Engine, SessionId, &[Bytes]) -> Answer,
-) -> Command {
-    Command { name, arity, nature: Nature::Other, keys: (0, 0, 0), run: Run::Client(run) }
-}
 
 pub(super) const CONFIG: &[Command] = &[
     own("get", -3, config_get),

@@ -7,15 +7,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::call::{Answer, integer};
 use super::engine::Engine;
-use super::glob;
 use super::keyspace::{DATABASES, Place};
 use super::outlet::Outlet;
 use super::refusal::Refusal;
 use super::reply::{Protocol, Reply};
 use super::request::Request;
-use super::table::{Command, Nature, Run};
 use super::wait::Wait;
-use crate::limits::STREAMS_SUBSCRIPTIONS_MAX;
 
 /// A client's number, rising.
 pub(super) type SessionId = u64;
@@ -89,7 +86,7 @@ impl Session {
         !self.channels.is_empty() || !self.patterns.is_empty()
     }
 
-    fn subscriptions(&self) -> Reply {
+    pub(super) fn subscriptions(&self) -> Reply {
         Reply::count(self.channels.len() + self.patterns.len())
     }
 
@@ -124,37 +121,6 @@ impl Session {
         )
     }
 }
-
-const fn own(
-    name: &'static str,
-    arity: i8,
-    run: fn(&mut Engine, SessionId, &[Bytes]) -> Answer,
-) -> Command {
-    Command { name, arity, nature: Nature::Other, keys: (0, 0, 0), run: Run::Client(run) }
-}
-
-pub(super) const CLIENT: &[Command] = &[
-    own("getname", 2, client_name),
-    own("id", 2, |_, id, _| Ok(Reply::Integer(id.cast_signed()))),
-    own("info", 2, client_info),
-    own("kill", -3, client_kill),
-    own("list", -2, client_list),
-    own("no-evict", 3, |_, _, _| Ok(Reply::OK)),
-    own("no-touch", 3, |_, _, _| Ok(Reply::OK)),
-    own("setinfo", 4, client_set_info),
-    own("setname", 3, client_set_name),
-    own("unblock", -3, client_unblock),
-];
-
-pub(super) const PUBSUB: &[Command] = &[
-    own("channels", -2, pubsub_channels),
-    own("numpat", 2, |engine, _, _| {
-        let patterns: BTreeSet<_> =
-            engine.sessions().flat_map(|(_, s)| s.patterns.iter()).collect();
-        Ok(Reply::count(patterns.len()))
-    }),
-    own("numsub", -2, pubsub_numsub),
-];
 
 /// `PING [message]`
 pub(super) fn ping(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
@@ -292,86 +258,11 @@ pub(super) fn hello(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answ
     ]))
 }
 
-fn checked_name(name: &Bytes) -> Result<Bytes, Refusal> {
+pub(super) fn checked_name(name: &Bytes) -> Result<Bytes, Refusal> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         return Ok(name.clone());
     }
     Err(Refusal::err("Client names cannot contain spaces, newlines or special characters."))
-}
-
-fn client_name(engine: &mut Engine, id: SessionId, _: &[Bytes]) -> Answer {
-    let name = engine.session(id).name.clone();
-    Ok(if name.is_empty() { Reply::Null } else { Reply::Bulk(name) })
-}
-
-fn client_set_name(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    engine.session(id).name = checked_name(&words[2])?;
-    Ok(Reply::OK)
-}
-
-fn client_set_info(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    let field = words[2].to_ascii_lowercase();
-    if field != b"lib-name" && field != b"lib-ver" {
-        let text = [b"ERR Unrecognized option '", &words[2][..], b"'"].concat();
-        return Err(Refusal::new(text));
-    }
-    let is_plain = words[3].iter().all(|byte| (b'!'..=b'~').contains(byte));
-    if !is_plain {
-        let text = format!(
-            "{} cannot contain spaces, newlines or special characters.",
-            String::from_utf8_lossy(&field)
-        );
-        return Err(Refusal::err(&text));
-    }
-    engine.session(id).library.insert(field.into(), words[3].clone());
-    Ok(Reply::OK)
-}
-
-fn client_info(engine: &mut Engine, id: SessionId, _: &[Bytes]) -> Answer {
-    let now_ms = engine.now_ms;
-    Ok(Reply::Verbatim(engine.session(id).line(id, now_ms)))
-}
-
-fn client_list(engine: &mut Engine, _: SessionId, _: &[Bytes]) -> Answer {
-    let now_ms = engine.now_ms;
-    Ok(Reply::Verbatim(engine.sessions().map(|(id, s)| s.line(*id, now_ms)).collect()))
-}
-
-fn client_kill(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
-    let doomed: Vec<SessionId> = match words {
-        [_, _, address] => {
-            let found = engine.sessions().filter(|(_, s)| s.peer.as_bytes() == address);
-            found.map(|(id, _)| *id).collect()
-        }
-        [_, _, option, number] if option.eq_ignore_ascii_case(b"id") => {
-            let number = integer(number)?.cast_unsigned();
-            engine.sessions().filter(|(id, _)| **id == number).map(|(id, _)| *id).collect()
-        }
-        _ => return Err(Refusal::syntax()),
-    };
-    if doomed.is_empty() && words.len() == 3 {
-        return Err(Refusal::err("No such client"));
-    }
-    for id in &doomed {
-        engine.session(*id).is_ending = true;
-        engine.mark(*id);
-    }
-    Ok(if words.len() == 3 { Reply::OK } else { Reply::count(doomed.len()) })
-}
-
-fn client_unblock(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
-    let id = integer(&words[2])?.cast_unsigned();
-    let reply = match words.get(3).map(|word| word.to_ascii_lowercase()) {
-        None => None,
-        Some(word) if word == b"timeout" => None,
-        Some(word) if word == b"error" => {
-            Some(Reply::Error(Refusal::new("UNBLOCKED client unblocked via CLIENT UNBLOCK")))
-        }
-        Some(_) => {
-            return Err(Refusal::err("CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
-        }
-    };
-    Ok(Reply::flag(engine.unblock(id, reply)))
 }
 
 /// `MULTI`
@@ -430,103 +321,4 @@ pub(super) fn watch(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answ
 pub(super) fn unwatch(engine: &mut Engine, id: SessionId, _: &[Bytes]) -> Answer {
     engine.session(id).watched.clear();
     Ok(Reply::OK)
-}
-
-/// `MONITOR`
-pub(super) fn monitor(engine: &mut Engine, id: SessionId, _: &[Bytes]) -> Answer {
-    engine.session(id).is_monitor = true;
-    Ok(Reply::OK)
-}
-
-/// `PUBLISH channel message`
-pub(super) fn publish(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
-    Ok(Reply::count(engine.publish(&words[1], &words[2])))
-}
-
-/// Whether channels or patterns are meant.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Topics {
-    Channels,
-    Patterns,
-}
-
-fn listen(engine: &mut Engine, id: SessionId, words: &[Bytes], topics: Topics) -> Answer {
-    let session = engine.session(id);
-    let mut replies = Vec::new();
-    for name in &words[1..] {
-        if session.channels.len() + session.patterns.len() >= STREAMS_SUBSCRIPTIONS_MAX {
-            return Err(Refusal::err("too many subscriptions"));
-        }
-        let kind = match topics {
-            Topics::Channels => {
-                session.channels.insert(name.clone());
-                "subscribe"
-            }
-            Topics::Patterns => {
-                session.patterns.insert(name.clone());
-                "psubscribe"
-            }
-        };
-        let row = [Reply::text(kind), Reply::Bulk(name.clone()), session.subscriptions()];
-        replies.push(Reply::Push(row.into()));
-    }
-    Ok(Reply::Many(replies))
-}
-
-fn leave(engine: &mut Engine, id: SessionId, words: &[Bytes], topics: Topics) -> Answer {
-    let session = engine.session(id);
-    let (all, kind) = match topics {
-        Topics::Channels => (&session.channels, "unsubscribe"),
-        Topics::Patterns => (&session.patterns, "punsubscribe"),
-    };
-    let names: Vec<Bytes> =
-        if words.len() > 1 { words[1..].to_vec() } else { all.iter().cloned().collect() };
-    let mut replies = Vec::new();
-    for name in &names {
-        match topics {
-            Topics::Channels => session.channels.remove(name),
-            Topics::Patterns => session.patterns.remove(name),
-        };
-        let row = [Reply::text(kind), Reply::Bulk(name.clone()), session.subscriptions()];
-        replies.push(Reply::Push(row.into()));
-    }
-    if replies.is_empty() {
-        replies.push(Reply::Push(vec![Reply::text(kind), Reply::Null, session.subscriptions()]));
-    }
-    Ok(Reply::Many(replies))
-}
-
-/// `SUBSCRIBE channel [channel ...]`
-pub(super) fn subscribe(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    listen(engine, id, words, Topics::Channels)
-}
-
-/// `PSUBSCRIBE pattern [pattern ...]`
-pub(super) fn psubscribe(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    listen(engine, id, words, Topics::Patterns)
-}
-
-/// `UNSUBSCRIBE [channel ...]`
-pub(super) fn unsubscribe(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    leave(engine, id, words, Topics::Channels)
-}
-
-/// `PUNSUBSCRIBE [pattern ...]`
-pub(super) fn punsubscribe(engine: &mut Engine, id: SessionId, words: &[Bytes]) -> Answer {
-    leave(engine, id, words, Topics::Patterns)
-}
-
-fn pubsub_channels(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
-    let all: BTreeSet<&Bytes> = engine.sessions().flat_map(|(_, s)| s.channels.iter()).collect();
-    let wanted = all.into_iter().filter(|c| words.get(2).is_none_or(|p| glob::matches(p, c)));
-    Ok(Reply::bulks(wanted.cloned()))
-}
-
-fn pubsub_numsub(engine: &mut Engine, _: SessionId, words: &[Bytes]) -> Answer {
-    let mut rows = Vec::new();
-    for name in &words[2..] {
-        let count = engine.sessions().filter(|(_, s)| s.channels.contains(name)).count();
-        rows.extend([Reply::Bulk(name.clone()), Reply::count(count)]);
-    }
-    Ok(Reply::Array(rows))
 }

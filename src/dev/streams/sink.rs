@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::streams::Inlet;
+use super::running::Inlet;
 use crate::dev::{Bus, Happening, Interest, What};
 
 /// Happenings that may wait for the streams.

@@ -1,4 +1,4 @@
-//! Streams: the running server, as the stack holds it.
+//! Running: the server, as the stack holds it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
