@@ -12,6 +12,7 @@ const COMMANDS_MAX: usize = 200;
 
 /// Reads commands, and runs those that are about keys; whatever they do, weights must add up.
 pub fn requests(data: &[u8]) {
+    super::restore::read(data);
     let mut input = BytesMut::from(data);
     let mut reader = Reader::default();
     let mut keys = Keyspace::default();

@@ -25,6 +25,7 @@ mod pubsub;
 mod refusal;
 mod reply;
 mod request;
+mod restore;
 mod rewrite;
 mod running;
 mod server;

@@ -59,7 +59,7 @@ fn text(text: &Bytes) -> usize {
 }
 
 /// Counts the bytes by which a reader finds its way back over an element.
-fn back(bytes: usize) -> usize {
+pub(super) fn back(bytes: usize) -> usize {
     match bytes {
         0..=127 => 1,
         128..16_383 => 2,

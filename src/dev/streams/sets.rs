@@ -69,6 +69,10 @@ pub(super) fn sscan(call: &mut Call<'_>) -> Answer {
 /// `SMOVE source destination member`
 pub(super) fn smove(call: &mut Call<'_>) -> Answer {
     let words = call.arguments;
+    if call.value(1).is_none() {
+        return Ok(Reply::Integer(0));
+    }
+    call.read::<Members>(1)?;
     call.read::<Members>(2)?;
     let Some(source) = call.change::<Members>(1)? else {
         return Ok(Reply::Integer(0));

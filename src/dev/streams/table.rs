@@ -4,7 +4,7 @@ use super::call::{Answer, Call};
 use super::engine::Engine;
 use super::session::{self, SessionId};
 use super::{
-    client, hashes, keys, lists, pubsub, server, sets, strings, xadd, xclaim, xgroup, xinfo, xread,
+    client, hashes, keys, lists, pubsub, restore, server, sets, strings, xadd, xclaim, xgroup, xinfo, xread,
 };
 
 /// Who runs a command.
@@ -172,6 +172,7 @@ pub(super) const COMMANDS: &[Command] = &[
     writes("rename", 3, TWO, keys::rename),
     writes("renamenx", 3, TWO, keys::renamenx),
     own("reset", 1, session::reset),
+    grows("restore", -4, ONE, restore::restore),
     writes("rpop", -2, ONE, lists::rpop),
     grows("rpoplpush", 3, TWO, lists::rpoplpush),
     grows("rpush", -3, ONE, lists::rpush),

@@ -294,3 +294,29 @@ fn nobody_can_send_what_only_the_journal_writes() {
     world.engine.finish();
     assert!(world.heard(0).starts_with("-ERR unknown command"));
 }
+
+#[test]
+fn what_redis_dumped_is_restored_with_its_groups() {
+    // Two entries of three, the second was deleted; a group that has read the first.
+    let dump = "\\x13\\x02\\x10\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x36\
+        \\x36\\x00\\x00\\x00\\x12\\x00\\x01\\x01\\x01\\x01\\x02\\x01\\x81\\x61\\x02\\x81\\x62\\x02\\x00\\x01\
+        \\x02\\x01\\x00\\x01\\x00\\x01\\x01\\x01\\x84\\x74\\x65\\x78\\x74\\x05\\x05\\x01\\x03\\x01\\x01\\x01\
+        \\xdf\\xff\\x02\\xf2\\x70\\x11\\x01\\x04\\xdf\\xfb\\x02\\x05\\x01\\xff\\x10\\x00\\x00\\x00\\x00\\x00\
+        \\x00\\x00\\x03\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x21\\x21\\x00\\x00\\x00\\x0a\\x00\\x01\\x01\
+        \\x00\\x01\\x01\\x01\\x85\\x6f\\x74\\x68\\x65\\x72\\x06\\x00\\x01\\x02\\x01\\x00\\x01\\x00\\x01\\x81\
+        \\x78\\x02\\x04\\x01\\xff\\x02\\x03\\x00\\x01\\x01\\x02\\x00\\x03\\x01\\x01\\x67\\x01\\x01\\x81\\xff\
+        \\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x00\\x00\\x00\
+        \\x00\\x00\\x00\\x01\\xca\\xb7\\xc9\\x01\\xa2\\x01\\x00\\x00\\x01\\x01\\x01\\x63\\xca\\xb7\\xc9\\x01\
+        \\xa2\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\
+        \\x01\\x0a\\x00\\xe5\\xd2\\x63\\x2e\\x95\\x6a\\xfa\\x56";
+    let mut world = World::new();
+    assert_eq!(world.say(&format!("RESTORE d 0 \"{dump}\"")), "+OK");
+    let entries = "*2 *2 $3 1-1 *4 $1 a $1 1 $1 b $4 text *2 $3 3-0 *2 $5 other $1 x";
+    assert_eq!(world.say("XRANGE d - +"), entries);
+    assert_eq!(world.say("XPENDING d g"), "*4 :1 $3 1-1 $3 1-1 *1 *2 $1 c $1 1");
+    assert!(world.say("XINFO STREAM d").contains("max-deleted-entry-id $3 2-0"));
+    let torn = dump.replacen("\\x", "\\x7", 1);
+    let refusal = "-ERR DUMP payload version or checksum are wrong";
+    assert_eq!(world.say(&format!("RESTORE e 0 \"{torn}\"")), refusal);
+    assert!(world.say(&format!("RESTORE d 0 \"{dump}\"")).starts_with("-BUSYKEY"));
+}
