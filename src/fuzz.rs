@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev;
+use crate::dev::{broker, streams};
 use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
@@ -40,6 +40,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("mix_facts", mix_facts),
     ("mix_lock", mix_lock),
+    ("mqtt", mqtt),
     ("nix", nix),
     ("packages", packages),
     ("rebar_config", rebar_config),
@@ -213,7 +214,7 @@ pub fn requirement(data: &[u8]) {
 
 /// What a client of the streams sends.
 pub fn streams(data: &[u8]) {
-    dev::streams::fuzz::requests(data);
+    streams::fuzz::requests(data);
 }
 
 /// A plain tar, as a source and as a part of a system.
@@ -231,6 +232,11 @@ pub fn tar(data: &[u8]) {
 /// A source's tarball, in any compression.
 pub fn tarball(data: &[u8]) {
     inside(data, fetch::tarball);
+}
+
+/// What an MQTT client sends.
+pub fn mqtt(data: &[u8]) {
+    broker::fuzz::packets(data);
 }
 
 /// Erlang terms; what was read is printed and read back the same.

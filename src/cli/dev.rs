@@ -54,6 +54,12 @@ struct Broker {
     /// Let clients of MQTT 5 be silent for at most this many seconds
     #[arg(long, value_name = "S", default_value_t = 0)]
     keep_alive_max: u16,
+    /// Let nobody subscribe to this filter
+    #[arg(long, value_name = "FILTER")]
+    deny: Vec<String>,
+    /// Tell clients of MQTT 5 only that a filter is denied, and not that a rule did it
+    #[arg(long)]
+    terse_denials: bool,
     /// Let messages that wait take at most this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().budget_bytes)]
     budget: usize,
@@ -83,12 +89,13 @@ impl Broker {
             let limits = Limits {
                 keep_alive_max_s: self.keep_alive_max,
                 budget_bytes: self.budget,
+                tells_why_denied: !self.terse_denials,
                 ..Limits::default()
             };
             let listeners = self.listeners(&ports)?;
             let broker = broker::serve(
                 listeners,
-                Arc::new(Open),
+                Arc::new(Open { denied: self.deny.clone() }),
                 Bus::default(),
                 limits,
                 self.state.as_deref(),

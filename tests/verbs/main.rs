@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test from end to end")]
 
 mod bad_input;
+mod broker;
 mod build;
 mod carry;
 mod closure;

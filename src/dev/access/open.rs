@@ -1,10 +1,13 @@
-//! Open: everybody may do everything, but speak as the broker itself.
+//! Open: everybody may do everything, but speak as the broker itself and subscribe to what is named.
 
 use super::{Access, Admission, Answer, Attempt, Verdict, Who};
 
 /// Lets everybody in.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Open;
+#[derive(Debug, Clone, Default)]
+pub struct Open {
+    /// Filters that nobody may subscribe to.
+    pub denied: Vec<String>,
+}
 
 impl Access for Open {
     fn connect<'a>(&'a self, _attempt: &'a Attempt<'a>) -> Answer<'a, Admission> {
@@ -17,7 +20,9 @@ impl Access for Open {
         Box::pin(async move { Verdict { is_allowed, rule: rule.into() } })
     }
 
-    fn subscribe<'a>(&'a self, _who: &'a Who, _filter: &'a str) -> Answer<'a, Verdict> {
-        Box::pin(async { Verdict { is_allowed: true, rule: "open".into() } })
+    fn subscribe<'a>(&'a self, _who: &'a Who, filter: &'a str) -> Answer<'a, Verdict> {
+        let is_allowed = !self.denied.iter().any(|denied| denied == filter);
+        let rule = if is_allowed { "open" } else { "the filter is denied to all" };
+        Box::pin(async move { Verdict { is_allowed, rule: rule.into() } })
     }
 }

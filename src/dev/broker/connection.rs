@@ -15,7 +15,7 @@ use super::core::Core;
 use super::incoming::Route;
 use super::outbox::Outbox;
 use super::registry::Leave;
-use super::session::Session;
+use super::session::{Options, Session};
 use super::stream::{Moved, Stream};
 use crate::dev::access::Who;
 use crate::dev::happening::{Client, What};
@@ -29,11 +29,15 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How often one is looked at whose client does not read.
 const STUCK: Duration = Duration::from_secs(2);
 
+/// How long the end of a connection may take.
+const LAST: Duration = Duration::from_secs(1);
+
 /// An answer that is sent once the store has what it promises.
 #[derive(Debug)]
 pub(super) enum Promise {
     Ack(Step, u16, Reason),
-    Subscribed(u16, Vec<u8>),
+    /// With it come the messages that were kept for these filters.
+    Subscribed(u16, Vec<u8>, Vec<(Arc<str>, Options)>),
     Unsubscribed(u16, Vec<u8>),
     Pong,
 }
@@ -71,7 +75,8 @@ pub(super) struct Connection {
     pub(super) aliases: HashMap<Arc<str>, u16>,
     pub(super) aliases_max: u16,
     pub(super) routes: HashMap<Arc<str>, Route>,
-    pub(super) is_pressed: bool,
+    /// A client that got more from this one than it could take so far.
+    pub(super) pressed: Option<Arc<Session>>,
     pub(super) hold: Hold,
     pub(super) committed: Option<watch::Receiver<u64>>,
 }
@@ -104,16 +109,8 @@ impl Connection {
         self.core.detach(&self.session, self.owner, leave, expiry_s);
         let client = Arc::clone(&self.client);
         self.core.say(What::ClientDisconnected { client, reason: reason.into() });
-        // A last word gets a moment; a client that does not read does not get more.
-        let last = async {
-            let (mut inbox, mut written) = (BytesMut::new(), 0);
-            while !self.outbox.is_empty() {
-                stream.exchange(&mut self.outbox, &mut inbox, false, &mut written).await?;
-            }
-            stream.close().await;
-            std::io::Result::Ok(())
-        };
-        drop(tokio::time::timeout(Duration::from_secs(1), last).await);
+        let last = last_word(&mut stream, &mut self.outbox, told.is_some());
+        drop(tokio::time::timeout(LAST, last).await);
     }
 
     async fn run(
@@ -135,8 +132,8 @@ impl Connection {
                 if let Err(ending) = self.take(inbox).await {
                     return ending;
                 }
-                if std::mem::take(&mut self.is_pressed) {
-                    tokio::task::yield_now().await;
+                if let Some(pressed) = self.pressed.take() {
+                    give_way(&pressed, &core.limits).await;
                 }
             }
             self.settle(committed.as_ref().map_or(u64::MAX, |seen| *seen.borrow()));
@@ -189,8 +186,11 @@ impl Connection {
                     }
                     codec::ack(packets, version, step, identifier, reason);
                 }
-                Promise::Subscribed(identifier, codes) => {
+                Promise::Subscribed(identifier, codes, kept) => {
                     codec::suback(packets, version, identifier, &codes);
+                    for (filter, options) in kept {
+                        self.core.give_retained(&self.session, &filter, options);
+                    }
                 }
                 Promise::Unsubscribed(identifier, codes) => {
                     codec::unsuback(packets, version, identifier, &codes);
@@ -207,6 +207,50 @@ impl Connection {
             *inbox = BytesMut::new();
         }
     }
+}
+
+/// Lets a client catch up that reads, but not as fast as this one speaks; one that does not read gets no time.
+async fn give_way(session: &Session, limits: &super::limits::Limits) {
+    const STEPS: u32 = 5;
+    const STEP: Duration = Duration::from_millis(1);
+    for _ in 0..STEPS {
+        let popped = {
+            let state = session.lock();
+            if state.stuck_at == Some(state.popped()) {
+                return;
+            }
+            state.popped()
+        };
+        tokio::task::yield_now().await;
+        if !session.lock().is_behind(limits) {
+            return;
+        }
+        tokio::time::sleep(STEP).await;
+        let mut state = session.lock();
+        if !state.is_behind(limits) {
+            return;
+        }
+        if state.popped() == popped {
+            state.stuck_at = Some(popped);
+            return;
+        }
+    }
+}
+
+/// Writes what is left and closes.
+///
+/// A socket that is closed while bytes wait to be read takes what was written last away from the peer. So a client
+/// that is told why it has to go may speak on into the void until it has read that.
+async fn last_word(stream: &mut Stream, outbox: &mut Outbox, is_told: bool) -> std::io::Result<()> {
+    let (mut void, mut written) = (BytesMut::new(), 0);
+    while !outbox.is_empty() {
+        stream.exchange(outbox, &mut void, false, &mut written).await?;
+    }
+    stream.close().await;
+    while is_told && stream.exchange(outbox, &mut void, true, &mut written).await? != Moved::End {
+        void.clear();
+    }
+    Ok(())
 }
 
 async fn next_commit(committed: &mut Option<watch::Receiver<u64>>) {

@@ -122,8 +122,10 @@ async fn introduce(
     let connect = match codec::read(Version::V5, packet[0], &packet[head..]) {
         Ok(Packet::Connect(connect)) => connect,
         Err(Fault { reason: Reason::UnsupportedVersion, .. }) => {
+            // MQTT after 5 will know the reason codes of 5; older ones know return code 1.
             let level = packet.get(head + 6).copied().unwrap_or(0);
-            let version = if level > 5 { Version::V5 } else { Version::V311 };
+            let is_newer = packet[head..].starts_with(b"\0\x04MQTT") && level > 5;
+            let version = if is_newer { Version::V5 } else { Version::V311 };
             return Err(Refusal::new(version, Reason::UnsupportedVersion));
         }
         _ => return Err(Refusal::silent()),
@@ -261,6 +263,16 @@ fn welcome(
     let answer = ConnAck { session_present, code: 0, told: Some(told) };
     connection.keep_alive = Duration::from_millis(u64::from(keep_alive_s) * 1500);
     codec::connack(connection.outbox.packets(), connect.version, &answer);
+    if connection.outbox.len() > connection.packet_bytes_max {
+        // The client takes no packet of that size: it may not even be told.
+        core.counters.connected.take_away(1);
+        core.detach(&connection.session, connection.owner, super::registry::Leave::Lost, None);
+        core.say(What::ClientDisconnected {
+            client: connection.client,
+            reason: "takes no packet as large as the answer".into(),
+        });
+        return Err(Refusal::silent());
+    }
     connection.resend();
     Ok((connection, end))
 }
@@ -297,7 +309,7 @@ fn connection(
             .unwrap_or(0)
             .min(limits.topic_alias_maximum),
         routes: HashMap::new(),
-        is_pressed: false,
+        pressed: None,
         hold: Hold::new(&core.budget, 0),
         committed: core.store.as_ref().map(super::store::Store::committed),
     };

@@ -102,14 +102,17 @@ impl Connection {
         let properties = &publish.properties;
         let parcel = self.core.parcel(message, properties.shared(), properties.message_expiry_s);
         let routed = self.core.publish_to(&parcel, &targets, Some(&self.session));
-        self.is_pressed |= routed.is_behind;
+        if routed.behind.is_some() {
+            self.pressed = routed.behind;
+        }
         if publish.qos > 0 {
             let mut number = routed.number;
             if publish.qos == 2 {
                 number = number.max(self.remember(publish.identifier));
             }
+            let is_told = publish.qos == 1 && !routed.is_wanted;
             let reason =
-                if routed.is_wanted { Reason::Success } else { Reason::NoMatchingSubscribers };
+                if is_told { Reason::NoMatchingSubscribers } else { Reason::Success };
             self.promise(&publish, number, reason);
         }
         Ok(())

@@ -71,6 +71,8 @@ pub struct Limits {
     pub sys_interval: Duration,
     /// What happens to a message that may not be published.
     pub when_denied: WhenDenied,
+    /// Whether a client of MQTT 5 learns that it was a rule that denied its filter, or just that it was denied.
+    pub tells_why_denied: bool,
     /// Whether one denied filter denies all of its SUBSCRIBE, as emqttd 2 does.
     pub denies_all_filters: bool,
 }
@@ -100,6 +102,7 @@ impl Default for Limits {
             client_id_bytes_max: 1024,
             sys_interval: Duration::from_secs(10),
             when_denied: WhenDenied::Acknowledge,
+            tells_why_denied: true,
             denies_all_filters: false,
         }
     }

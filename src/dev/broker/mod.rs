@@ -5,6 +5,7 @@
 //! waits for another's client. What does not fit is dropped, counted and said with its reason.
 
 pub mod codec;
+pub mod fuzz;
 
 mod budget;
 mod connection;
@@ -28,6 +29,9 @@ mod sys;
 mod tree;
 mod view;
 mod websocket;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -41,6 +41,9 @@ pub(super) enum Leave {
     Lost,
 }
 
+/// A client that comes back just as its will is due is still in time.
+const GRACE: Duration = Duration::from_millis(200);
+
 impl Core {
     /// Gives a client its session; `None` where there are too many.
     pub(super) fn attach(&self, arrival: Arrival) -> Option<Attached> {
@@ -76,7 +79,7 @@ impl Core {
     fn replace_owner(&self, state: &mut State, is_clean: bool, wills: &mut Vec<Will>) {
         if let Some(end) = state.end.take() {
             // Its task may have ended by itself just now.
-            drop(end.send(Reason::SessionTakenOver));
+            let _ = end.send(Reason::SessionTakenOver);
         }
         if let Some(will) = state.will.take()
             && (is_clean || (state.is_connected && will.delay_s == 0))
@@ -205,7 +208,7 @@ impl Core {
         }
         // A will whose delay is longer than the session comes with the session's end.
         if will.delay_s < state.expiry_s {
-            let after = Duration::from_secs(will.delay_s.into());
+            let after = Duration::from_secs(will.delay_s.into()) + GRACE;
             self.deadlines.add(after, state.owner, session, Due::Will);
         }
         state.will = Some(will);

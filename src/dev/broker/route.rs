@@ -12,14 +12,14 @@ use super::codec::Reason;
 use crate::dev::happening::What;
 
 /// What became of a message.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Routed {
     /// The store's number that its acknowledgement waits for.
     pub(super) number: u64,
     /// Whether anybody wanted it.
     pub(super) is_wanted: bool,
-    /// Whether a client that got it has more waiting than usual, so that its task should run.
-    pub(super) is_behind: bool,
+    /// A client that got it and has more waiting than usual.
+    pub(super) behind: Option<Arc<Session>>,
 }
 
 /// How a message is put into a queue.
@@ -81,7 +81,9 @@ impl Core {
         };
         let (number, is_behind) = self.enqueue(&target.session, parcel, place);
         routed.number = routed.number.max(number);
-        routed.is_behind |= is_behind;
+        if is_behind {
+            routed.behind = Some(Arc::clone(&target.session));
+        }
         routed.is_wanted = true;
     }
 
@@ -117,7 +119,7 @@ impl Core {
             Pushed::Refused(reason) => Some(reason),
             Pushed::Overflow => {
                 if let Some(end) = state.end.take() {
-                    drop(end.send(Reason::QuotaExceeded));
+                    let _ = end.send(Reason::QuotaExceeded);
                 }
                 Some("queue is full, client is disconnected")
             }
@@ -125,7 +127,7 @@ impl Core {
         if let Some(reason) = refused {
             state.dropped += 1;
             self.say_dropped(&state.client, parcel, reason);
-            return (0, state.is_behind());
+            return (0, state.is_behind(&self.limits));
         }
         let number = kept.map_or(0, |(place_number, numbers)| {
             self.keep(|| Change::Queued {
@@ -137,7 +139,7 @@ impl Core {
                 numbers,
             })
         });
-        let (is_behind, is_connected) = (state.is_behind(), state.is_connected);
+        let (is_behind, is_connected) = (state.is_behind(&self.limits), state.is_connected);
         drop(state);
         if is_connected {
             session.wake.notify_one();

@@ -76,6 +76,9 @@ pub(super) struct State {
     waiting_qos0: usize,
     next_identifier: u16,
     next_turn: u64,
+    popped: u64,
+    /// How many were taken out when publishers last waited in vain.
+    pub(super) stuck_at: Option<u64>,
     pub(super) dropped: u64,
     pub(super) is_gone: bool,
 }
@@ -113,6 +116,8 @@ impl Session {
             waiting_qos0: 0,
             next_identifier: 0,
             next_turn: 0,
+            popped: 0,
+            stuck_at: None,
             dropped: 0,
             is_gone: false,
         };
@@ -141,9 +146,17 @@ impl State {
         self.bytes
     }
 
-    /// Tells whether more waits than a client of usual speed leaves.
-    pub(super) fn is_behind(&self) -> bool {
-        self.is_connected && self.waiting_qos0 > 256
+    /// Tells whether so much waits that publishers should let the client's task run.
+    pub(super) fn is_behind(&self, limits: &Limits) -> bool {
+        let sure = self.queue.len() - self.waiting_qos0 - self.backlog;
+        self.is_connected
+            && (sure > limits.queue_messages_max / 4
+                || self.waiting_qos0 > limits.queue_messages_qos0_max / 4)
+    }
+
+    /// Returns how many messages were taken out so far.
+    pub(super) fn popped(&self) -> u64 {
+        self.popped
     }
 
     /// Adds a message to the queue, within the bounds.
@@ -255,6 +268,7 @@ impl State {
         }
         let entry = self.queue.pop_front()?;
         self.discount(&entry);
+        self.popped += 1;
         Some(entry)
     }
 

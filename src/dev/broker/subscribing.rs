@@ -24,7 +24,9 @@ impl Connection {
         let (mut codes, mut last, mut kept) = (Vec::new(), 0, Vec::new());
         for (wish, refusal) in subscribe.wishes.iter().zip(refusals) {
             if let Some(reason) = refusal {
-                codes.push(if self.version == Version::V5 { reason.code() } else { 0x80 });
+                let is_told = self.core.limits.tells_why_denied || reason != Reason::NotAuthorized;
+                let is_told = is_told && self.version == Version::V5;
+                codes.push(if is_told { reason } else { Reason::Unspecified }.code());
                 continue;
             }
             let options = Options {
@@ -46,10 +48,7 @@ impl Connection {
                 self.core.say(What::SessionSubscribed { client, topic: filter, qos });
             }
         }
-        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes)));
-        for (filter, options) in kept {
-            self.core.give_retained(&self.session, &filter, options);
-        }
+        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes, kept)));
         Ok(())
     }
 

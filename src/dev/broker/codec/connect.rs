@@ -57,11 +57,12 @@ pub fn read_version(reader: &mut Reader<'_>) -> Result<Version, Fault> {
 }
 
 /// Reads CONNECT.
-pub fn read(mut reader: Reader<'_>) -> Result<Connect<'_>, Fault> {
+pub(super) fn read(mut reader: Reader<'_>) -> Result<Connect<'_>, Fault> {
     let malformed = |why| Fault::new(Reason::Malformed, why);
     let version = read_version(&mut reader)?;
     let flags = reader.byte()?;
-    if flags & 1 != 0 {
+    // MQTT 3.1 calls this bit unused, and the later ones reserved.
+    if flags & 1 != 0 && version > Version::V31 {
         return Err(malformed("reserved flag is set"));
     }
     let keep_alive_s = reader.short()?;

@@ -6,15 +6,15 @@ use super::fault::{Fault, Reason};
 use super::wire::Reader;
 
 /// The packets that a client sends with properties, as bits.
-pub mod place {
-    pub const CONNECT: u16 = 1;
-    pub const WILL: u16 = 1 << 1;
-    pub const PUBLISH: u16 = 1 << 2;
-    pub const ACK: u16 = 1 << 3;
-    pub const SUBSCRIBE: u16 = 1 << 4;
-    pub const UNSUBSCRIBE: u16 = 1 << 5;
-    pub const DISCONNECT: u16 = 1 << 6;
-    pub const AUTH: u16 = 1 << 7;
+pub(super) mod place {
+    pub(in crate::dev::broker::codec) const CONNECT: u16 = 1;
+    pub(in crate::dev::broker::codec) const WILL: u16 = 1 << 1;
+    pub(in crate::dev::broker::codec) const PUBLISH: u16 = 1 << 2;
+    pub(in crate::dev::broker::codec) const ACK: u16 = 1 << 3;
+    pub(in crate::dev::broker::codec) const SUBSCRIBE: u16 = 1 << 4;
+    pub(in crate::dev::broker::codec) const UNSUBSCRIBE: u16 = 1 << 5;
+    pub(in crate::dev::broker::codec) const DISCONNECT: u16 = 1 << 6;
+    pub(in crate::dev::broker::codec) const AUTH: u16 = 1 << 7;
 }
 
 use place::{ACK, AUTH, CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, WILL};
@@ -90,7 +90,7 @@ impl Properties<'_> {
 }
 
 /// Reads the properties of the packet that `place` stands for.
-pub fn read<'a>(packet: &mut Reader<'a>, place: u16) -> Result<Properties<'a>, Fault> {
+pub(super) fn read<'a>(packet: &mut Reader<'a>, place: u16) -> Result<Properties<'a>, Fault> {
     let mut properties = Properties::default();
     let length = packet.variable()?;
     if length == 0 {

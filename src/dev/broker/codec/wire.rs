@@ -4,9 +4,6 @@ use bytes::{BufMut as _, BytesMut};
 
 use super::fault::{Fault, Reason};
 
-/// The largest number that four bytes of seven bits hold.
-pub const VARIABLE_MAX: u32 = 268_435_455;
-
 /// Reads pieces off the front of a packet.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
@@ -100,7 +97,7 @@ fn is_allowed(letter: char) -> bool {
 }
 
 /// Reads a number of one to four bytes: it and its length, or `None` where more bytes are needed.
-pub fn variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Fault> {
+pub(super) fn variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Fault> {
     let mut number = 0;
     for (place, byte) in bytes.iter().take(4).enumerate() {
         number |= u32::from(byte & 0x7f) << (7 * place);
@@ -118,7 +115,7 @@ pub fn variable(bytes: &[u8]) -> Result<Option<(u32, usize)>, Fault> {
 }
 
 /// Writes a number of one to four bytes.
-pub fn put_variable(into: &mut BytesMut, number: u32) {
+pub(super) fn put_variable(into: &mut BytesMut, number: u32) {
     let mut rest = number;
     loop {
         let low = u8::try_from(rest & 0x7f).expect("seven bits fit");
@@ -132,7 +129,7 @@ pub fn put_variable(into: &mut BytesMut, number: u32) {
 }
 
 /// Returns how many bytes a number takes.
-pub fn variable_length(number: u32) -> usize {
+pub(super) fn variable_length(number: u32) -> usize {
     match number {
         0..=127 => 1,
         128..=16_383 => 2,
@@ -142,7 +139,7 @@ pub fn variable_length(number: u32) -> usize {
 }
 
 /// Writes text or bytes with their length before them.
-pub fn put_binary(into: &mut BytesMut, bytes: &[u8]) {
+pub(super) fn put_binary(into: &mut BytesMut, bytes: &[u8]) {
     let length = u16::try_from(bytes.len()).expect("what is written was bounded when it was read");
     into.put_u16(length);
     into.put_slice(bytes);
