@@ -55,6 +55,8 @@ pub enum Event<'a> {
         bytes: u64,
         unpacked_bytes: u64,
     },
+    /// The file that holds the images of several machines was written.
+    LayoutWritten { path: &'a str, index: Digest, images: usize, bytes: u64 },
     /// The image file was there already and is up to date.
     ImageUpToDate { path: &'a str, image_id: Digest, manifest: Digest },
     /// A blob is being sent; once more from its start where an attempt failed.
@@ -65,6 +67,14 @@ pub enum Event<'a> {
     BlobPushed { name: &'a str, digest: Digest, bytes: u64, arrival: Arrival },
     /// A registry has the image under this reference, and said its digest.
     Pushed { reference: &'a str, manifest: Digest, sent_bytes: u64, blobs_sent: usize },
+    /// A registry has documents about the image beside it, and lists them.
+    Attached { reference: &'a str, manifest: Digest, documents: &'a [String] },
+    /// The image, or a file, is signed by the key with this fingerprint.
+    Signed { name: &'a str, digest: Digest, key: Digest },
+    /// A signature of the key holds, and so do these attestations.
+    SignatureHolds { name: &'a str, digest: Digest, key: Digest, attestations: &'a [String] },
+    /// An image of a registry stands in the store, and `received_bytes` of it were fetched.
+    Pulled { reference: &'a str, manifest: Digest, received_bytes: u64, layers: usize },
     /// A container engine has the image under its names.
     Loaded { engine: &'a str, image_id: Digest, names: &'a [String], sent_bytes: u64 },
 }
@@ -92,4 +102,26 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn observe(&self, _: &Event<'_>) {}
+}
+
+/// Keeps the facts as JSON, for tests.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Heard(pub(crate) std::sync::Mutex<Vec<String>>);
+
+#[cfg(test)]
+impl Observer for Heard {
+    fn observe(&self, event: &Event<'_>) {
+        let fact = serde_json::to_string(event).expect("an event is plain data");
+        self.0.lock().expect("storing does not panic").push(fact);
+    }
+}
+
+#[cfg(test)]
+impl Heard {
+    /// How many facts hold these words.
+    pub(crate) fn count(&self, words: &str) -> usize {
+        let facts = self.0.lock().expect("storing does not panic");
+        facts.iter().filter(|fact| fact.contains(words)).count()
+    }
 }

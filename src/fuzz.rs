@@ -10,6 +10,7 @@ use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::dev::{broker, streams};
 use crate::digest::Digest;
 use crate::disk;
+use crate::evidence::fuzz as readers;
 use crate::fetch::{debian, fuzz as fetch, git, hex};
 use crate::lock::{Lock, MixLock, RebarLock, git_url, read_nix};
 use crate::manifest::{Manifest, Packages, edit_packages, mix::MixFacts, rebar::RebarFacts};
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("deb", deb),
     ("debian_version", debian_version),
     ("elf", elf),
+    ("evidence", evidence),
     ("git_packets", git_packets),
     ("git_server", git_server),
     ("git_submodules", git_submodules),
@@ -64,6 +66,11 @@ pub fn beam(data: &[u8]) {
 /// A program or library.
 pub fn elf(data: &[u8]) {
     release::fuzz::program(data);
+}
+
+/// Keys, envelopes and signed documents of cosign's.
+pub fn evidence(data: &[u8]) {
+    readers::documents(data);
 }
 
 /// Debian's paragraphs and relations.

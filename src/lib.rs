@@ -29,6 +29,7 @@ pub mod toolchain;
 pub mod compile;
 pub mod release;
 pub mod image;
+pub mod evidence;
 pub mod registry;
 // -- beside the flow --
 pub mod dev;

@@ -96,3 +96,19 @@ pub const STREAMS_CLIENTS_MAX: usize = 4096;
 pub const STREAMS_SUBSCRIPTIONS_MAX: usize = 10_000;
 /// Seconds that a client may leave an answer lying without reading a byte of it.
 pub const STREAMS_STALL_S_MAX: u64 = 30;
+/// Bytes of a key file, or of a signature.
+pub const KEY_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of a file that is signed; it is held in memory meanwhile.
+pub const SIGNED_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a document about an image: a bill of materials, an attestation, an index of them.
+pub const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
+/// Documents about one image in a registry.
+pub const DOCUMENTS_MAX: usize = 1_000;
+/// Bytes of an image's index, manifest or configuration in a registry.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// Entries of an image's index in a registry.
+pub const INDEX_ENTRIES_MAX: usize = 1_000;
+/// Layers of an image from a registry.
+pub const IMAGE_LAYERS_MAX: usize = 512;
+/// Blobs of an image that are fetched from a registry at once.
+pub const PULLS_MAX: usize = 4;

@@ -15,11 +15,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rebeam::event::Silent;
+use rebeam::http::{Http, Mirrors, Network};
 use rebeam::image::{self, Image};
 use rebeam::lock::{Lock, ToolchainLock};
 use rebeam::manifest::{
     Build, ImageWish, Manifest, Project, ReleaseWish, Shell, Tool, ToolchainWish,
 };
+use rebeam::registry::{self, Credentials, Door, Origin, Platform, Security};
 use rebeam::release::{self, Inputs};
 use rebeam::store::Store;
 use rebeam::tree;
@@ -85,13 +87,15 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
     let release = release::assemble(&Inputs {
         release: made,
         listing: &listing,
+        natives: None,
         toolchain,
         otp: None,
         owner: &|_| None,
+        papers: &|_| Ok(None),
         provider: &|_| Vec::new(),
         dep_apps: &BTreeSet::new(),
         manifest: &manifest,
-        lock_text: "version = 1\n",
+        lock_text: &lock().to_text(),
         provenance: "{}",
     })
     .unwrap();
@@ -110,6 +114,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: NAME.into(),
+            platforms: vec![],
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::new(),
             user: (65532, 65532),
@@ -132,6 +137,7 @@ fn lock() -> Lock {
         project: "fake".into(),
         epoch: 1_700_000_000,
         image_format: rebeam::lock::IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec![],
@@ -437,6 +443,100 @@ fn a_registry_has_the_very_image_that_was_pushed() {
     run("skopeo", &["--policy", text(&policy), "copy", "--src-tls-verify=false", &from, &to]);
     for layer in &world.image.layers {
         assert!(back.join(layer.blob.digest().hex()).exists());
+    }
+    // So does rebeam, which then reads the image as it reads the file.
+    let pull = |what: &str, network| {
+        let store = Store::open(&at.join("pulled")).unwrap();
+        let http = Http::new(network, Mirrors::default());
+        let credentials = Credentials { files: vec![], programs: None, ms_max: 1_000 };
+        let door = Door {
+            http: &http,
+            credentials: &credentials,
+            security: Security::Encrypted,
+            observer: &Silent,
+        };
+        let origin = Origin::parse(what).unwrap();
+        let pulled = registry::pull(&origin, &Platform::of_this_machine(), &store, door).unwrap();
+        let there = image::inspect(pulled.lay_out(&store).unwrap().path()).unwrap();
+        assert_eq!(there.manifest_digest, Some(world.image.manifest_digest()));
+        assert_eq!(there.image_id, world.image.image_id());
+        pulled.received_bytes
+    };
+    assert!(pull(&format!("{other}:{TAG}"), Network::Open) > 0);
+    assert_eq!(pull(&format!("{other}@{manifest}"), Network::Offline), 0);
+}
+
+#[test]
+fn a_registry_of_before_keeps_documents_and_signatures_too() {
+    if find("docker-registry").is_none() {
+        missing("docker-registry");
+        return;
+    }
+    let Some(world) = World::new() else {
+        return;
+    };
+    let at = world.store("registry");
+    let (_daemon, port) = registry(&at, "");
+    let place = format!("localhost:{port}/{NAME}:{TAG}");
+    let call = |arguments: &[&str]| {
+        let mut command = rebeam(&world, arguments);
+        command.env("COSIGN_PASSWORD", "secret");
+        command
+    };
+    for name in ["mine", "yours"] {
+        told(&mut call(&["key", "generate", "--name", name]));
+    }
+    let verify = |key: &str| call(&["verify", "--key", key, &place]).output().unwrap();
+    let refused = |key: &str, says: &str| {
+        let output = verify(key);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.contains(says), "{told}");
+    };
+    let file = text(&world.archive);
+    told(&mut call(&["push", &place, "--file", file]));
+    refused("mine.pub", "has no signature");
+    let sign = |key: &str| {
+        told(&mut call(&["push", &place, "--file", file, "--sbom", "both", "--sign", key]))
+    };
+    assert!(sign("mine.key").contains("Attached SPDX, CycloneDX, SLSA provenance"));
+    refused("yours.pub", "is signed, but not by the key `yours.pub`");
+    sign("yours.key");
+    for key in ["mine.pub", "yours.pub"] {
+        let output = verify(key);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        for kind in
+            ["https://spdx.dev/Document", "https://cyclonedx.org/bom", "slsa.dev/provenance/v1"]
+        {
+            assert!(told.contains(kind), "{told}");
+        }
+        let line = format!("{place}@{}\n", world.image.manifest_digest());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), line);
+    }
+    // Other hands' readers say the same of it; scripts/check installs them.
+    let digest = world.image.manifest_digest();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = top.join("target/validators/bin/python");
+    if python.exists() {
+        let other =
+            call(&["push", &format!("localhost:{port}/one"), "--file", file, "--sign", "mine.key"])
+                .output()
+                .unwrap();
+        assert!(other.status.success());
+        fs::copy(world.root.join("mine.pub"), world.root.join("cosign.pub")).unwrap();
+        let mut check = Command::new(python);
+        check.arg(top.join("tests/validators.py")).current_dir(&world.root);
+        check.arg(format!("http://localhost:{port}/v2/one")).arg(digest.to_string());
+        told(&mut check);
+    }
+    // Signed once more, nothing is written: each tag has had one manifest for each key.
+    sign("mine.key");
+    sign("yours.key");
+    let digest = digest.hex();
+    let tags = at.join("data/docker/registry/v2/repositories").join(NAME).join("_manifests/tags");
+    for (suffix, written) in [(".sig", 2), (".att", 2), ("", 2)] {
+        let index = tags.join(format!("sha256-{digest}{suffix}/index/sha256"));
+        assert_eq!(fs::read_dir(index).unwrap().count(), written, "{suffix}");
     }
 }
 

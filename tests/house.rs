@@ -113,3 +113,11 @@ fn every_trap_is_shown_by_a_test_that_exists() {
         }
     }
 }
+
+#[test]
+fn only_the_kernel_of_the_sandbox_lifts_the_lint_against_unsafe_code() {
+    let mark = ["allow(unsafe", "_code"].concat();
+    let lifts = |file: &PathBuf| fs::read_to_string(file).unwrap().contains(&mark);
+    let lifting: Vec<PathBuf> = sources(Path::new("src")).into_iter().filter(lifts).collect();
+    assert_eq!(lifting, [Path::new("src/sandbox/kernel/mod.rs")]);
+}

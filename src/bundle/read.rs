@@ -18,6 +18,8 @@ use super::{BLOBS, BundleError, Documents, MARK, REGISTRY, TREES, VERSION, named
 pub struct Imported {
     /// Its lock.
     pub lock: Lock,
+    /// All that is held now, which nothing has been built from yet.
+    pub needed: Vec<Digest>,
     /// Sources that are held now.
     pub trees: usize,
     /// Debian packages that are held now.
@@ -56,7 +58,8 @@ pub fn import(
     let documents = unpacked.documents()?;
     believe(&documents)?;
     unpacked.take(&lock, store)?;
-    Ok(Imported { lock, trees: trees.len(), blobs: blobs.len(), documents })
+    let needed = trees.union(&blobs).copied().collect();
+    Ok(Imported { needed, lock, trees: trees.len(), blobs: blobs.len(), documents })
 }
 
 /// Looks at the first name in the file: another kind of archive is not worth unpacking.
@@ -171,7 +174,7 @@ impl Unpacked<'_> {
 
     /// Makes all of it held. The store proves each again.
     fn take(&self, lock: &Lock, store: &Store) -> Result<(), BundleError> {
-        for deb in &lock.toolchain.debs {
+        for deb in lock.debs() {
             let place = self.root.join(BLOBS).join(deb.sha256.hex());
             let name = format!("{} {}", deb.package, deb.version);
             let size = disk::status(&place)?.map_or(0, |status| status.size);

@@ -6,8 +6,7 @@ use super::{BundleError, Contents, Documents, export, import, vendor};
 use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::Sources;
-use crate::lock::{Deb, IMAGE_FORMAT, Lock, Pin, Role, Source, ToolchainLock};
-use crate::manifest::Tool;
+use crate::lock::{Deb, Lock, Pin, Role, Source};
 use crate::store::{HeldBlob, HeldTree, Store};
 
 struct World {
@@ -46,22 +45,18 @@ fn world() -> World {
 
 fn lock(tree: Digest, blob: Digest) -> Lock {
     let source = Source {
-        app: "a".into(),
-        role: Role::Dep,
-        pin: Pin::Git {
-            url: "https://git.example/a".into(),
-            commit: "1".repeat(40),
-            subdir: None,
-            tree,
-        },
-        wanted: "tag 1".into(),
-        describe: None,
-        tool: Tool::Rebar3,
-        level: 0,
         parents: ["top".to_owned()].into(),
-        deps: Default::default(),
-        profiles: Default::default(),
-        lost: vec![],
+        ..Source::of(
+            "a",
+            Role::Dep,
+            Pin::Git {
+                url: "https://git.example/a".into(),
+                commit: "1".repeat(40),
+                subdir: None,
+                tree,
+            },
+            "tag 1",
+        )
     };
     let deb = Deb {
         package: "libc6".into(),
@@ -72,18 +67,9 @@ fn lock(tree: Digest, blob: Digest) -> Lock {
         path: "pool/main/g/glibc/libc6.deb".into(),
         suite: "bookworm".into(),
     };
-    Lock {
-        project: "top".into(),
-        epoch: 1,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec![],
-            suite: "bookworm".into(),
-            debs: vec![deb],
-        },
-        sources: vec![source],
-    }
+    let mut lock = Lock { epoch: 1, ..Lock::of(vec![source]) };
+    lock.toolchain.debs = vec![deb];
+    lock
 }
 
 impl World {

@@ -8,7 +8,8 @@ use clap::{Args, CommandFactory as _};
 use super::push::{self, How};
 use super::{Cli, Common};
 use crate::explain::Failure;
-use crate::pipeline::{self, BuildOptions, Freshness};
+use crate::manifest::Platform;
+use crate::pipeline::{self, Backing, BuildOptions, Built, Desk, Freshness};
 use crate::registry::Door;
 use crate::terminal::{self, Mode, Reasons};
 
@@ -32,6 +33,9 @@ pub(super) struct Build {
     /// Write the image here [default: NAME-VERSION.tar in the project]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Make images for these machines: linux/amd64, linux/arm64, linux/arm/v7 [default: `platforms` in rebeam.toml]
+    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = platform)]
+    platform: Vec<Platform>,
     /// Leave the boot check out
     #[arg(long)]
     no_boot_check: bool,
@@ -42,10 +46,28 @@ pub(super) struct Build {
     how: How,
 }
 
+/// Reads one platform of an option.
+pub(super) fn platform(name: &str) -> Result<Platform, String> {
+    let names = Platform::ALL.map(Platform::name).join(", ");
+    Platform::from_name(name.trim()).ok_or_else(|| format!("rebeam makes images for {names}"))
+}
+
+/// Builds for the machines that are asked for here, else in the manifest, else for this one.
+fn build(desk: &Desk<'_>, options: &BuildOptions, asked: Vec<Platform>) -> Result<Built, Failure> {
+    let mut platforms =
+        if asked.is_empty() { desk.manifest.image.platforms.clone() } else { asked };
+    platforms.sort_unstable();
+    platforms.dedup();
+    if platforms.is_empty() {
+        return Ok(Built { images: vec![pipeline::build(desk, options)?], layout: None });
+    }
+    pipeline::build_platforms(desk, options, &platforms)
+}
+
 impl Build {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         if self.push.is_none() && self.how.is_said() {
-            let what = "`--tag`, `--mount-from` and `--insecure` go with `--push`";
+            let what = "`--tag`, `--mount-from`, `--insecure`, `--sbom`, `--no-provenance` and `--sign` go with `--push`";
             drop(Cli::command().error(ErrorKind::MissingRequiredArgument, what).print());
             return Ok(2);
         }
@@ -58,19 +80,31 @@ impl Build {
             BuildOptions { freshness, output: self.output, boot_check: !self.no_boot_check };
         let reasons = if self.why { Reasons::Told } else { Reasons::Summed };
         let references = self.push.iter().filter(|text| !text.is_empty()).cloned().collect();
+        let key = self.how.key()?;
         let wish = self.push.as_ref().map(|_| self.how.wish(references));
+        let asked = self.platform;
         let (packed, targets) = common.with_desk(reasons, |desk| {
             let (name, tag) = (&desk.manifest.image.name, &desk.manifest.project.version);
             // A wrong word is found before the build.
             let targets = wish.as_ref().map(|wish| wish.targets(name, tag)).transpose()?;
-            Ok((pipeline::build(desk, &options)?, targets))
+            Ok((build(desk, &options, asked)?, targets))
         })?;
         if common.mode() != Mode::Json {
-            terminal::data(&packed.path.display().to_string());
+            for path in packed
+                .images
+                .iter()
+                .map(|image| &image.path)
+                .chain(packed.layout.iter().map(|layout| &layout.path))
+            {
+                terminal::data(&path.display().to_string());
+            }
         }
         if let Some(targets) = targets {
             let screen = common.screen(reasons);
-            let work = |door: Door<'_>| pipeline::push(&packed.path, &targets, door);
+            let files: Vec<PathBuf> = packed.images.into_iter().map(|image| image.path).collect();
+            let forms = self.how.forms();
+            let backing = Backing { forms: &forms, key: key.as_ref() };
+            let work = |door: Door<'_>| pipeline::push(&files, &targets, &backing, door);
             push::tell(common, &self.how.with_door(common, &screen, work)?);
         }
         Ok(0)

@@ -7,8 +7,9 @@ use thiserror::Error;
 use super::Common;
 use crate::disk;
 use crate::explain::{Blame, Explain, Failure};
+use crate::fetch::debian::Architecture;
 use crate::http::{Http, Mirrors, Network};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Platform};
 use crate::pipeline::{self, Desk};
 use crate::store::Store;
 use crate::terminal::{Reasons, Screen, StepOutput};
@@ -53,11 +54,35 @@ impl Common {
         if let Some(named) = named {
             return Ok(named);
         }
-        let path = self.with_desk(Reasons::Summed, |desk| Ok(pipeline::default_output(desk)))?;
-        if !disk::exists(&path) {
-            return Err(DeskError::NotBuilt { path }.into());
+        let path = self.with_desk(Reasons::Summed, |desk| {
+            let own = pipeline::default_output(desk);
+            let platforms = &desk.manifest.image.platforms;
+            let is_own = |platform: &&Platform| platform.short() == Architecture::own().name();
+            Ok(match platforms.iter().find(is_own) {
+                Some(platform) => pipeline::outputs(desk, &[*platform]).0.remove(0),
+                None => own,
+            })
+        })?;
+        built(path)
+    }
+
+    /// Returns the project's image files for these machines, or for those of the manifest, or else its own.
+    pub(super) fn image_files(
+        &self,
+        mut platforms: Vec<Platform>,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        let files = self.with_desk(Reasons::Summed, |desk| {
+            if platforms.is_empty() {
+                platforms.clone_from(&desk.manifest.image.platforms);
+            }
+            platforms.sort_unstable();
+            platforms.dedup();
+            Ok(pipeline::outputs(desk, &platforms).0)
+        })?;
+        match files.is_empty() {
+            true => Ok(vec![self.image_file(None)?]),
+            false => files.into_iter().map(built).collect(),
         }
-        Ok(path)
     }
 
     pub(super) fn screen(&self, reasons: Reasons) -> Screen {
@@ -100,6 +125,13 @@ impl Common {
             now: now(),
         };
         work(&desk)
+    }
+}
+
+fn built(path: PathBuf) -> Result<PathBuf, Failure> {
+    match disk::exists(&path) {
+        true => Ok(path),
+        false => Err(DeskError::NotBuilt { path }.into()),
     }
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Common;
+use super::pull::From;
 use super::size::{self, Depth};
 use crate::explain::Failure;
 use crate::image::{self, Inspected};
@@ -22,10 +23,13 @@ pub(super) struct Image {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Say what an image file holds, down to the commit of every application
+    /// Say what an image holds, down to the commit of every application
     Inspect {
-        /// The file [default: NAME-VERSION.tar of the project]
-        file: Option<PathBuf>,
+        /// A file, or an image of a registry [default: NAME-VERSION.tar of the project]
+        #[arg(value_name = "FILE|REF")]
+        image: Option<String>,
+        #[command(flatten)]
+        from: From,
     },
     /// Say where every byte of an image file is: layer, application, file
     Size {
@@ -51,7 +55,9 @@ enum Verb {
 impl Image {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Inspect { file } => inspect(common, &common.image_file(file)?),
+            Verb::Inspect { image, from } => {
+                from.with_image(common, image, |path| inspect(common, path))
+            }
             Verb::Size { file, files, svg } => {
                 let depth = files.map_or(Depth::Parts, Depth::Files);
                 size::run(common, &common.image_file(file)?, depth, svg.as_deref())

@@ -9,11 +9,14 @@ mod doctor;
 mod hash;
 mod image;
 mod init;
+mod key;
 mod lock;
 mod nix;
 mod outdated;
+mod pull;
 mod push;
 mod run;
+mod sbom;
 mod shell;
 mod size;
 mod store;
@@ -22,6 +25,7 @@ mod toolchain;
 mod tree;
 mod update;
 mod vendor;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -151,6 +155,12 @@ enum Verb {
     Run(run::Run),
     /// Push the image to a registry
     Push(push::Push),
+    /// Say what is in an image and how it was made: SPDX, CycloneDX, SLSA provenance
+    Sbom(sbom::Sbom),
+    /// Check the signatures of images and files
+    Verify(verify::Verify),
+    /// Make a pair of keys, and sign files
+    Key(key::Key),
     /// Look into an image file, or load it into a container engine
     Image(image::Image),
     /// Open a shell in the build's room
@@ -204,6 +214,9 @@ impl Verb {
             Self::Build(verb) => verb.run(common),
             Self::Run(verb) => verb.run(common),
             Self::Push(verb) => verb.run(common),
+            Self::Sbom(verb) => verb.run(common),
+            Self::Verify(verb) => verb.run(common),
+            Self::Key(verb) => verb.run(common),
             Self::Image(verb) => verb.run(common),
             Self::Shell(verb) => verb.run(common),
             Self::Hash(verb) => verb.run(common),

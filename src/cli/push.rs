@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::Common;
+use super::{Common, build, key};
+use crate::evidence::{Form, PrivateKey};
 use crate::explain::Failure;
 use crate::http::{Http, Mirrors};
-use crate::pipeline::{self, PushWish};
+use crate::manifest::Platform;
+use crate::pipeline::{self, Backing, PushWish};
 use crate::registry::{Credentials, Door, Pushed, Security};
 use crate::terminal::{self, Mode, Reasons, Screen};
 
@@ -17,14 +19,20 @@ A reference is HOST[:PORT]/REPOSITORY[:TAG], as docker's: without a host it is o
 a tag the image's own counts, which is the project's version. Logins are those of `docker login`
 and `podman login`. What is there already is not sent again, so the same command goes on after a failure.
 
+A bill of materials and SLSA provenance are put beside the image, where registries list what is about it;
+with `--sign` they are attested, and the image is signed: `rebeam verify --key` and `cosign verify --key` check it.
+
 Standard output gets HOST/REPOSITORY@DIGEST, one line a repository.")]
 pub(super) struct Push {
     /// Where to: [HOST[:PORT]/]REPOSITORY[:TAG] [default: the image's name]
     #[arg(value_name = "REF")]
     references: Vec<String>,
-    /// The image file [default: NAME-VERSION.tar of the project]
+    /// The image file, or one for each machine [default: NAME-VERSION.tar of the project]
     #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    file: Vec<PathBuf>,
+    /// Push the project's images for these machines, with an index [default: `platforms` in rebeam.toml]
+    #[arg(long, value_name = "PLATFORM,…", value_delimiter = ',', value_parser = build::platform, conflicts_with = "file")]
+    platform: Vec<Platform>,
     #[command(flatten)]
     how: How,
 }
@@ -41,16 +49,42 @@ pub(super) struct How {
     /// Speak plain HTTP to a registry that is not on this machine
     #[arg(long)]
     insecure: bool,
+    /// Put this bill of materials beside the image [default: spdx]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    sbom: Option<Sbom>,
+    /// Put no provenance beside the image
+    #[arg(long)]
+    no_provenance: bool,
+    /// Sign the image with this key, as cosign does, and attest what is put beside it
+    #[arg(long, value_name = "FILE")]
+    sign: Option<PathBuf>,
+}
+
+/// A bill of materials that goes beside an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sbom {
+    /// SPDX 2.3
+    Spdx,
+    /// CycloneDX 1.6
+    Cyclonedx,
+    /// Each of them
+    Both,
+    /// None
+    None,
 }
 
 impl Push {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let Self { references, file, how } = self;
+        let Self { references, file, platform, how } = self;
         let wish = how.wish(references);
-        let file = common.image_file(file)?;
+        let files = if file.is_empty() { common.image_files(platform)? } else { file };
         let screen = common.screen(Reasons::Summed);
-        let pushed =
-            how.with_door(common, &screen, |door| pipeline::push_file(&file, &wish, door))?;
+        let key = how.key()?;
+        let forms = how.forms();
+        let backing = Backing { forms: &forms, key: key.as_ref() };
+        let pushed = how.with_door(common, &screen, |door| {
+            pipeline::push_files(&files, &wish, &backing, door)
+        })?;
         tell(common, &pushed);
         Ok(0)
     }
@@ -64,7 +98,25 @@ impl How {
 
     /// Tells whether any of it was said.
     pub(super) fn is_said(&self) -> bool {
-        !self.tags.is_empty() || self.mount_from.is_some() || self.insecure
+        let where_to = !self.tags.is_empty() || self.mount_from.is_some() || self.insecure;
+        where_to || self.sbom.is_some() || self.no_provenance || self.sign.is_some()
+    }
+
+    /// Returns the kinds of documents that go beside the image.
+    pub(super) fn forms(&self) -> Vec<Form> {
+        let mut forms = match self.sbom {
+            None | Some(Sbom::Spdx) => vec![Form::Spdx],
+            Some(Sbom::Cyclonedx) => vec![Form::CycloneDx],
+            Some(Sbom::Both) => vec![Form::Spdx, Form::CycloneDx],
+            Some(Sbom::None) => vec![],
+        };
+        forms.extend((!self.no_provenance).then_some(Form::Provenance));
+        forms
+    }
+
+    /// Opens the key that signs, before anything is built or sent.
+    pub(super) fn key(&self) -> Result<Option<PrivateKey>, Failure> {
+        self.sign.as_deref().map(key::read_private).transpose()
     }
 
     /// Hands the way to registries to `work`.
@@ -74,11 +126,21 @@ impl How {
         screen: &Screen,
         work: impl FnOnce(Door<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let http = Http::new(common.network(), Mirrors::default());
-        let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
-        let security = if self.insecure { Security::Plain } else { Security::Encrypted };
-        work(Door { http: &http, credentials: &credentials, security, observer: screen })
+        with_door(common, self.insecure, screen, work)
     }
+}
+
+/// Hands the way to registries to `work`.
+pub(super) fn with_door<T>(
+    common: &Common,
+    insecure: bool,
+    screen: &Screen,
+    work: impl FnOnce(Door<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let http = Http::new(common.network(), Mirrors::default());
+    let credentials = Credentials::from_environment(&|name| std::env::var_os(name));
+    let security = if insecure { Security::Plain } else { Security::Encrypted };
+    work(Door { http: &http, credentials: &credentials, security, observer: screen })
 }
 
 /// Prints what a script goes on with.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
 use super::{CompileError, Plan, Tools, compile};
+use crate::digest::Digest;
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::makefile::{MakeFacts, PROGRAM};
@@ -43,10 +44,12 @@ pub enum Makefile<'a> {
     },
 }
 
-/// Evaluates the Makefile of the application whose source is `tree`.
+/// Evaluates the Makefile of the application whose source is `tree`; `plugins` are the sources of the dependencies
+/// whose makefiles it includes, which erlang.mk would fetch first.
 pub fn evaluate_makefile(
     (app, tree): (&str, &HeldTree),
     makefile: Makefile<'_>,
+    plugins: &BTreeMap<String, Digest>,
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<MakeFacts, CompileError> {
@@ -68,14 +71,22 @@ pub fn evaluate_makefile(
         env.insert("DEPS_DIR".into(), "/build/deps".into());
         env.insert("ERLANG_MK_TMP".into(), "/build/.erlang.mk".into());
     }
-    let source = Content::Source(tree.digest());
+    let deps = match makefile {
+        Makefile::Project(_) => format!("{directory}/deps"),
+        Makefile::Dep { .. } => "/build/deps".to_owned(),
+    };
+    let input = |at, digest, label: &str| Input {
+        at,
+        content: Content::Source(digest),
+        label: label.to_owned(),
+    };
+    let plugins =
+        plugins.iter().map(|(name, digest)| input(format!("{deps}/{name}"), *digest, name));
+    let own = input(at, tree.digest(), app);
     let step = Step {
         name: format!("{app}'s Makefile"),
         kind: StepKind::Config,
-        inputs: [Input { at, content: source, label: app.into() }]
-            .into_iter()
-            .chain(tools.otp_inputs())
-            .collect(),
+        inputs: [own].into_iter().chain(plugins).chain(tools.otp_inputs()).collect(),
         files,
         patches: vec![],
         stamp: None,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::run::Workshop;
+use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use super::{CompileError, Plan, compile};
 use crate::digest::Digest;
@@ -51,11 +52,13 @@ impl Overlay {
         self.files.iter().map(move |(path, bytes)| (format!("{place}/{path}"), bytes.clone()))
     }
 
-    /// Returns the source of `app` with the changes made, as its configuration is to be read.
+    /// Returns the source of `app` with the changes made, as its configuration is to be read, and with the version
+    /// that it would ask git for.
     pub fn apply(
         &self,
         app: &str,
         tree: &HeldTree,
+        stamp: Option<Stamp>,
         workshop: &Workshop<'_>,
     ) -> Result<HeldTree, CompileError> {
         let step = Step {
@@ -68,7 +71,7 @@ impl Overlay {
             }],
             files: self.files_below("source").collect(),
             patches: self.patches.clone(),
-            stamp: None,
+            stamp,
             argv: vec!["true".into()],
             env: super::plan::fixed_environment(),
             output: "source".into(),

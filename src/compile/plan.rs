@@ -33,6 +33,8 @@ pub struct Project<'a> {
     pub patches: &'a BTreeMap<String, Vec<u8>>,
     /// The content hashes of the sources that the lock does not pin: path dependencies.
     pub unpinned: &'a BTreeMap<String, Digest>,
+    /// The content hashes of dependencies that lie as sources and are not as they were locked: patched, or with a version.
+    pub laid: &'a BTreeMap<String, Digest>,
     /// What its Makefile says, where erlang.mk builds it.
     pub make: Option<&'a MakeProject>,
 }
@@ -59,6 +61,10 @@ pub fn plan(project: &Project<'_>) -> Result<Plan, CompileError> {
     Ok(Plan { steps: planner.steps, otp: planner.tools.otp_step() })
 }
 
+/// Makes the step of a source, or none where nothing of it is built alone.
+pub(super) type Maker<'m, 'a> =
+    &'m dyn Fn(&Planner<'a>, &'a Source) -> Result<Option<Step>, CompileError>;
+
 pub(super) struct Planner<'a> {
     pub(super) project: &'a Project<'a>,
     pub(super) tools: Tools,
@@ -74,9 +80,16 @@ impl<'a> Planner<'a> {
     /// Plans what rebar3 or mix builds; returns the release's step.
     fn rebar_or_mix(&mut self) -> Result<Step, CompileError> {
         let project = self.project;
+        let step = |planner: &Self, source: &'a Source| match (source.tool, source.role) {
+            _ if planner.is_raw(source) => Ok(None),
+            (Tool::Mix, Role::Dep) => planner.mix_step(source).map(Some),
+            // Of a mix project, what has a Makefile and nothing else.
+            (Tool::Make, Role::Dep) if project.mix.is_some() => planner.mix_step(source).map(Some),
+            _ => planner.step(source).map(Some),
+        };
         for role in [Role::Plugin, Role::Dep] {
             for source in project.lock.sources.iter().filter(|source| source.role == role) {
-                self.visit(source, &mut Vec::new())?;
+                self.visit(source, &step, &mut Vec::new())?;
             }
         }
         match project.mix {
@@ -86,7 +99,12 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans a source after everything that it needs.
-    fn visit(&mut self, source: &'a Source, way: &mut Vec<&'a str>) -> Result<(), CompileError> {
+    pub(super) fn visit(
+        &mut self,
+        source: &'a Source,
+        step: Maker<'_, 'a>,
+        way: &mut Vec<&'a str>,
+    ) -> Result<(), CompileError> {
         if self.places.contains_key(&(source.role, source.app.as_str())) {
             return Ok(());
         }
@@ -95,22 +113,26 @@ impl<'a> Planner<'a> {
             return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
         }
         way.push(&source.app);
-        for dep in &source.deps {
+        for dep in self.needed(source) {
             if let Some(dep) = self.source(source.role, dep) {
-                self.visit(dep, way)?;
+                self.visit(dep, step, way)?;
             }
         }
         way.pop();
-        if self.is_raw(source) {
-            return Ok(());
+        if let Some(step) = step(self, source)? {
+            self.places.insert((source.role, &source.app), self.steps.len());
+            self.steps.push(step);
         }
-        let step = match (source.tool, source.role) {
-            (Tool::Mix, Role::Dep) => self.mix_step(source)?,
-            _ => self.step(source)?,
-        };
-        self.places.insert((source.role, &source.app), self.steps.len());
-        self.steps.push(step);
         Ok(())
+    }
+
+    /// What a source names, and what the manifest says that it needs where rebar3 and mix do not lay the closure out.
+    pub(super) fn needed(&self, source: &'a Source) -> impl Iterator<Item = &'a str> + use<'a> {
+        let manifest = self.project.manifest;
+        let lays_out = matches!(manifest.build.tool, Tool::Rebar3 | Tool::Mix);
+        let wish = manifest.deps.get(&source.app).filter(|_| !lays_out);
+        let silent = wish.into_iter().flat_map(|wish| &wish.needs);
+        source.deps.iter().chain(silent).map(String::as_str)
     }
 
     /// Everything that these applications need, themselves included.
@@ -198,9 +220,7 @@ impl<'a> Planner<'a> {
 
     /// The version that a source's application states: the manifest's, else git's where it asks git.
     pub(super) fn stamp(&self, source: &Source) -> Option<Stamp> {
-        let wish = self.project.manifest.deps.get(&source.app);
-        let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
-        stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
+        stamp(self.project.manifest, source)
     }
 
     /// A source as a copy that may be written to.
@@ -237,7 +257,7 @@ impl<'a> Planner<'a> {
         let mut env = mix::environment(mix::DEP_ENV, environment(self.project.manifest));
         env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
         env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
-        let (argv, output) = mix::compile_command(&source.app);
+        let (argv, output) = mix::compile_command(&source.app, source.tool);
         Ok(Step {
             name: source.app.clone(),
             kind: StepKind::Dep,
@@ -378,6 +398,13 @@ impl<'a> Planner<'a> {
 fn place(source: &Source) -> String {
     let directory = if source.role == Role::Plugin { "plugins" } else { "lib" };
     format!("_build/default/{directory}/{}", source.app)
+}
+
+/// The version that a source's application states: the manifest's, else git's where it asks git.
+pub fn stamp(manifest: &Manifest, source: &Source) -> Option<Stamp> {
+    let wish = manifest.deps.get(&source.app);
+    let stated = wish.and_then(|wish| wish.vsn.clone()).map(Stamp::Everywhere);
+    stated.or_else(|| source.describe.clone().map(Stamp::WhereAsked))
 }
 
 /// What a person calls a locked source: `cowlib 2.12.1`, `jsx 0f1e2d3c`.

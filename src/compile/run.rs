@@ -157,7 +157,7 @@ impl Board {
 }
 
 /// Takes the step's output from the store, or runs it; tells whether it ran.
-fn attend(
+pub(super) fn attend(
     step: &Step,
     outputs: &[Option<HeldTree>],
     workshop: &Workshop<'_>,
@@ -210,7 +210,7 @@ fn perform(
     let mounts = furnish(step, outputs, store, &work)?;
     let logs = store.root().join("logs");
     disk::create_dir_all(&logs)?;
-    let log = logs.join(format!("{}-{}.log", step.name, &key.hex()[..12]));
+    let log = logs.join(format!("{}-{}.log", step.name.replace(' ', "-"), &key.hex()[..12]));
     let room = Room {
         env: step.env.clone(),
         ..super::room(workshop.toolchain.root.path(), mounts, vec![], workshop.level)
@@ -242,7 +242,7 @@ fn furnish(
 ) -> Result<Vec<Mount>, CompileError> {
     let mut mounts =
         vec![Mount { host: work.to_owned(), inside: "/build".into(), access: Access::ReadWrite }];
-    for input in &step.inputs {
+    for (number, input) in step.inputs.iter().enumerate() {
         match input.content {
             Content::Source(digest) => {
                 let missing = || CompileError::NoSource { app: step.name.clone() };
@@ -250,7 +250,10 @@ fn furnish(
                 let at = below(work, &input.at);
                 disk::create_dir_all(&at)?;
                 lay(store, &held, &at)?;
-                stamp(&at, step)?;
+                // The first is what the step builds; what else lies there has versions of its own.
+                if number == 0 {
+                    stamp(&at, step)?;
+                }
             }
             Content::Output(index) => {
                 let output = outputs[index].as_ref().expect("every step's inputs stand before it");
@@ -371,23 +374,33 @@ pub(super) fn bounds() -> Bounds {
     }
 }
 
-/// Writes the version into every `.app.src` of the source that asks git for it.
+/// Tells whether a file is an application's specification or the script that writes one.
+fn is_app_source(name: &[u8]) -> bool {
+    name.ends_with(b".app.src") || name.ends_with(b".app.src.script")
+}
+
+fn is_directory(path: &Path) -> Result<bool, CompileError> {
+    Ok(disk::status(path)?.is_some_and(|status| status.kind == Kind::Directory))
+}
+
+/// Writes the version into every `.app.src` and every script of one of the source that asks git for it.
 fn stamp(main: &Path, step: &Step) -> Result<(), CompileError> {
     let Some(version) = &step.stamp else {
         return Ok(());
     };
     let mut directories = vec![main.join("src")];
     if step.kind == StepKind::Release {
-        let apps = main.join("apps");
-        if disk::exists(&apps) {
-            directories.extend(disk::list(&apps)?.iter().map(|app| {
-                apps.join(std::ffi::OsString::from(String::from_utf8_lossy(app).into_owned()))
-                    .join("src")
-            }));
+        for apps in ["apps", "lib", "src"].map(|above| main.join(above)) {
+            let names = if is_directory(&apps)? { disk::list(&apps)? } else { vec![] };
+            let sources = |app: &Vec<u8>| apps.join(&*String::from_utf8_lossy(app)).join("src");
+            directories.extend(names.iter().map(sources));
         }
     }
-    for directory in directories.iter().filter(|directory| disk::exists(directory)) {
-        for name in disk::list(directory)?.into_iter().filter(|name| name.ends_with(b".app.src")) {
+    for directory in &directories {
+        if !is_directory(directory)? {
+            continue;
+        }
+        for name in disk::list(directory)?.into_iter().filter(|name| is_app_source(name)) {
             let path = directory.join(String::from_utf8_lossy(&name).into_owned());
             let Ok(text) = disk::read_text(&path, crate::limits::TEXT_FILE_BYTES_MAX) else {
                 continue;

@@ -105,7 +105,8 @@ impl Step {
             line(format_args!("patch {}", Digest::of(patch)));
         }
         if let Some(stamp) = &self.stamp {
-            line(format_args!("stamp {stamp}"));
+            let which = if self.kind == StepKind::Release { " in apps, lib and src" } else { "" };
+            line(format_args!("stamp {stamp}{which}"));
         }
         for argument in &self.argv {
             line(format_args!("argument {argument:?}"));

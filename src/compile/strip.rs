@@ -19,6 +19,13 @@ while read -r file; do
 done < /tmp/elf-files
 "#;
 
+/// Returns the step without the stripping at its end.
+pub(super) fn unstripped(step: Step) -> Step {
+    let is_stripped = step.argv.get(2).is_some_and(|script| script == SCRIPT);
+    let argv = if is_stripped { step.argv[5..].to_vec() } else { step.argv };
+    Step { argv, ..step }
+}
+
 /// Returns the step with stripping as its last act.
 pub(super) fn stripped(step: Step) -> Step {
     let output = format!("/build/{}", step.output);

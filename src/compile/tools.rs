@@ -195,22 +195,9 @@ fn step(name: &str, command: &[&str]) -> Step {
 mod tests {
     use super::*;
     use crate::lock::Pin;
-    use crate::manifest::Tool;
 
     fn tool(app: &str) -> Source {
-        Source {
-            app: app.into(),
-            role: Role::Tool,
-            pin: Pin::Path { path: format!("../{app}") },
-            wanted: "path".into(),
-            describe: None,
-            tool: Tool::Rebar3,
-            level: 0,
-            parents: Default::default(),
-            deps: Default::default(),
-            profiles: Default::default(),
-            lost: vec![],
-        }
+        Source::of(app, Role::Tool, Pin::Path { path: format!("../{app}") }, "path")
     }
 
     fn tools(names: &[&str]) -> Tools {

@@ -4,7 +4,6 @@
 use super::hex::{HEXPM, Release};
 use super::{Doors, FetchError, Found};
 use crate::lock::{Pin, RebarPin, Request, Source};
-use crate::manifest::Tool;
 use crate::manifest::rebar::{GitRef, Wish, WishSource};
 use crate::store::{BuildKey, HeldTree, Record};
 
@@ -52,19 +51,7 @@ impl Doors<'_> {
 
     /// Answers with what the previous lock holds.
     fn keep(&self, request: &Request, pin: &Pin) -> Result<Answer, FetchError> {
-        let source = Source {
-            app: request.app.clone(),
-            role: request.role,
-            pin: pin.clone(),
-            wanted: request.wanted.clone(),
-            describe: None,
-            tool: Tool::Rebar3,
-            level: 0,
-            parents: Default::default(),
-            deps: Default::default(),
-            profiles: Default::default(),
-            lost: vec![],
-        };
+        let source = Source::of(&request.app, request.role, pin.clone(), &request.wanted);
         let held = match pin.tree() {
             Some(tree) => self.store.tree(tree)?,
             None => None,

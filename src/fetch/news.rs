@@ -1,9 +1,10 @@
 //! News: what the origins of a lock's sources have today, beside what is locked. Fetches no source.
 
 use crate::lock::{self, Pin, Source};
+use crate::manifest::rebar::GitRef;
 use crate::version::Version;
 
-use super::git::GitCommit;
+use super::git::{GitCommit, GitRequest};
 use super::hex::{Advisory, HexError, Release, choose};
 use super::{Doors, FetchError};
 
@@ -76,7 +77,11 @@ impl Doors<'_> {
         let (app, wanted) = (source.app.as_str(), source.wanted.as_str());
         let locked = GitCommit { app, url, commit, subdir: subdir.as_deref(), wanted };
         let news = self.git().news(&locked)?;
-        let current = news.commit.map(|now| {
+        let now = match news.commit {
+            Some(now) if now != *commit => self.old_enough_git(source, now)?,
+            same => same,
+        };
+        let current = now.map(|now| {
             if now == *commit {
                 return lock::version(source);
             }
@@ -88,6 +93,31 @@ impl Doors<'_> {
         });
         let newest = news.newest_tag.map(|(tag, _)| tag);
         Ok(News { current, newest, newest_published: None, standing: None })
+    }
+}
+
+impl Doors<'_> {
+    /// What of a branch that moved `rebeam update` would take; `None` where all of it is too young.
+    fn old_enough_git(&self, source: &Source, now: String) -> Result<Option<String>, FetchError> {
+        let Pin::Git { url, subdir, .. } = &source.pin else { return Ok(Some(now)) };
+        let reference = match source.wanted.split_once(' ') {
+            Some(("tag", name)) => GitRef::Tag(name.to_owned()),
+            Some(("branch", name)) => GitRef::Branch(name.to_owned()),
+            _ => GitRef::Default,
+        };
+        let (app, url, subdir) = (source.app.clone(), url.clone(), subdir.clone());
+        let request = GitRequest { app, url, reference, subdir };
+        if self.cooldown.is_none() {
+            return Ok(Some(now));
+        }
+        // Only the history tells how old its commits are.
+        self.git().resolve(&request)?;
+        match self.older_git(&request, &now) {
+            Ok(None) => Ok(Some(now)),
+            Ok(Some(GitRequest { reference: GitRef::Commit(older), .. })) => Ok(Some(older)),
+            Ok(Some(_)) | Err(FetchError::TooYoung { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 

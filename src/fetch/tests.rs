@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Mutex;
 
 use crate::digest::Digest;
 use crate::disk;
-use crate::event::{Event, Observer, Silent};
+use crate::event::{Heard, Silent};
 use crate::explain::{Blame, Explain as _};
 use crate::http::Http;
 use crate::http::serve::{Reply, Server, closed_door, door};
-use crate::lock::{Lock, Pin, Role, Source, ToolchainLock};
-use crate::manifest::Tool;
+use crate::lock::{Lock, Pin, Role, Source};
 use crate::manifest::rebar::{GitRef, Wish, WishSource};
 use crate::store::Store;
 
@@ -44,31 +42,8 @@ impl World {
 }
 
 fn lock_of(pins: Vec<(&str, Pin)>) -> Lock {
-    let source = |(app, pin): (&str, Pin)| Source {
-        app: app.into(),
-        role: Role::Dep,
-        pin,
-        wanted: "branch main".into(),
-        describe: None,
-        tool: Tool::Rebar3,
-        level: 0,
-        parents: BTreeSet::new(),
-        deps: BTreeSet::new(),
-        profiles: BTreeSet::new(),
-        lost: Vec::new(),
-    };
-    Lock {
-        project: "p".into(),
-        epoch: 0,
-        image_format: 1,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: Vec::new(),
-            suite: "bookworm".into(),
-            debs: Vec::new(),
-        },
-        sources: pins.into_iter().map(source).collect(),
-    }
+    let source = |(app, pin): (&str, Pin)| Source::of(app, Role::Dep, pin, "branch main");
+    Lock::of(pins.into_iter().map(source).collect())
 }
 
 fn git_wish(app: &str, url: &str) -> Wish {
@@ -253,13 +228,6 @@ fn a_tarball_that_was_replaced_or_is_damaged_is_refused() {
 
 #[test]
 fn progress_is_told_from_beginning_to_end() {
-    #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
-    impl Observer for Heard {
-        fn observe(&self, event: &Event<'_>) {
-            self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
-        }
-    }
     let (world, heard) = (World::new(), Heard::default());
     let file = packed(&tar_of(&[("a/b", b"b")]), "gz");
     let sha256 = Digest::of(&file);

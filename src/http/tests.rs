@@ -1,33 +1,15 @@
 //! What the door promises, shown against a server on loopback.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use crate::disk;
-use crate::event::{Event, Observer, Silent};
+use crate::event::{Heard, Silent};
 
 use super::serve::{Reply, Server, brisk, closed_door, door, serve_socket};
 use super::{Call, Failed, Http, HttpError, Method, Mirrors, Network, Request, Sent, Socket, Step};
 
 fn request<'a>(url: &'a str, limit: u64) -> Request<'a> {
     Request { name: "thing", url, limit, headers: &[] }
-}
-
-/// Keeps the facts as JSON.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Observer for Heard {
-    fn observe(&self, event: &Event<'_>) {
-        self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
-    }
-}
-
-impl Heard {
-    fn count(&self, name: &str) -> usize {
-        let facts = self.0.lock().unwrap();
-        facts.iter().filter(|fact| fact.contains(name)).count()
-    }
 }
 
 struct Place {

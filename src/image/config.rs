@@ -128,7 +128,7 @@ pub(super) fn config(
             diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
             r#type: "layers",
         },
-        variant: (machine == "arm64").then_some("v8"),
+        variant: release.facts.machine.variant(),
     };
     serde_json::to_vec(&document).expect("the document has only text keys")
 }
@@ -191,7 +191,7 @@ pub(super) fn labels(manifest: &Manifest, created: &str) -> BTreeMap<String, Str
 }
 
 /// Writes seconds since 1970 as RFC 3339 in UTC.
-pub(super) fn rfc3339(seconds: u64) -> String {
+pub fn rfc3339(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     // Years begin in March, so that the day of leap is a year's last (Hinnant, "chrono-compatible
     // low-level date algorithms").

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::ImageError;
-use super::members::Members;
+use super::members::{Members, Place};
 use crate::digest::{Digest, Hashing};
 use crate::disk;
 
@@ -32,6 +32,8 @@ pub struct Contents {
     pub config: Blob,
     /// The layers, from the bottom.
     pub layers: Vec<Blob>,
+    /// The machine that it is for, and the variant of it, as its configuration says.
+    pub machine: (String, Option<String>),
     /// Whether its history says that rebeam made it.
     pub ours: bool,
 }
@@ -45,7 +47,7 @@ pub struct Blob {
     pub digest: Digest,
     /// Its bytes.
     pub bytes: u64,
-    at: u64,
+    place: Place,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,10 @@ struct Manifest {
 
 #[derive(Deserialize)]
 struct Config {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    variant: Option<String>,
     #[serde(default)]
     history: Option<Vec<History>>,
 }
@@ -120,6 +126,7 @@ impl Contents {
             manifest,
             config: blob(&members, &parsed.config, "configuration".into())?,
             layers,
+            machine: (config.architecture, config.variant),
             ours,
         })
     }
@@ -142,7 +149,7 @@ impl Contents {
 
     /// Opens a blob at its start.
     pub fn open(&self, blob: &Blob) -> io::Result<impl Read + use<>> {
-        disk::open_at(&self.path, blob.at).map(|file| file.take(blob.bytes))
+        disk::open_at(&blob.place.path, blob.place.at).map(|file| file.take(blob.bytes))
     }
 
     /// Opens the whole file.
@@ -185,13 +192,14 @@ fn document(members: &Members, descriptor: &Descriptor) -> Result<Vec<u8>, Image
 
 fn blob(members: &Members, descriptor: &Descriptor, name: String) -> Result<Blob, ImageError> {
     let member = blob_name(descriptor.digest);
-    let (at, bytes) = members.find(&member)?;
+    let place = members.find(&member)?;
+    let bytes = place.bytes;
     if bytes != descriptor.size {
         let promised = descriptor.size;
         return Err(members
             .strange(format!("`{member}` has {bytes} bytes, and its manifest says {promised}")));
     }
-    Ok(Blob { name, digest: descriptor.digest, bytes, at })
+    Ok(Blob { name, digest: descriptor.digest, bytes, place })
 }
 
 fn blob_name(digest: Digest) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Contents, inspect, unpack};
+use super::{Contents, inspect, owned_directories, unpack};
 use crate::disk;
 use crate::sandbox::Level;
 
@@ -12,7 +12,8 @@ pub(crate) fn archive(file: &Path, root: &Path) {
         let _ = contents.check();
     }
     if let Ok(inspected) = inspect(file) {
-        let _ = inspected.room(root, Level::Userns);
+        let owned = owned_directories(file, &inspected).unwrap_or_default();
+        let _ = inspected.room(root, &owned, Level::Userns);
         disk::create_dir(root).expect("a directory of the fuzzer's own takes files");
         let _ = unpack(file, root);
     }

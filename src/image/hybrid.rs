@@ -16,10 +16,11 @@ use super::tar::{END, member, padding};
 use super::{Image, ImageError};
 use crate::digest::Digest;
 use crate::disk;
+use crate::release::Machine;
 use crate::store::HeldBlob;
 
 /// The bytes that mark an OCI layout, as every writer writes them.
-const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion": "1.0.0"}"#;
+pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion": "1.0.0"}"#;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,16 +35,22 @@ struct Index {
 struct Named {
     #[serde(flatten)]
     descriptor: Descriptor,
-    platform: Platform,
+    platform: Platform<'static>,
     annotations: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
-struct Platform {
-    architecture: &'static str,
-    os: &'static str,
+pub(super) struct Platform<'a> {
+    pub(super) architecture: &'a str,
+    pub(super) os: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'static str>,
+    pub(super) variant: Option<&'a str>,
+}
+
+impl Platform<'_> {
+    fn of(machine: Machine) -> Self {
+        Self { architecture: machine.image_name(), os: "linux", variant: machine.variant() }
+    }
 }
 
 #[derive(Serialize)]
@@ -74,13 +81,7 @@ pub fn write_archive(image: &Image, name: &str, tag: &str, path: &Path) -> Resul
 }
 
 fn write(image: &Image, (name, tag): (&str, &str), path: &Path) -> Result<u64, ImageError> {
-    let mut archive = Archive {
-        file: disk::create_new(path, false)?,
-        path,
-        modified: image.created,
-        bytes: 0,
-        names: BTreeSet::new(),
-    };
+    let mut archive = Archive::new(path, image.created)?;
     archive.document("oci-layout", OCI_LAYOUT)?;
     archive.document("index.json", &index(image, name, tag))?;
     archive.document("manifest.json", &docker(image, name, tag))?;
@@ -103,11 +104,7 @@ fn index(image: &Image, name: &str, tag: &str) -> Vec<u8> {
                 digest: image.manifest_digest(),
                 size: image.manifest_bytes,
             },
-            platform: Platform {
-                architecture: image.architecture,
-                os: "linux",
-                variant: (image.architecture == "arm64").then_some("v8"),
-            },
+            platform: Platform::of(image.machine),
             annotations: BTreeMap::from([
                 ("io.containerd.image.name", format!("{}:{tag}", full_name(name))),
                 ("org.opencontainers.image.ref.name", tag.to_owned()),
@@ -126,12 +123,12 @@ fn docker(image: &Image, name: &str, tag: &str) -> Vec<u8> {
     serde_json::to_vec(&document).expect("the document has only text keys")
 }
 
-fn blob_name(digest: Digest) -> String {
+pub(super) fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
 /// Returns the name with its registry, as containerd wants it: Docker's own where none is named.
-fn full_name(name: &str) -> String {
+pub(super) fn full_name(name: &str) -> String {
     match name.split_once('/') {
         None => format!("docker.io/library/{name}"),
         Some((first, _)) if is_registry(first) => name.to_owned(),
@@ -144,7 +141,7 @@ pub fn is_registry(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost"
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let mut parts: Vec<&str> = name.split('/').collect();
     if parts.len() > 1 && is_registry(parts[0]) {
         let host = parts.remove(0);
@@ -176,23 +173,28 @@ pub fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len()) && tag.chars().all(plain) && !tag.starts_with(['.', '-'])
 }
 
-struct Archive<'a> {
+pub(super) struct Archive<'a> {
     file: File,
     path: &'a Path,
     modified: u64,
-    bytes: u64,
+    pub(super) bytes: u64,
     /// A name stands once, also where two layers are the same.
     names: BTreeSet<String>,
 }
 
-impl Archive<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+impl<'a> Archive<'a> {
+    pub(super) fn new(path: &'a Path, modified: u64) -> Result<Self, ImageError> {
+        let file = disk::create_new(path, false)?;
+        Ok(Self { file, path, modified, bytes: 0, names: BTreeSet::new() })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
         disk::write_all(&mut self.file, self.path, bytes)?;
         self.bytes += bytes.len() as u64;
         Ok(())
     }
 
-    fn document(&mut self, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
+    pub(super) fn document(&mut self, name: &str, bytes: &[u8]) -> Result<(), ImageError> {
         let size = bytes.len() as u64;
         let mut whole = member(name, size, self.modified);
         whole.extend_from_slice(bytes);
@@ -201,7 +203,7 @@ impl Archive<'_> {
     }
 
     /// Copies a blob of the store; between two files the kernel does it.
-    fn blob(&mut self, blob: &HeldBlob, size: u64) -> Result<(), ImageError> {
+    pub(super) fn blob(&mut self, blob: &HeldBlob, size: u64) -> Result<(), ImageError> {
         let name = blob_name(blob.digest());
         if !self.names.insert(name.clone()) {
             return Ok(());

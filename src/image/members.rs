@@ -1,4 +1,4 @@
-//! Members: where the members of an image file stand in it.
+//! Members: where the members of an image file stand in it, or in a directory in OCI layout.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,22 +17,41 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Links from member to member.
 const LINKS_MAX: usize = 8;
 
-/// Where the members of an image file stand in it.
+/// Where the members of an image file stand in it, or in a directory.
 pub(super) struct Members {
     pub(super) path: PathBuf,
     by_name: BTreeMap<String, Member>,
+    is_directory: bool,
+}
+
+/// Where a member's bytes stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) at: u64,
+    pub(super) bytes: u64,
 }
 
 enum Member {
-    File { at: u64, size: u64 },
-    Link { target: String },
+    /// In the image file, or a file of its own below the directory.
+    File {
+        at: u64,
+        size: u64,
+    },
+    Link {
+        target: String,
+    },
 }
 
 impl Members {
     pub(super) fn read(path: &Path) -> Result<Self, ImageError> {
+        if disk::status(path)?.is_some_and(|status| status.kind == disk::Kind::Directory) {
+            return Self::read_directory(path);
+        }
         let file = disk::open(path)?;
         let length = file.metadata().map_err(disk::refused("look at", path))?.len();
-        let mut members = Self { path: path.to_owned(), by_name: BTreeMap::new() };
+        let mut members =
+            Self { path: path.to_owned(), by_name: BTreeMap::new(), is_directory: false };
         let mut archive = tar::Archive::new(file);
         let damaged = |last: &str| {
             let what = match last {
@@ -75,17 +94,46 @@ impl Members {
         Ok(members)
     }
 
+    /// Finds what an OCI layout has: its documents and its blobs, and nothing that they might link to.
+    fn read_directory(path: &Path) -> Result<Self, ImageError> {
+        let mut members =
+            Self { path: path.to_owned(), by_name: BTreeMap::new(), is_directory: true };
+        let documents = ["oci-layout", "index.json", "manifest.json"].map(str::to_owned);
+        let blobs = path.join("blobs/sha256");
+        let blobs = if disk::exists(&blobs) { disk::list(&blobs)? } else { Vec::new() };
+        if blobs.len() > IMAGE_MEMBERS_MAX {
+            return Err(members.strange(format!("it has more than {IMAGE_MEMBERS_MAX} members")));
+        }
+        let blobs =
+            blobs.iter().filter_map(|name| Digest::from_hex(str::from_utf8(name).ok()?).ok());
+        let blobs = blobs.map(|digest| format!("blobs/sha256/{}", digest.hex()));
+        for name in documents.into_iter().chain(blobs) {
+            if let Some(status) = disk::status(&path.join(&name))?
+                && matches!(status.kind, disk::Kind::File { .. })
+            {
+                members.by_name.insert(name, Member::File { at: 0, size: status.size });
+            }
+        }
+        Ok(members)
+    }
+
     /// Tells whether a member of this name is there.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
     }
 
     /// Returns where a member's bytes begin, and how many they are.
-    pub(super) fn find(&self, name: &str) -> Result<(u64, u64), ImageError> {
+    pub(super) fn find(&self, name: &str) -> Result<Place, ImageError> {
         let mut looked_for = name;
         for _ in 0..LINKS_MAX {
             match self.by_name.get(looked_for) {
-                Some(Member::File { at, size }) => return Ok((*at, *size)),
+                Some(Member::File { at, size }) => {
+                    let path = match self.is_directory {
+                        true => self.path.join(looked_for),
+                        false => self.path.clone(),
+                    };
+                    return Ok(Place { path, at: *at, bytes: *size });
+                }
                 Some(Member::Link { target }) => looked_for = target,
                 None => break,
             }
@@ -94,10 +142,10 @@ impl Members {
     }
 
     pub(super) fn open(&self, name: &str) -> Result<(impl Read + use<>, u64), ImageError> {
-        let (at, size) = self.find(name)?;
-        let mut file: File = disk::open(&self.path)?;
-        file.seek(SeekFrom::Start(at)).map_err(disk::refused("read", &self.path))?;
-        Ok((file.take(size), size))
+        let Place { path, at, bytes } = self.find(name)?;
+        let mut file: File = disk::open(&path)?;
+        file.seek(SeekFrom::Start(at)).map_err(disk::refused("read", &path))?;
+        Ok((file.take(bytes), bytes))
     }
 
     pub(super) fn document(&self, name: &str) -> Result<Vec<u8>, ImageError> {

@@ -4,9 +4,11 @@ mod config;
 mod contents;
 pub(crate) mod fuzz;
 mod gzip;
+mod holdings;
 mod hybrid;
 mod inspect;
 mod layer;
+mod layout;
 mod members;
 mod size;
 mod tar;
@@ -18,12 +20,15 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 use thiserror::Error;
 
+pub use config::rfc3339;
 pub use contents::{Blob, Contents};
+pub use holdings::{HeldApp, HeldPackage, Holdings, holdings};
 pub use hybrid::{is_registry, is_repository, is_tag, write_archive};
 pub use inspect::{Inspected, InspectedLayer, inspect};
+pub use layout::{INDEX_TYPE, Member, index, write_layout};
 pub use size::{FileSize, LayerSize, PartSize, Sizes, sizes};
 pub use treemap::treemap;
-pub use unpack::unpack;
+pub use unpack::{owned_directories, unpack};
 
 use crate::digest::Digest;
 use crate::disk::DiskError;
@@ -32,7 +37,7 @@ use crate::explain::{Blame, Explain};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{IMAGE_FORMAT, Lock};
 use crate::manifest::Manifest;
-use crate::release::{Part, Release, ReleaseError};
+use crate::release::{Machine, Part, Release, ReleaseError};
 use crate::store::{HeldBlob, Store, StoreError};
 
 /// One layer of an image.
@@ -67,8 +72,8 @@ pub struct Image {
     pub manifest: HeldBlob,
     /// Bytes of the manifest.
     pub manifest_bytes: u64,
-    /// `amd64` or `arm64`.
-    pub architecture: &'static str,
+    /// The machine that it runs on.
+    pub machine: Machine,
     /// Seconds since 1970 that date it.
     pub created: u64,
 }
@@ -243,7 +248,7 @@ pub fn assemble(
         config_bytes,
         manifest,
         manifest_bytes,
-        architecture: release.facts.machine.image_name(),
+        machine: release.facts.machine,
         created,
     })
 }

@@ -8,24 +8,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Silent;
-use crate::lock::ToolchainLock;
 use crate::manifest::HealthCheck;
 use crate::release::tests::{World, manifest};
 use crate::release::{Component, Content, Facts, Machine, Node, Start, at};
 
 fn lock() -> Lock {
-    Lock {
-        project: "shop".into(),
-        epoch: 1_700_000_000,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec![],
-            suite: "bookworm".into(),
-            debs: vec![],
-        },
-        sources: vec![],
-    }
+    Lock { project: "shop".into(), epoch: 1_700_000_000, ..Lock::of(vec![]) }
 }
 
 /// A release that stands on no disk.

@@ -158,7 +158,7 @@ fn named_packages(lock: &Lock) -> BTreeMap<(String, &str), &Deb> {
         let deb: &Deb = deb;
         ((deb.package.clone(), &deb.architecture), deb)
     };
-    lock.toolchain.debs.iter().map(named).collect()
+    lock.debs().map(named).collect()
 }
 
 /// Says changes in a few lines: `2 moved: cowboy 2.9.0 → 2.10.0, ranch 1.8.0 → 2.1.0`.
@@ -195,28 +195,19 @@ pub fn summary(changes: &[Change]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::lock::{IMAGE_FORMAT, ToolchainLock};
-    use crate::manifest::Tool;
 
     fn source(app: &str, wanted: &str, commit: &str) -> Source {
-        Source {
-            app: app.into(),
-            role: Role::Dep,
-            pin: Pin::Git {
+        Source::of(
+            app,
+            Role::Dep,
+            Pin::Git {
                 url: format!("https://git.example/{app}"),
                 commit: commit.repeat(40),
                 subdir: None,
                 tree: Digest::of(commit.as_bytes()),
             },
-            wanted: wanted.into(),
-            describe: None,
-            tool: Tool::Rebar3,
-            level: 0,
-            parents: BTreeSet::new(),
-            deps: BTreeSet::new(),
-            profiles: BTreeSet::new(),
-            lost: Vec::new(),
-        }
+            wanted,
+        )
     }
 
     fn deb(package: &str, version: &str) -> Deb {
@@ -232,18 +223,9 @@ mod tests {
     }
 
     fn lock(sources: Vec<Source>, debs: Vec<Deb>) -> Lock {
-        Lock {
-            project: "top".into(),
-            epoch: 0,
-            image_format: IMAGE_FORMAT,
-            toolchain: ToolchainLock {
-                otp: "25".into(),
-                wished: vec![],
-                suite: "bookworm".into(),
-                debs,
-            },
-            sources,
-        }
+        let mut lock = Lock::of(sources);
+        lock.toolchain.debs = debs;
+        lock
     }
 
     #[test]

@@ -188,50 +188,33 @@ fn packages(lock: &Lock) -> BTreeMap<(String, String), Entry> {
         let key = (deb.package.clone(), deb.architecture.clone());
         (key, Entry { word: deb.version.clone(), fields })
     };
-    lock.toolchain.debs.iter().map(entry).collect()
+    lock.debs().map(entry).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::lock::{IMAGE_FORMAT, ToolchainLock};
-    use crate::manifest::Tool;
 
     fn source(app: &str, commit: &str) -> Source {
         Source {
-            app: app.into(),
-            role: Role::Dep,
-            pin: Pin::Git {
-                url: format!("https://git.example/{app}"),
-                commit: commit.repeat(40),
-                subdir: None,
-                tree: Digest::of(commit.as_bytes()),
-            },
-            wanted: "branch main".into(),
-            describe: None,
-            tool: Tool::Rebar3,
-            level: 0,
             parents: ["top".to_owned()].into(),
-            deps: Default::default(),
-            profiles: Default::default(),
-            lost: vec![],
+            ..Source::of(
+                app,
+                Role::Dep,
+                Pin::Git {
+                    url: format!("https://git.example/{app}"),
+                    commit: commit.repeat(40),
+                    subdir: None,
+                    tree: Digest::of(commit.as_bytes()),
+                },
+                "branch main",
+            )
         }
     }
 
     fn lock(sources: Vec<Source>) -> Lock {
-        Lock {
-            project: "top".into(),
-            epoch: 1,
-            image_format: IMAGE_FORMAT,
-            toolchain: ToolchainLock {
-                otp: "25".into(),
-                wished: vec![],
-                suite: "bookworm".into(),
-                debs: vec![],
-            },
-            sources,
-        }
+        Lock { epoch: 1, ..Lock::of(sources) }
     }
 
     fn said(old: &Lock, new: &Lock) -> Vec<String> {

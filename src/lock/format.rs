@@ -80,6 +80,12 @@ impl Lock {
         string(&mut text, "name", &self.project);
         line(&mut text, format_args!("epoch = {}", self.epoch));
         write_toolchain(&mut text, &self.toolchain);
+        for platform in &self.platforms {
+            line(&mut text, format_args!("\n[[platform]]"));
+            string(&mut text, "name", platform.platform.name());
+            write_debs(&mut text, "debs", &platform.debs);
+            write_debs(&mut text, "tools", &platform.tools);
+        }
         let mut sources: Vec<&Source> = self.sources.iter().collect();
         sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
         for source in sources {
@@ -94,9 +100,13 @@ fn write_toolchain(text: &mut String, toolchain: &ToolchainLock) {
     string(text, "otp", &toolchain.otp);
     string(text, "suite", &toolchain.suite);
     strings(text, "packages", &toolchain.wished);
-    let mut debs: Vec<&Deb> = toolchain.debs.iter().collect();
+    write_debs(text, "debs", &toolchain.debs);
+}
+
+fn write_debs(text: &mut String, key: &str, debs: &[Deb]) {
+    let mut debs: Vec<&Deb> = debs.iter().collect();
     debs.sort();
-    line(text, format_args!("debs = ["));
+    line(text, format_args!("{key} = ["));
     for deb in debs {
         line(
             text,

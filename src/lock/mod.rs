@@ -18,7 +18,7 @@ mod why;
 use std::collections::BTreeSet;
 
 use crate::digest::Digest;
-use crate::manifest::Tool;
+use crate::manifest::{Platform, Tool};
 
 pub use change::{Change, Subject, changes, summary, version};
 pub use difference::{Difference, differences};
@@ -54,11 +54,31 @@ pub struct Lock {
     pub image_format: u32,
     /// The toolchain.
     pub toolchain: ToolchainLock,
+    /// What images for other machines than the toolchain's are made of, sorted by platform.
+    pub platforms: Vec<PlatformLock>,
     /// Dependencies, plugins and tools, sorted by kind and application name.
     pub sources: Vec<Source>,
 }
 
 impl Lock {
+    /// Returns what is locked for a machine that is not the toolchain's.
+    pub fn platform(&self, platform: Platform) -> Option<&PlatformLock> {
+        self.platforms.iter().find(|known| known.platform == platform)
+    }
+
+    /// Returns every package file that the lock names.
+    pub fn debs(&self) -> impl Iterator<Item = &Deb> {
+        let foreign = self.platforms.iter().flat_map(|known| known.debs.iter().chain(&known.tools));
+        self.toolchain.debs.iter().chain(foreign)
+    }
+
+    /// Returns the lock as the image of one machine bears it: without what others are made of.
+    pub fn of_platform(&self, platform: Platform) -> Self {
+        let mut lock = self.clone();
+        lock.platforms.retain(|known| known.platform == platform);
+        lock
+    }
+
     /// Returns the source of an application.
     pub fn find(&self, role: Role, app: &str) -> Option<&Source> {
         self.sources.iter().find(|source| source.role == role && source.app == app)
@@ -78,6 +98,25 @@ pub struct ToolchainLock {
     pub debs: Vec<Deb>,
 }
 
+impl ToolchainLock {
+    /// Returns the machine that the toolchain runs on; nothing where its packages do not tell.
+    pub fn platform(&self) -> Option<Platform> {
+        let mut machines = self.debs.iter().map(|deb| deb.architecture.as_str());
+        machines.find(|machine| *machine != "all").and_then(Platform::from_name)
+    }
+}
+
+/// The packages by which the toolchain makes images for another machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlatformLock {
+    /// The machine.
+    pub platform: Platform,
+    /// OTP, libraries and data of that machine, sorted as the toolchain's.
+    pub debs: Vec<Deb>,
+    /// What the toolchain runs for it beside its own packages: compilers, and the emulator of the boot check.
+    pub tools: Vec<Deb>,
+}
+
 /// One Debian package file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deb {
@@ -85,7 +124,7 @@ pub struct Deb {
     pub package: String,
     /// Debian version, with epoch and revision.
     pub version: String,
-    /// `amd64`, `arm64` or `all`.
+    /// `amd64`, `arm64`, `armhf` or `all`.
     pub architecture: String,
     /// SHA-256 of the `.deb`.
     pub sha256: Digest,
@@ -149,6 +188,41 @@ pub struct Source {
     pub profiles: BTreeSet<String>,
     /// Other requests for the same application that lost: `url wanted (by parent)`.
     pub lost: Vec<String>,
+}
+
+#[cfg(test)]
+impl Lock {
+    /// A lock of these sources and of no package at all, for tests.
+    pub(crate) fn of(sources: Vec<Source>) -> Self {
+        let toolchain = ToolchainLock {
+            otp: "25".into(),
+            wished: vec![],
+            suite: "bookworm".into(),
+            debs: vec![],
+        };
+        let project = "top".into();
+        let (epoch, image_format, platforms) = (0, IMAGE_FORMAT, vec![]);
+        Self { project, epoch, image_format, toolchain, platforms, sources }
+    }
+}
+
+impl Source {
+    /// A source that is built by rebar3 and that nobody asks for yet.
+    pub fn of(app: &str, role: Role, pin: Pin, wanted: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            role,
+            pin,
+            wanted: wanted.to_owned(),
+            describe: None,
+            tool: Tool::Rebar3,
+            level: 0,
+            parents: BTreeSet::new(),
+            deps: BTreeSet::new(),
+            profiles: BTreeSet::new(),
+            lost: Vec::new(),
+        }
+    }
 }
 
 /// What exactly a source is. `tree` is always the content hash: SHA-256 of the tree's NAR.

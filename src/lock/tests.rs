@@ -4,11 +4,11 @@ use std::path::Path;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, Role, Source, ToolchainLock};
+use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, Source, ToolchainLock};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
-use crate::manifest::Tool;
+use crate::manifest::Platform;
 
 const FILE: &str = "rebeam.lock";
 
@@ -17,19 +17,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 fn source(app: &str, pin: Pin, parents: &[&str], deps: &[&str]) -> Source {
-    Source {
-        app: app.into(),
-        role: Role::Dep,
-        pin,
-        wanted: "tag 1.0".into(),
-        describe: None,
-        tool: Tool::Rebar3,
-        level: 0,
-        parents: set(parents),
-        deps: set(deps),
-        profiles: BTreeSet::new(),
-        lost: Vec::new(),
-    }
+    Source { parents: set(parents), deps: set(deps), ..Source::of(app, Role::Dep, pin, "tag 1.0") }
 }
 
 fn git(app: &str) -> Pin {
@@ -68,6 +56,7 @@ fn sample() -> Lock {
         project: "hello".into(),
         epoch: 1_700_000_000,
         image_format: IMAGE_FORMAT,
+        platforms: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec!["libexpat1-dev".into()],
@@ -111,6 +100,43 @@ fn the_text_is_made_for_reading_a_diff() {
 #[test]
 fn a_lock_reads_back_as_it_was_written() {
     assert_eq!(parse(&sample().to_text()).unwrap(), sample());
+}
+
+#[test]
+fn other_machines_have_tables_of_their_own_and_none_where_none_is_asked_for() {
+    assert!(!sample().to_text().contains("platform"));
+    let mut lock = sample();
+    let foreign = |architecture: &str| {
+        let deb = lock.toolchain.debs[0].clone();
+        Deb {
+            architecture: architecture.into(),
+            sha256: Digest::of(architecture.as_bytes()),
+            ..deb
+        }
+    };
+    let (arm64, armhf) = (foreign("arm64"), foreign("armhf"));
+    let of = |platform, deb: &Deb| PlatformLock {
+        platform,
+        debs: vec![deb.clone()],
+        tools: lock.toolchain.debs.clone(),
+    };
+    let platforms = vec![of(Platform::Arm64, &arm64), of(Platform::Armhf, &armhf)];
+    lock.platforms = platforms;
+    let text = lock.to_text();
+    assert_eq!(parse(&text).unwrap(), lock);
+    assert_eq!(lock.debs().count(), 3 * lock.toolchain.debs.len() + 2);
+    // An image knows of its own machine alone.
+    assert_eq!(lock.of_platform(Platform::Amd64), sample());
+    assert_eq!(lock.of_platform(Platform::Armhf).platforms, [lock.platforms[1].clone()]);
+    for (from, to, message) in [
+        ("\"linux/arm64\"", "\"linux/mips\"", "`name` of `[[platform]]` must be `linux/amd64`"),
+        ("\"linux/arm64\"", "\"linux/arm/v7\"", "must be each platform once, in order"),
+        ("name = \"linux/arm64\"\n", "", "`[[platform]]` lacks `name`"),
+        ("tools = [", "tooIs = [", "did you mean `tools`?"),
+    ] {
+        let error = parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
 }
 
 #[test]
@@ -350,6 +376,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 epoch,
                 image_format: IMAGE_FORMAT,
                 toolchain: ToolchainLock { otp, wished, suite, debs },
+                platforms: vec![],
                 sources,
             }
         },

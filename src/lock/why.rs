@@ -127,46 +127,26 @@ fn label(lock: &Lock, (role, app): Node<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::{IMAGE_FORMAT, Pin, ToolchainLock};
-    use crate::manifest::Tool;
+    use crate::lock::Pin;
 
     fn source(role: Role, app: &str, parents: &[&str], deps: &[&str]) -> Source {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Source {
-            app: app.into(),
-            role,
-            pin: Pin::Path { path: app.into() },
-            wanted: "tag 1".into(),
-            describe: None,
-            tool: Tool::Rebar3,
-            level: 0,
             parents: set(parents),
             deps: set(deps),
-            profiles: BTreeSet::new(),
-            lost: Vec::new(),
+            ..Source::of(app, role, Pin::Path { path: app.into() }, "tag 1")
         }
     }
 
     fn lock() -> Lock {
-        Lock {
-            project: "top".into(),
-            epoch: 0,
-            image_format: IMAGE_FORMAT,
-            toolchain: ToolchainLock {
-                otp: "25".into(),
-                wished: vec![],
-                suite: "bookworm".into(),
-                debs: vec![],
-            },
-            sources: vec![
-                source(Role::Dep, "cowboy", &["top", "web"], &["cowlib", "ranch"]),
-                source(Role::Dep, "cowlib", &["cowboy", "gun"], &[]),
-                source(Role::Dep, "gun", &["top"], &["cowlib"]),
-                source(Role::Dep, "ranch", &["cowboy"], &[]),
-                source(Role::Dep, "web", &["top"], &["cowboy"]),
-                source(Role::Plugin, "pc", &["ranch"], &[]),
-            ],
-        }
+        Lock::of(vec![
+            source(Role::Dep, "cowboy", &["top", "web"], &["cowlib", "ranch"]),
+            source(Role::Dep, "cowlib", &["cowboy", "gun"], &[]),
+            source(Role::Dep, "gun", &["top"], &["cowlib"]),
+            source(Role::Dep, "ranch", &["cowboy"], &[]),
+            source(Role::Dep, "web", &["top"], &["cowboy"]),
+            source(Role::Plugin, "pc", &["ranch"], &[]),
+        ])
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::{OTP_PRESETS, Shell, Tool, source};
+use super::{OTP_PRESETS, Platform, Shell, Tool, source};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -23,6 +23,8 @@ pub(super) enum Form {
     Tool,
     /// A shell for the image.
     Shell,
+    /// A platform that images are made for.
+    Platform,
     /// An Erlang application, release, profile or plugin.
     App,
     /// A hex repository: `acme`, `hexpm:acme`.
@@ -59,7 +61,7 @@ impl Form {
             Self::Name => is_component(text),
             Self::ImageName => is_image_name(text),
             Self::Version => is_tag(text),
-            Self::Otp | Self::Tool | Self::Shell => self.choices().contains(&text),
+            Self::Otp | Self::Tool | Self::Shell | Self::Platform => self.choices().contains(&text),
             Self::App => is_app(text),
             Self::Package => is_package(text),
             Self::Variable => is_variable(text),
@@ -89,7 +91,7 @@ impl Form {
             Self::Version => {
                 "a version that can be a tag: letters, digits, `.`, `_` and `-`, at most 128"
             }
-            Self::Otp | Self::Tool | Self::Shell => return self.one_of(),
+            Self::Otp | Self::Tool | Self::Shell | Self::Platform => return self.one_of(),
             Self::App => "an Erlang name like `cowboy`",
             Self::Repository => "the name of a hex repository like `acme` or `hexpm:acme`",
             Self::Package => "the name of a Debian package like `libsnappy-dev`",
@@ -124,6 +126,7 @@ impl Form {
             Self::Otp => OTP_PRESETS.to_vec(),
             Self::Tool => Tool::ALL.map(Tool::name).to_vec(),
             Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
+            Self::Platform => Platform::ALL.map(Platform::name).to_vec(),
             _ => Vec::new(),
         }
     }

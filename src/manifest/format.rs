@@ -12,7 +12,7 @@ use super::rebar::WishSource;
 use super::source;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
-    Manifest, Patch, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
+    Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -195,6 +195,7 @@ fn tools(section: &Section<'_>) -> Build {
         tool: tool(section).unwrap_or(Tool::Rebar3),
         profile: section.text("profile").unwrap_or_else(|| "prod".to_owned()),
         env: section.texts_by_name("env"),
+        configure: section.commands("configure"),
         dir: section.text("dir"),
         steps: section.commands("steps"),
         output: section.text("output"),
@@ -261,8 +262,14 @@ fn image(section: &Section<'_>, project: &str) -> ImageWish {
     }
     ports.sort_unstable();
     ports.dedup();
+    let platforms = section.texts("platforms").unwrap_or_default();
+    let mut platforms: Vec<Platform> =
+        platforms.iter().map(|name| Platform::from_name(name).expect(CHECKED)).collect();
+    platforms.sort_unstable();
+    platforms.dedup();
     ImageWish {
         name: section.text("name").unwrap_or_else(|| project.to_owned()),
+        platforms,
         ports,
         env: section.texts_by_name("env"),
         user: user.map_or(USER, |user| form::user(&user).expect(CHECKED)),

@@ -132,6 +132,11 @@ const BUILD: &[Key] = &[
     ),
     key("env", ENV, "Variables that every build step sees."),
     key(
+        "configure",
+        Kind::Commands,
+        "Commands that run before the project's configuration is read, when it is locked and when it is built; what they write is part of the project: `[[\"./configure\"]]`.",
+    ),
+    key(
         "dir",
         Kind::Text(Form::Inside),
         "The directory of the project in which the release is made; the project's root by default.",
@@ -152,7 +157,7 @@ const LOCK: &[Key] = &[
     key(
         "minimum-age",
         Kind::Text(Form::Age),
-        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays.",
+        "How long a commit or release must have been public before it is pinned: `12h`, `7d`, `2w`, `1mo`. What is pinned already stays. Debian's packages have no such age: a suite takes only what its own release process let through, and its security updates are wanted at once.",
     ),
     key(
         "vendor",
@@ -274,6 +279,11 @@ const IMAGE: &[Key] = &[
         "name",
         Kind::Text(Form::ImageName),
         "The repository's name, without a tag; the project's by default.",
+    ),
+    key(
+        "platforms",
+        Kind::Texts(Form::Platform),
+        "The machines that images are made for, each in a file of its own; by default the one that builds.",
     ),
     key("ports", Kind::Texts(Form::Port), "Ports that are exposed."),
     key("env", ENV, "Variables of the container."),

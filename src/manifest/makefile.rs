@@ -26,12 +26,16 @@ rebeam-facts:
 	@$(call rebeam-list,project,$(PROJECT))
 	@$(call rebeam-list,no_autopatch,$(NO_AUTOPATCH))
 	@$(call rebeam-list,ignore,$(IGNORE_DEPS))
+	@$(call rebeam-list,plugins,$(foreach plugin,$(DEP_EARLY_PLUGINS) $(DEP_PLUGINS),$(firstword $(subst /, ,$(plugin)))))
 	@$(call rebeam-list,rebar,$(REBAR_GIT) $(REBAR_COMMIT))
 	@$(foreach dep,$(filter-out $(IGNORE_DEPS),$(BUILD_DEPS)),$(call rebeam-dep,build,$(dep)))
 	@$(foreach dep,$(filter-out $(IGNORE_DEPS),$(DEPS)),$(call rebeam-dep,run,$(dep)))
 	@$(foreach dep,$(filter-out $(IGNORE_DEPS),$(REL_DEPS)),$(call rebeam-dep,release,$(dep)))
 .PHONY: rebeam-facts
 ";
+
+/// Where RabbitMQ's fetch methods look where the project is no clone of anybody's.
+const RABBITMQ: &str = "https://github.com/rabbitmq";
 
 /// What erlang.mk leaves out of the dependencies of what it takes over from rebar.
 const IGNORED_OF_REBAR: [&str; 8] = [
@@ -56,6 +60,8 @@ pub struct MakeFacts {
     pub no_autopatch: BTreeSet<String>,
     /// `IGNORE_DEPS`.
     pub ignored: BTreeSet<String>,
+    /// Those of the dependencies whose makefiles it includes: `DEP_EARLY_PLUGINS` and `DEP_PLUGINS`.
+    pub plugins: BTreeSet<String>,
     /// `REBAR_GIT` and `REBAR_COMMIT`.
     pub rebar: Option<(String, String)>,
     /// `PROJECT`.
@@ -95,7 +101,7 @@ pub enum MakeError {
         parent: String,
         /// The dependency.
         name: String,
-        /// `svn`, `git_rmq` or another.
+        /// `svn`, `hg` or another.
         method: String,
         /// The whole line.
         line: String,
@@ -222,6 +228,7 @@ impl MakeFacts {
                 ["file", path] => {
                     facts.erlang_mk = path.strip_prefix("/build/").map(str::to_owned);
                 }
+                ["plugins", names @ ..] => facts.plugins = owned(names),
                 ["ignore", names @ ..] => facts.ignored = owned(names),
                 ["rebar", url, commit] => {
                     facts.rebar = Some(((*url).to_owned(), (*commit).to_owned()));
@@ -296,6 +303,22 @@ impl MakeDep {
             ["git-subfolder", url, reference, directory, ..] => {
                 Ok(git(url, Some(reference), Some(directory)))
             }
+            // RabbitMQ's own: a repository of its owner's, or a directory of the one that took them in.
+            ["git_rmq", repository, rest @ ..] => {
+                Ok(git(&format!("{RABBITMQ}/{repository}"), rest.first(), None))
+            }
+            ["git_rmq-subfolder", _, rest @ ..] => {
+                let directory = format!("deps/{}", self.name);
+                Ok(git(
+                    &format!("{RABBITMQ}/rabbitmq-server"),
+                    rest.first(),
+                    Some(&directory.as_str()),
+                ))
+            }
+            // What the project's own repository pins lies in the project already.
+            ["git-submodule", ..] if place == Place::Project => {
+                Ok(WishSource::Path { path: format!("deps/{}", self.name) })
+            }
             ["hex", version, rest @ ..] => Ok(WishSource::Hex {
                 package: rest.first().map_or_else(|| self.name.clone(), |&name| name.to_owned()),
                 requirement: Some(format!("== {}", self.commit.as_deref().unwrap_or(version))),
@@ -360,6 +383,7 @@ mod tests {
             ("hex 1.2.0 xx", hex("xx")),
             ("cp ../x", WishSource::Path { path: "../x".into() }),
             ("ln ./lib/x/", WishSource::Path { path: "lib/x".into() }),
+            ("git-submodule", WishSource::Path { path: "deps/x".into() }),
         ];
         for (line, source) in cases {
             assert_eq!(dep(line), Ok(source), "{line}");
@@ -367,9 +391,26 @@ mod tests {
     }
 
     #[test]
+    fn the_methods_of_rabbitmq_lead_to_its_repositories() {
+        let source = |repository: &str, subdir: Option<&str>| WishSource::Git {
+            url: format!("https://github.com/rabbitmq/{repository}"),
+            reference: GitRef::Branch("master".into()),
+            subdir: subdir.map(str::to_owned),
+        };
+        assert_eq!(
+            dep("git_rmq rabbitmq-common master master master"),
+            Ok(source("rabbitmq-common", None))
+        );
+        assert_eq!(
+            dep("git_rmq-subfolder rabbitmq-common master master"),
+            Ok(source("rabbitmq-server", Some("deps/x")))
+        );
+    }
+
+    #[test]
     fn a_method_that_is_not_known_names_the_dependency() {
-        let error = dep("git_rmq rabbitmq-common $(current) master").unwrap_err();
-        assert!(error.to_string().contains("takes `x` by `git_rmq`"), "{error}");
+        let error = dep("hg https://host/x tip").unwrap_err();
+        assert!(error.to_string().contains("takes `x` by `hg`"), "{error}");
         assert!(error.hint().unwrap().contains("[deps.x]"));
         assert!(dep("").unwrap_err().to_string().contains("does not say where"));
     }

@@ -9,6 +9,7 @@ mod format;
 mod keys;
 pub mod makefile;
 pub mod mix;
+mod platform;
 pub mod rebar;
 mod schema;
 mod source;
@@ -21,6 +22,7 @@ use crate::digest::Digest;
 
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
+pub use platform::Platform;
 pub use schema::json_schema;
 
 /// The file's name in the project's root.
@@ -111,7 +113,8 @@ impl Tool {
     pub fn package(self) -> Option<&'static str> {
         match self {
             Self::Mix => Some("elixir"),
-            Self::Rebar3 | Self::ErlangMk | Self::Rebar | Self::Make => None,
+            Self::Rebar => Some("erlang-reltool"),
+            Self::Rebar3 | Self::ErlangMk | Self::Make => None,
         }
     }
 
@@ -145,6 +148,8 @@ pub struct Build {
     pub profile: String,
     /// Variables that every step sees.
     pub env: BTreeMap<String, String>,
+    /// The commands that run before the project's configuration is read, and whose results are part of the project.
+    pub configure: Vec<Vec<String>>,
     /// The directory of the project in which the release is made.
     pub dir: Option<String>,
     /// The commands that make the release, in place of the tool's own.
@@ -245,6 +250,8 @@ pub enum Shell {
 pub struct ImageWish {
     /// Repository name, without a tag.
     pub name: String,
+    /// The machines that images are made for, sorted; none for the one that builds.
+    pub platforms: Vec<Platform>,
     /// `8080/tcp`, sorted.
     pub ports: Vec<String>,
     /// Variables of the container.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::keys::{Key, Kind, TOP};
 use super::rebar::WishSource;
-use super::{HealthCheck, HexWish, Manifest, ManifestError, Shell, Tool, json_schema};
+use super::{HealthCheck, HexWish, Manifest, ManifestError, Platform, Shell, Tool, json_schema};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
@@ -80,6 +80,7 @@ fn every_key_is_read() {
     assert_eq!(manifest.release.boot_timeout_s, Some(90));
     let image = &manifest.image;
     assert_eq!(image.name, "registry.example:5000/team/shop");
+    assert_eq!(image.platforms, [Platform::Amd64, Platform::Arm64]);
     assert_eq!(image.ports, ["443/tcp", "53/udp", "8080/tcp"]);
     assert_eq!(image.env["C"], "3");
     assert_eq!(image.user, (1000, 100));
@@ -153,6 +154,7 @@ keep-debug-info = true
 boot-timeout = 90
 [image]
 name = "registry.example:5000/team/shop"
+platforms = ["linux/arm64", "linux/amd64", "linux/arm64"]
 ports = [8080, "53/udp", "443/tcp", "8080/tcp"]
 user = "1000:100"
 volumes = ["/var/log/shop", "/data"]
@@ -186,7 +188,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[image]\n  prots = [1]",
             "rebeam.toml:10:3: `[image]` has no key `prots`; the nearest is `ports`",
-            "the keys of `[image]` are name, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
+            "the keys of `[image]` are name, platforms, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
         ),
         (
             "[release]\nkeep_debug_info = true",
@@ -277,6 +279,10 @@ fn a_wrong_type_is_named_with_what_was_meant() {
 }
 
 const BAD_VALUES: &[(&str, &str)] = &[
+    (
+        "[image]\nplatforms = [\"linux/mips\"]",
+        "rebeam.toml:10:14: `image.platforms` must be one of `linux/amd64`, `linux/arm64`, `linux/arm/v7`, and here it is `linux/mips`",
+    ),
     (
         "[image]\nports = [\"80\", \"70000\"]",
         "rebeam.toml:10:16: `image.ports` must be a port like `8080` or `53/udp`, and here it is `70000`",

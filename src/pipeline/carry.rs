@@ -1,5 +1,6 @@
 //! Carry: everything that a lock names, taken to a machine without a network or laid out as directories.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lock::stale;
@@ -13,7 +14,7 @@ use crate::explain::Failure;
 use crate::fetch::debian;
 use crate::fetch::hex::{Hex, HexRepository};
 use crate::http::Http;
-use crate::lock::{self, Lock, Pin};
+use crate::lock::{self, Deb, Lock, Pin};
 use crate::manifest::{self, Manifest};
 use crate::store::{HeldTree, Store};
 
@@ -72,7 +73,10 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     }
     let doors = desk.doors();
     let trees: Vec<HeldTree> = doors.fetch(&lock)?.trees.into_values().collect();
-    let blobs = each(&lock.toolchain.debs, desk.jobs.max(4), |deb| {
+    // Machines share what is made for all of them.
+    let debs: BTreeMap<Digest, &Deb> = lock.debs().map(|deb| (deb.sha256, deb)).collect();
+    let debs: Vec<&Deb> = debs.into_values().collect();
+    let blobs = each(&debs, desk.jobs.max(4), |deb| {
         debian::fetch(deb, desk.store, desk.http, desk.observer)
     })?;
     let documents = documents(&doors.hex(), desk.repositories, &lock)?;
@@ -143,6 +147,12 @@ pub fn import_bundle(dock: &Dock<'_>, path: &Path) -> Result<Arrived, Failure> {
         }
     }
     let lock = settle_lock(dock, &imported.lock)?;
+    // Until it is built, nothing else tells that all this is needed.
+    let root = match (lock, dock.project) {
+        (LockFate::Equal | LockFate::Written, Some((root, _))) => root.join(lock::FILE_NAME),
+        _ => path.to_owned(),
+    };
+    dock.store.extend_root(&root, &imported.needed)?;
     dock.store.settle()?;
     let bundle::Imported { trees, blobs, .. } = imported;
     Ok(Arrived { project: imported.lock.project, trees, blobs, lock })

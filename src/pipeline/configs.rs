@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock};
 
 use super::gates::{self, Gates};
-use super::{Desk, mix, tools};
+use super::{Desk, lacking, mix, tools};
 use crate::compile::{self, MakeProject, MixSubject, Overlay, Tools, Workshop};
 use crate::digest::Digest;
 use crate::disk;
@@ -13,7 +13,7 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{Lock, Pin, ProjectFacts, Role, Source, ToolchainLock};
 use crate::manifest::Tool;
 use crate::manifest::mix::MixFacts;
-use crate::manifest::rebar::RebarFacts;
+use crate::manifest::rebar::{RebarError, RebarFacts};
 use crate::project;
 use crate::store::HeldTree;
 use crate::terms::Term;
@@ -25,6 +25,8 @@ pub(super) struct Configs<'a> {
     toolchain_lock: &'a ToolchainLock,
     /// The locked tools; all of these that are no tools do not count.
     sources: &'a [Source],
+    /// The lock whose pins stay.
+    pub(super) previous: Option<&'a Lock>,
     /// What the configurations that were read say of OTP.
     pub(super) gates: Mutex<Gates>,
     ready: OnceLock<(Toolchain, Tools)>,
@@ -37,7 +39,7 @@ pub(super) struct Configs<'a> {
 impl<'a> Configs<'a> {
     /// What the sources of a lock are evaluated with.
     pub(super) fn of(desk: &Desk<'a>, lock: &'a Lock) -> Self {
-        Self::new(desk, &lock.toolchain, &lock.sources)
+        Self { previous: Some(lock), ..Self::new(desk, &lock.toolchain, &lock.sources) }
     }
 
     pub(super) fn new(
@@ -46,7 +48,7 @@ impl<'a> Configs<'a> {
         sources: &'a [Source],
     ) -> Self {
         let (ready, gate, gates, make) = Default::default();
-        Self { desk: *desk, toolchain_lock, sources, gates, ready, gate, make }
+        Self { desk: *desk, toolchain_lock, sources, previous: None, gates, ready, gate, make }
     }
 
     /// Returns the evaluated configuration of the application in `tree`.
@@ -81,7 +83,35 @@ impl<'a> Configs<'a> {
         }
         let (toolchain, _) = self.ready()?;
         let Desk { store, level, jobs, observer, .. } = self.desk;
-        Ok(overlay.apply(app, tree, &Workshop { store, toolchain, level, jobs, observer })?)
+        Ok(overlay.apply(app, tree, None, &Workshop { store, toolchain, level, jobs, observer })?)
+    }
+
+    /// Returns the dependencies that the project's own step builds where they lie, by name, with the changes that the
+    /// manifest makes to them and the versions that they would ask git for.
+    pub(super) fn laid_as_source(
+        &self,
+        lock: &Lock,
+        unpinned: &BTreeMap<String, Digest>,
+    ) -> Result<BTreeMap<String, Digest>, Failure> {
+        let Desk { manifest, store, level, jobs, observer, .. } = self.desk;
+        let mut laid = BTreeMap::new();
+        let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
+        for source in deps.filter(|source| compile::is_laid_as_source(manifest, source)) {
+            let wish = manifest.deps.get(&source.app);
+            let overlay = Overlay::of(&source.app, wish, &changed_files(&self.desk)?)?;
+            let stamp = compile::stamp(manifest, source);
+            let digest = source.pin.tree().or_else(|| unpinned.get(&source.app).copied());
+            if let Some(digest) = digest
+                && (stamp.is_some() || !overlay.is_empty())
+                && let Some(tree) = store.tree(digest)?
+            {
+                let (toolchain, _) = self.ready()?;
+                let workshop = Workshop { store, toolchain, level, jobs, observer };
+                let changed = overlay.apply(&source.app, &tree, stamp, &workshop)?;
+                laid.insert(source.app.clone(), changed.digest());
+            }
+        }
+        Ok(laid)
     }
 
     /// Returns what the `mix.exs` of the application in `tree` states.
@@ -95,6 +125,36 @@ impl<'a> Configs<'a> {
         let Desk { store, level, jobs, observer, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer };
         Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
+    }
+
+    /// Takes the project's own files, as its tools see them: after the commands of `configure`.
+    pub(super) fn project(&self) -> Result<HeldTree, Failure> {
+        self.configured(&project::Survey::new(self.desk.root)?.take(self.desk.store)?)
+    }
+
+    /// Returns what the commands of `configure` make of the project's files.
+    pub(super) fn configured(&self, tree: &HeldTree) -> Result<HeldTree, Failure> {
+        let manifest = self.desk.manifest;
+        if manifest.build.configure.is_empty() {
+            return Ok(tree.clone());
+        }
+        let (toolchain, tools) = self.ready()?;
+        let rebar = self
+            .sources
+            .iter()
+            .find(|source| source.role == Role::Tool && source.app == super::makefiles::REBAR);
+        let rebar = match rebar {
+            Some(source) => {
+                let unpinned = unpinned(&self.desk, std::slice::from_ref(source))?;
+                let tree = source.pin.tree().or_else(|| unpinned.get(&source.app).copied());
+                tree.map(|tree| compile::RebarSource { source, tree })
+            }
+            None => None,
+        };
+        let Desk { store, level, jobs, observer, .. } = self.desk;
+        let workshop = Workshop { store, toolchain, level, jobs, observer };
+        let configured = compile::configure(manifest, tree, tools, rebar, &workshop);
+        configured.map_err(|error| lacking::explain(&self.desk, self.toolchain_lock, error))
     }
 
     pub(super) fn ready(&self) -> Result<&(Toolchain, Tools), Failure> {
@@ -112,7 +172,7 @@ impl<'a> Configs<'a> {
     }
 
     pub(super) fn facts(&self, app: &str, tree: &HeldTree) -> Result<RebarFacts, Failure> {
-        let mut facts = RebarFacts::from_terms(self.terms(app, tree)?)?;
+        let mut facts = read(&self.desk, self.terms(app, tree)?)?;
         if let Some(wish) = self.desk.manifest.deps.get(app) {
             facts.ignore_plugins(&wish.ignore_plugins);
         }
@@ -124,12 +184,20 @@ impl<'a> Configs<'a> {
     }
 }
 
+/// Reads a configuration as the project's tool does.
+fn read(desk: &Desk<'_>, terms: Vec<Term>) -> Result<RebarFacts, RebarError> {
+    match desk.manifest.build.tool {
+        Tool::Rebar => RebarFacts::for_rebar_2(terms),
+        _ => RebarFacts::from_terms(terms),
+    }
+}
+
 /// What the project states: its configuration, and those of its own applications.
 pub(super) fn project_facts(
     desk: &Desk<'_>,
     configs: &Configs<'_>,
 ) -> Result<ProjectFacts, Failure> {
-    let tree = project::Survey::new(desk.root)?.take(desk.store)?;
+    let tree = configs.project()?;
     let tools = tools::wishes(desk);
     let name = desk.manifest.project.name.clone();
     match desk.manifest.build.tool {
@@ -145,7 +213,7 @@ pub(super) fn project_facts(
     for (app, home) in project::applications(desk.root)? {
         // The configuration at the top is the project's own already.
         let facts = match home == desk.root {
-            false => RebarFacts::from_terms(compile::read_config(&app, &home)?)?,
+            false => read(desk, compile::read_config(&app, &home)?)?,
             true => RebarFacts::default(),
         };
         apps.insert(app, facts);

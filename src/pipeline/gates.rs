@@ -80,7 +80,7 @@ pub(super) fn check(desk: &Desk<'_>, lock: &Lock, gates: &Gates) -> Result<(), G
             let (app, least) = (app.clone(), least.clone());
             return Err(GateFailure { app, least, has, way, preset });
         }
-        if let Some((key, wanted)) = &gate.old {
+        if let Some((key, wanted)) = gate.old.as_ref().filter(|(_, wanted)| !names(wanted, &has)) {
             let message = format!(
                 "`{app}` says `{{{key}, \"{wanted}\"}}`, which rebar2 obeys and rebar3 reads over; \
                  OTP is {has}\n  {}",
@@ -100,6 +100,13 @@ fn otp_version(lock: &Lock) -> String {
     version.unwrap_or(&lock.toolchain.otp).to_owned()
 }
 
+/// Tells whether `25|26|27` names this OTP, as rebar2 looks for it. Of other expressions nothing is known.
+fn names(wanted: &str, has: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '|';
+    wanted.chars().all(is_plain)
+        && wanted.split('|').any(|name| !name.is_empty() && has.starts_with(name))
+}
+
 /// Reads `25.2.3`, `R16B03` or `OTP-25`; an old name is older than every new one.
 fn numbers(version: &str) -> Vec<u32> {
     let parts = version.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
@@ -109,6 +116,12 @@ fn numbers(version: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_gate_that_names_the_otp_is_open() {
+        assert!(names("25|26|27", "25.2.3") && names("25.2", "25.2.3"));
+        assert!(!names("R16|17|18", "25.2.3") && !names("^2[0-9]", "25.2.3") && !names("", "25"));
+    }
 
     #[test]
     fn versions_of_otp_are_compared_by_number() {

@@ -36,6 +36,14 @@ struct Found {
 fn told(found: &[Found]) -> String {
     let mut text = String::new();
     for Found { lack, holder, held } in found {
+        if fetches(lack) {
+            write!(
+                text,
+                "\n  {lack} would not help: a step has neither a network nor the project's `.git`"
+            )
+            .expect("writing to a String cannot fail");
+            continue;
+        }
         let is_or_are = holder.packages.join(" or ");
         write!(text, "\n  {lack} is in {is_or_are}").expect("writing to a String cannot fail");
         if let (Some(package), Some(path)) = (held, &holder.path) {
@@ -52,18 +60,30 @@ impl Explain for LackingFailure {
     }
 
     fn hint(&self) -> Option<String> {
-        let absent = self.found.iter().filter(|found| found.held.is_none());
+        let absent =
+            self.found.iter().filter(|found| found.held.is_none() && !fetches(&found.lack));
         let mut packages: Vec<&str> =
             absent.filter_map(|found| found.holder.packages.first()).map(String::as_str).collect();
         packages.sort_unstable();
         packages.dedup();
         match packages.is_empty() {
+            true if self.found.iter().any(|found| fetches(&found.lack)) => Some(
+                "lock what it would fetch (`[tools]`, or `source` in `[deps.NAME]`), name what it would ask git for \
+                 in `[build] env`, or leave that part out; `rebeam shell --failed` looks inside"
+                    .into(),
+            ),
             true => self.failed.hint(),
             false => {
                 Some(format!("`rebeam toolchain add {}`, then build again", packages.join(" ")))
             }
         }
     }
+}
+
+/// Tells whether a program is there to fetch something, which no step can.
+fn fetches(lack: &Lack) -> bool {
+    let programs = ["git", "hg", "svn", "curl", "wget"];
+    matches!(lack, Lack::Program(name) if programs.contains(&name.as_str()))
 }
 
 /// Says of a failed step which Debian packages have what it did not find.
@@ -119,5 +139,28 @@ fn look_up(desk: &Desk<'_>, toolchain: &ToolchainLock, lack: &Lack) -> Option<Ho
             desk.observer.observe(&Event::Warned { message: &message });
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lacking(programs: &[&str]) -> LackingFailure {
+        let found = programs.iter().map(|&program| Found {
+            lack: Lack::Program(program.into()),
+            holder: Holder { packages: vec![program.into()], path: None },
+            held: None,
+        });
+        let failed = CompileError::NothingFailed { store: "/store".into() };
+        LackingFailure { failed, found: found.collect() }
+    }
+
+    #[test]
+    fn a_program_that_would_fetch_is_no_package_to_add() {
+        let both = lacking(&["cmake", "git"]);
+        assert!(both.to_string().contains("`cmake` is in cmake\n  `git` would not help"));
+        assert_eq!(both.hint().unwrap(), "`rebeam toolchain add cmake`, then build again");
+        assert!(lacking(&["git"]).hint().unwrap().contains("lock what it would fetch"));
     }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
 use super::gates;
-use super::{Desk, mix, modules, packages, tools};
+use super::{Desk, mix, modules, packages, platforms, tools};
 use crate::disk;
 use crate::each::each;
 use crate::event::{Event, Silent};
@@ -21,7 +22,7 @@ use crate::lock::{
 };
 use crate::manifest::Tool;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
-use crate::manifest::{LockWish, Manifest};
+use crate::manifest::{LockWish, Manifest, Platform};
 use crate::project;
 use crate::store::HeldTree;
 
@@ -34,6 +35,8 @@ pub struct Update {
     pub(super) toolchain: bool,
     /// All applications.
     all: bool,
+    /// Machines that images are made for, beside those of the manifest and of the lock.
+    pub platforms: Vec<Platform>,
     /// An index of Debian's that is past its date counts as much as any.
     pub expired_index: bool,
     /// What is too young is pinned all the same.
@@ -44,6 +47,11 @@ impl Update {
     /// Nothing: what is pinned stays.
     pub fn nothing() -> Self {
         Self::default()
+    }
+
+    /// Nothing but what images for these machines are made of.
+    pub fn for_platforms(platforms: &[Platform]) -> Self {
+        Self { platforms: platforms.to_vec(), ..Self::default() }
     }
 
     /// These applications; `toolchain` means the toolchain.
@@ -123,12 +131,14 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     }
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = packages::choose(desk, previous.as_ref(), update)?;
+    let platforms = platforms::choose(desk, previous.as_ref(), &toolchain, update)?;
     let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
-    let configs = Configs::new(desk, &toolchain, &tools);
+    let mut configs = Configs::new(desk, &toolchain, &tools);
+    configs.previous = kept.as_ref();
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
     let is_mix = desk.manifest.build.tool == Tool::Mix;
-    let imported = if is_mix { None } else { rebar_lock(desk)? };
+    let imported = rebar_lock(desk)?;
     let (mut resolution, newest) = match is_mix {
         true => mix::resolve(desk, &configs, kept.as_ref())?,
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
@@ -154,6 +164,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         epoch: 0,
         image_format: IMAGE_FORMAT,
         toolchain: toolchain.clone(),
+        platforms,
         sources: resolution.sources,
     };
     gates::check(desk, &lock, &gates)?;
@@ -171,7 +182,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
-    let (sources, packages) = (lock.sources.len(), lock.toolchain.debs.len());
+    let (sources, packages) = (lock.sources.len(), lock.debs().count());
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
 }
@@ -207,34 +218,47 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     let configs = Configs::of(desk, lock);
     let mut facts = project_facts(desk, &configs)?;
     facts.tools.extend(configs.hidden_rebar(&lock.sources)?);
-    if desk.manifest.build.tool == Tool::Mix {
-        mix::warn_of_disagreements(desk, lock)?;
-    }
     let found = lock::stale(lock, &facts, desk.manifest);
-    let reasons: Vec<String> = found.iter().map(ToString::to_string).collect();
-    Ok(if reasons.is_empty() { stale_further_down(desk, lock, facts) } else { reasons })
+    if !found.is_empty() {
+        return Ok(found.iter().map(ToString::to_string).collect());
+    }
+    let is_mix = desk.manifest.build.tool == Tool::Mix;
+    match stale_further_down(desk, lock, facts) {
+        Some(reasons) => {
+            if is_mix && reasons.is_empty() {
+                mix::warn_of_disagreements(desk, lock)?;
+            }
+            Ok(reasons)
+        }
+        // What a changed mix.lock names anew is not held, so it cannot be looked into, and is stale all the same.
+        None if is_mix => mix::disagreements(desk, lock),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Returns what is stale further down than the project's own words: all is resolved again over what is held.
 ///
-/// What is not held or cannot be resolved is left to `lock`, which has the network.
-fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Vec<String> {
+/// `None` where something is not held or cannot be resolved: that is left to `lock`, which has the network.
+fn stale_further_down(desk: &Desk<'_>, lock: &Lock, facts: ProjectFacts) -> Option<Vec<String>> {
     let http = Http::new(Network::Offline, desk.http.mirrors().clone());
     let desk = Desk { http: &http, observer: &Silent, ..*desk };
     let configs = Configs::of(&desk, lock);
     let facts = ProjectFacts { tools: vec![], ..facts };
     let resolved = match desk.manifest.build.tool {
         Tool::Mix => mix::resolve(&desk, &configs, Some(lock)),
-        Tool::ErlangMk => return Vec::new(),
+        Tool::ErlangMk => project_facts(&desk, &configs).and_then(|facts| {
+            let facts = ProjectFacts { tools: vec![], ..facts };
+            resolve(&desk, &configs, &facts, Some(lock), None)
+        }),
         _ => rebar_lock(&desk)
             .and_then(|imported| resolve(&desk, &configs, &facts, Some(lock), imported.as_ref())),
     };
-    let Ok((resolution, _)) = resolved else { return Vec::new() };
+    let (resolution, _) = resolved.ok()?;
     let tools = lock.sources.iter().filter(|source| source.role == Role::Tool);
     let mut sources: Vec<_> = resolution.sources.into_iter().chain(tools.cloned()).collect();
     sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
     let now = Lock { sources, ..lock.clone() };
-    lock::differences(lock, &now).iter().map(ToString::to_string).collect()
+    Some(lock::differences(lock, &now).iter().map(ToString::to_string).collect())
 }
 
 /// The previous lock without the entries that are to be pinned anew.
@@ -248,9 +272,11 @@ fn keep(lock: &Lock, update: &Update) -> Result<Lock, LockFailure> {
     Ok(kept)
 }
 
+/// The project's `rebar.lock`. Beside a Makefile or a `mix.exs` that builds the project it is some other build's.
 fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
     let path = desk.root.join("rebar.lock");
-    if !disk::exists(&path) {
+    let is_ours = matches!(desk.manifest.build.tool, Tool::Rebar3 | Tool::Rebar);
+    if !is_ours || !disk::exists(&path) {
         return Ok(None);
     }
     Ok(Some(RebarLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))
@@ -309,10 +335,7 @@ pub(super) fn answer(
     configs: &Configs<'_>,
     request: &Request,
 ) -> Result<(Settled, Option<i64>), Failure> {
-    let found = match &request.wish.source {
-        WishSource::Path { path } => directory(desk, path)?,
-        _ => desk.doors().answer(request)?,
-    };
+    let found = fetch(desk, request)?;
     let tree = configs.changed(&request.app, &found.tree)?;
     let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
     let (tool, facts) = match desk.manifest.build.tool {
@@ -324,27 +347,42 @@ pub(super) fn answer(
             // Of a mix project, what mix does not build itself comes here.
             let own = if own == Tool::Mix { Tool::Rebar3 } else { own };
             let facts = configs.facts(&request.app, &tree)?;
-            let facts = match found.deps {
-                Some(deps) => facts.with_package_deps(deps),
+            let facts = match &found.deps {
+                Some(deps) => facts.with_package_deps(deps.clone()),
                 None if own == Tool::Rebar => facts,
                 None => with_own_lock(facts, &tree)?,
             };
             (wished.unwrap_or(own), facts)
         }
     };
-    let settled = Settled {
+    Ok((settled(request, &found, tool, facts), found.time))
+}
+
+/// Fetches one wished source.
+pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
+    match &request.wish.source {
+        WishSource::Path { path } => directory(desk, path),
+        _ => {
+            let found = desk.doors().answer(request);
+            Ok(found.map_err(|failed| AskedFailure::new(request, failed))?)
+        }
+    }
+}
+
+/// What a request came to.
+pub(super) fn settled(request: &Request, found: &Answer, tool: Tool, facts: RebarFacts) -> Settled {
+    Settled {
         app: request.app.clone(),
         role: request.role,
-        pin: found.pin,
-        describe: found.describe,
+        pin: found.pin.clone(),
+        describe: found.describe.clone(),
         tool,
         facts,
-    };
-    Ok((settled, found.time))
+    }
 }
 
 /// Looks at a directory that the manifest names: nothing of it is pinned.
-pub(super) fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
+fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
     let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
     let pin = Pin::Path { path: path.to_owned() };
     Ok(Answer { pin, describe: None, tree, time: None, deps: None })

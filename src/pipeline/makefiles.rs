@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::configs::Configs;
 use crate::compile::{self, MakeProject, Makefile, Workshop};
+use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
-use crate::lock::{self, ProjectFacts, Role, Rule};
+use crate::lock::{self, ProjectFacts, Resolver, Role, Rule};
 use crate::manifest::Tool;
-use crate::manifest::makefile::{self, DepKind, MakeError, MakeFacts, Place};
+use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, Place};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::store::HeldTree;
 
@@ -52,7 +53,43 @@ impl Configs<'_> {
         let desk = &self.desk;
         let (store, level, jobs, observer) = (desk.store, desk.level, desk.jobs, desk.observer);
         let workshop = Workshop { store, toolchain, level, jobs, observer };
-        Ok(compile::evaluate_makefile((app, tree), makefile, tools, &workshop)?)
+        let place = match makefile {
+            Makefile::Project(_) => Place::Project,
+            Makefile::Dep { .. } => Place::Dep,
+        };
+        let mut plugins = BTreeMap::new();
+        loop {
+            let facts =
+                compile::evaluate_makefile((app, tree), makefile, &plugins, tools, &workshop)?;
+            let is_new = |dep: &&MakeDep| {
+                facts.plugins.contains(&dep.name) && !plugins.contains_key(&dep.name)
+            };
+            let new: Vec<MakeDep> = facts.deps.iter().filter(is_new).cloned().collect();
+            if new.is_empty() {
+                return Ok(facts);
+            }
+            // What a plugin's makefile says may ask for more, plugins among it.
+            for wish in MakeFacts::wishes(&new, app, place, &desk.manifest.deps)? {
+                plugins.insert(wish.app.clone(), self.source_of(wish)?);
+            }
+        }
+    }
+
+    /// The source of a dependency that is needed before the closure is settled: the very one that it will have there.
+    fn source_of(&self, wish: Wish) -> Result<Digest, Failure> {
+        let app = wish.app.clone();
+        let name = self.desk.manifest.project.name.clone();
+        let config = RebarFacts { deps: vec![wish], ..RebarFacts::default() };
+        let facts = ProjectFacts { name, config, ..ProjectFacts::default() };
+        let choices = self.desk.manifest.deps.iter().filter(|(name, _)| **name == app);
+        let choices = choices.map(|(name, choice)| (name.clone(), choice.clone())).collect();
+        let mut resolver = Resolver::new(&facts, &choices);
+        if let Some(previous) = self.previous {
+            resolver = resolver.with_previous(previous);
+        }
+        let request = resolver.next_level().into_iter().next().expect("one wish is one request");
+        let found = super::lock::fetch(&self.desk, &request)?;
+        Ok(self.changed(&app, &found.tree)?.digest())
     }
 
     /// What an erlang.mk project asks for: itself and its applications below `apps`.

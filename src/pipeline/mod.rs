@@ -1,9 +1,12 @@
 //! Pipeline: lock, build, run: each verb as the handful of stages that it is made of.
 
+mod asked;
 mod build;
 mod carry;
 mod configs;
 mod doctor;
+mod evidence;
+mod foreign;
 mod gates;
 mod hex;
 mod lacking;
@@ -15,16 +18,22 @@ mod modules;
 mod news;
 mod nix;
 mod packages;
+mod platforms;
+mod pull;
 mod push;
 mod quick;
 mod rooms;
+mod signatures;
 mod tools;
 
 use std::path::Path;
 
+pub use asked::AskedFailure;
 pub use build::{BuildOptions, Freshness, Packed, build, default_output};
 pub use carry::{Arrived, Dock, Exported, LockFate, export_bundle, import_bundle, vendor};
 pub use doctor::examine;
+pub use evidence::{AttachFailure, Backing};
+pub use foreign::{Built, Layout, build_platforms, outputs};
 pub use gates::GateFailure;
 pub use hex::{RepositoryFailure, repositories};
 pub use lacking::LackingFailure;
@@ -33,8 +42,11 @@ pub use lock::{LockFailure, Update, check, lock};
 pub use modules::ModuleFailure;
 pub use news::{Audit, Finding, Matter, Outlook, audit, outdated};
 pub use nix::{Proof, Verdict, prove};
-pub use push::{PushWish, push, push_file};
-pub use rooms::{BootFailure, run, shell, shell_of_failed_step};
+pub use platforms::PlatformFailure;
+pub use pull::{Opened, is_reference, open_image};
+pub use push::{PushWish, push, push_files};
+pub use rooms::{BootFailure, RunFailure, run, shell, shell_of_failed_step};
+pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 
 use crate::digest::Digest;
 use crate::event::Observer;

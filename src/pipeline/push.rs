@@ -1,9 +1,10 @@
 //! Push: where an image goes, known before anything is built or sent, and then there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::evidence::Backing;
 use crate::explain::Failure;
-use crate::image::Contents;
+use crate::image::{self, Contents, Member};
 use crate::registry::{self, Door, PushError, Pushed, Reference, Target, mount_source};
 
 /// What was said about where an image goes.
@@ -54,30 +55,71 @@ impl PushWish {
     }
 }
 
-/// Pushes the image file to every target, after every digest in it was checked.
-pub fn push(file: &Path, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
-    send(&contents(file)?, targets, door)
+/// Pushes the image file to every target, after every digest in it was checked, and then what proves it. Of several
+/// files, one for each machine, a registry gets an index, too.
+pub fn push(
+    files: &[PathBuf],
+    targets: &[Target],
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
+    let images = files.iter().map(|file| contents(file)).collect::<Result<Vec<_>, _>>()?;
+    send(&images, targets, backing, door)
 }
 
-fn send(contents: &Contents, targets: &[Target], door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
-    contents.check()?;
+fn send(
+    images: &[Contents],
+    targets: &[Target],
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
+    let mut evidence = Vec::new();
+    for image in images {
+        image.check()?;
+        evidence.push(backing.prepare(image)?);
+    }
     let mut pushed = Vec::new();
     for target in targets {
-        pushed.push(registry::push(contents, target, door)?);
+        let there = match images {
+            [image] => registry::push(image, target, door)?,
+            several => registry::push_index(several, &index(several), target, door)?,
+        };
+        for (image, evidence) in images.iter().zip(&evidence) {
+            evidence.attach(image, &target.reference, door)?;
+        }
+        if images.len() > 1 {
+            backing.sign_index(there.manifest, &target.reference, door)?;
+        }
+        pushed.push(there);
     }
     Ok(pushed)
 }
 
-/// Pushes the image file to where the wish says, or its own name.
-pub fn push_file(file: &Path, wish: &PushWish, door: Door<'_>) -> Result<Vec<Pushed>, Failure> {
-    let contents = contents(file)?;
-    let own = contents.names.first().map_or("", String::as_str);
+/// The index that names one image for each machine, as the layout that a build writes has it.
+fn index(images: &[Contents]) -> Vec<u8> {
+    let member = |image: &Contents| Member {
+        manifest: image.manifest_digest,
+        bytes: image.manifest.len() as u64,
+        machine: image.machine.clone(),
+    };
+    image::index(&images.iter().map(member).collect::<Vec<_>>())
+}
+
+/// Pushes the image files to where the wish says, or their own name.
+pub fn push_files(
+    files: &[PathBuf],
+    wish: &PushWish,
+    backing: &Backing<'_>,
+    door: Door<'_>,
+) -> Result<Vec<Pushed>, Failure> {
+    let images = files.iter().map(|file| contents(file)).collect::<Result<Vec<_>, _>>()?;
+    let own = images.first().and_then(|image| image.names.first()).map_or("", String::as_str);
     let slash = own.rfind('/').map_or(0, |slash| slash + 1);
     let (name, tag) = match own[slash..].rfind(':') {
         Some(colon) => (&own[..slash + colon], &own[slash + colon + 1..]),
         None => (own, "latest"),
     };
-    send(&contents, &wish.targets(name, tag)?, door)
+    send(&images, &wish.targets(name, tag)?, backing, door)
 }
 
 fn contents(file: &Path) -> Result<Contents, Failure> {

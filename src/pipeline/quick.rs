@@ -20,7 +20,7 @@ use crate::project::{self, Survey};
 use crate::store::{BuildKey, Record};
 
 /// Changes when what a build makes of the same inputs changes.
-const BUILD_VERSION: u32 = 2;
+const BUILD_VERSION: u32 = 4;
 
 /// Returns the key of everything that decides this build; `None` where a part of it is not there.
 pub(super) fn key(

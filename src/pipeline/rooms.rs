@@ -1,7 +1,7 @@
 //! Rooms: the commands that run beside a build: the boot check, `rebeam run`, `rebeam shell`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -11,6 +11,7 @@ use crate::compile::{self, Compiled};
 use crate::disk;
 use crate::event::Event;
 use crate::explain::{Explain, Failure, quoted};
+use crate::fetch::debian::Architecture;
 use crate::image;
 use crate::lock::Lock;
 use crate::manifest;
@@ -45,6 +46,13 @@ pub enum BootFailure {
 impl Explain for BootFailure {
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::DidNotStart { lines } if says(lines, &["application_terminated,os_mon", "disksup"]) => {
+                "os_mon looks at the disks by the command `df`: `shell = \"busybox\"` in `[image]` brings one; \
+                 or let `sys.config` say `{os_mon, [{start_disksup, false}]}`"
+            }
+            Self::DidNotStart { lines } if says(lines, &["erofs", "eacces", "ead-only file system"]) => {
+                "name the directories that it writes to by `volumes` in `[image]`"
+            }
             Self::DidNotStart { .. } => {
                 "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
                  or build with `--no-boot-check`"
@@ -54,6 +62,51 @@ impl Explain for BootFailure {
     }
 }
 
+fn says(lines: &[String], words: &[&str]) -> bool {
+    lines.iter().any(|line| words.iter().any(|word| line.contains(word)))
+}
+
+/// By what a release for another machine is started here.
+pub(super) struct Emulation<'a> {
+    /// The emulator, a static program.
+    pub(super) program: &'a Path,
+    /// busybox for this machine, a static program.
+    pub(super) shell: &'a Path,
+    /// What decides how the release starts beside what always does: native code and emulator.
+    pub(super) made_of: String,
+}
+
+/// How much more time an emulated release may take.
+const EMULATED_SLOWNESS: u64 = 10;
+
+/// An image cannot be started here.
+#[derive(Debug, Error)]
+pub enum RunFailure {
+    /// It is for another machine.
+    #[error("`{}` is an image for linux/{machine}, and this machine is linux/{}", path.display(), own_machine())]
+    OtherMachine {
+        /// The image file.
+        path: PathBuf,
+        /// The machine, as images name it.
+        machine: String,
+    },
+}
+
+impl Explain for RunFailure {
+    fn hint(&self) -> Option<String> {
+        let Self::OtherMachine { .. } = self;
+        Some(format!(
+            "`rebeam build --platform linux/{}` makes the one for this machine; an image for another one is started once when it is built, under an emulator",
+            own_machine()
+        ))
+    }
+}
+
+/// This machine, as images name it.
+fn own_machine() -> &'static str {
+    Architecture::own().name()
+}
+
 /// Starts the release from exactly the image's files, waits until the node has started, and asks it to stop.
 ///
 /// What has passed once is not started again.
@@ -61,8 +114,9 @@ pub(super) fn boot_check(
     desk: &Desk<'_>,
     release: &Release,
     made_of: (&Toolchain, &Compiled),
+    emulation: Option<&Emulation<'_>>,
 ) -> Result<(), Failure> {
-    let key = boot_key(desk, made_of)?;
+    let key = boot_key(desk, made_of, emulation)?;
     if desk.store.recall(key)?.is_some() {
         return Ok(());
     }
@@ -71,7 +125,12 @@ pub(super) fn boot_check(
     disk::create_dir(&root)?;
     release::lay_out(release, &root)?;
     let timeout_s = desk.manifest.release.boot_timeout_s.unwrap_or(BOOT_TIMEOUT_S);
-    let room = release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
+    let timeout_s = if emulation.is_some() { timeout_s * EMULATED_SLOWNESS } else { timeout_s };
+    let mut room =
+        release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
+    if let Some(Emulation { program, shell, .. }) = emulation {
+        release::emulate(release, &root, &mut room, (program, shell))?;
+    }
     let mut watch = BootWatch::default();
     let outcome = sandbox::run(&room, &scratch.path().join("log"), &mut |line| watch.hear(line))?;
     for note in &outcome.notes {
@@ -94,11 +153,13 @@ const BOOT_CHECK_VERSION: u32 = 2;
 fn boot_key(
     desk: &Desk<'_>,
     (toolchain, compiled): (&Toolchain, &Compiled),
+    emulation: Option<&Emulation<'_>>,
 ) -> Result<BuildKey, Failure> {
     let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
     let otp = compiled.otp.as_ref().map(|otp| format!(" {}", otp.digest())).unwrap_or_default();
+    let emulated = emulation.map(|by| by.made_of.clone()).unwrap_or_default();
     Ok(BuildKey::of(&format!(
-        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n",
+        "boot check {BOOT_CHECK_VERSION}\nrules {}\nrelease {}\ntoolchain {}{otp}\nmanifest {manifest}\nlevel {}\n{emulated}",
         release::RULES,
         compiled.release.digest(),
         toolchain.root.digest(),
@@ -117,8 +178,13 @@ pub fn run(
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
+    let machine = image::inspect(archive)?.architecture;
+    if machine != own_machine() {
+        return Err(RunFailure::OtherMachine { path: archive.to_owned(), machine }.into());
+    }
     let image = image::unpack(archive, &root)?;
-    let mut room = image.room(&root, level);
+    let owned = image::owned_directories(archive, &image)?;
+    let mut room = image.room(&root, &owned, level);
     if !arguments.is_empty() {
         room.argv.truncate(image.entrypoint.len());
         room.argv.extend_from_slice(arguments);
@@ -159,5 +225,22 @@ fn exit_code(status: Status) -> u8 {
         // What a shell reports of a killed command.
         Status::Killed { signal } => u8::try_from(128 + signal).unwrap_or(255),
         Status::TimedOut => 124,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_release_lead_to_the_next_step() {
+        let hint =
+            |line: &str| BootFailure::DidNotStart { lines: vec![line.into()] }.hint().unwrap();
+        assert!(
+            hint("Kernel pid terminated ({application_terminated,os_mon,shutdown})")
+                .contains("`df`")
+        );
+        assert!(hint("{open_failed,\"/app/logs/x.log\",erofs}").contains("`volumes`"));
+        assert!(hint("econnrefused").contains("boot-timeout"));
     }
 }

@@ -1,7 +1,7 @@
 //! Tools: what is built from source is pinned before anything else, since configurations are evaluated with it.
 
 use super::Desk;
-use super::lock::directory;
+use super::lock::{fetch, settled};
 use crate::explain::Failure;
 use crate::lock::{Lock, Pin, ProjectFacts, Request, Resolver, Settled, Source};
 use crate::manifest::Tool;
@@ -54,17 +54,7 @@ fn recall(request: &mut Request) {
 }
 
 fn settle(desk: &Desk<'_>, request: &Request) -> Result<Settled, Failure> {
-    let found = match &request.wish.source {
-        WishSource::Path { path } => directory(desk, path)?,
-        _ => desk.doors().answer(request)?,
-    };
-    Ok(Settled {
-        app: request.app.clone(),
-        role: request.role,
-        pin: found.pin,
-        describe: found.describe,
-        tool: Tool::Rebar3,
-        // What a tool is made of is its own affair: it must build without a network.
-        facts: RebarFacts::default(),
-    })
+    let found = fetch(desk, request)?;
+    // What a tool is made of is its own affair: it must build without a network.
+    Ok(settled(request, &found, Tool::Rebar3, RebarFacts::default()))
 }

@@ -3,7 +3,8 @@
 //! What git ignores is no part of a project, nor are the outputs of a build. A look at every file's status
 //! decides whether anything changed since the last time: contents are read only then.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -104,6 +105,44 @@ struct Found {
     status: Status,
 }
 
+/// What git leaves out of a project: what it ignores and does not have all the same.
+struct Ignored {
+    repository: Repository,
+    /// The project's place in the repository; empty at its top.
+    below: Vec<u8>,
+    /// What the repository has, read where something is ignored at all.
+    tracked: OnceCell<BTreeSet<Vec<u8>>>,
+}
+
+impl Ignored {
+    fn new(root: &Path, repository: Repository) -> Result<Self, ProjectError> {
+        let top = repository.workdir().map(disk::canonical).transpose()?;
+        let below = disk::canonical(root)?;
+        let below = top.and_then(|top| below.strip_prefix(top).ok().map(Path::to_owned));
+        let mut below = below.unwrap_or_default().into_os_string().into_encoded_bytes();
+        if !below.is_empty() {
+            below.push(b'/');
+        }
+        Ok(Self { repository, below, tracked: OnceCell::new() })
+    }
+
+    /// Tells whether `path` is ignored, and neither it nor anything below it is in the repository: an ignored file that
+    /// was added counts for git like any other.
+    fn holds(&self, path: &RelPath, on_disk: &Path) -> bool {
+        if !self.repository.is_path_ignored(on_disk).unwrap_or(false) {
+            return false;
+        }
+        let tracked = self.tracked.get_or_init(|| {
+            let index = self.repository.index();
+            index.map(|index| index.iter().map(|entry| entry.path).collect()).unwrap_or_default()
+        });
+        let path = [self.below.as_slice(), path.as_bytes()].concat();
+        let inside = [path.as_slice(), b"/"].concat();
+        let first = tracked.range(inside.clone()..).next();
+        !tracked.contains(&path) && !first.is_some_and(|first| first.starts_with(&inside))
+    }
+}
+
 /// The project's files by name and status, contents unread.
 pub struct Survey {
     root: PathBuf,
@@ -114,27 +153,23 @@ impl Survey {
     /// Lists the project's files below `root`; a `.tar` or `.bundle` at the top is one that rebeam made.
     pub fn new(root: &Path) -> Result<Self, ProjectError> {
         let git = |source| ProjectError::Git { path: root.to_owned(), source };
-        let repository = around(root).map_err(git)?;
+        let ignored = around(root).map_err(git)?.map(|repository| Ignored::new(root, repository));
+        let ignored = ignored.transpose()?;
         let mut survey = Self { root: root.to_owned(), files: Vec::new() };
         for name in disk::list(root)? {
             let text = String::from_utf8_lossy(&name);
             let is_made = MADE.iter().any(|ending| text.ends_with(ending));
             if !NO_SOURCES.contains(&text.as_ref()) && !is_made {
-                survey.visit(RelPath::new(name)?, repository.as_ref())?;
+                survey.visit(RelPath::new(name)?, ignored.as_ref())?;
             }
         }
         Ok(survey)
     }
 
-    fn visit(
-        &mut self,
-        path: RelPath,
-        repository: Option<&Repository>,
-    ) -> Result<(), ProjectError> {
+    fn visit(&mut self, path: RelPath, ignored: Option<&Ignored>) -> Result<(), ProjectError> {
         let on_disk = path.under(&self.root);
-        let ignored = repository
-            .is_some_and(|repository| repository.is_path_ignored(&on_disk).unwrap_or(false));
-        let Some(status) = disk::status(&on_disk)?.filter(|_| !ignored) else {
+        let is_ignored = ignored.is_some_and(|ignored| ignored.holds(&path, &on_disk));
+        let Some(status) = disk::status(&on_disk)?.filter(|_| !is_ignored) else {
             return Ok(());
         };
         match status.kind {
@@ -144,7 +179,7 @@ impl Survey {
                     return Ok(());
                 }
                 for name in names.into_iter().filter(|name| name != b".git") {
-                    self.visit(path.join(&name)?, repository)?;
+                    self.visit(path.join(&name)?, ignored)?;
                 }
             }
             Kind::Special => {}
@@ -338,6 +373,28 @@ mod tests {
         write(&root.join("src/a.app.src"), "{application, a, []}.");
         let store = Store::open(&world.path().join("store")).unwrap();
         (world, root, store)
+    }
+
+    #[test]
+    fn an_ignored_file_that_was_added_to_git_is_part_of_the_project() {
+        let (_world, root, store) = world();
+        let repository = Repository::init(&root).unwrap();
+        write(&root.join(".gitignore"), "bin/\n");
+        write(&root.join("bin/run.escript"), "x");
+        write(&root.join("bin/built"), "x");
+        let added = |project: &Path| {
+            let held = Survey::new(project).unwrap().take(&store).unwrap();
+            let from_top = project.strip_prefix(&root).unwrap();
+            let bin = Path::new("bin").strip_prefix(from_top).unwrap_or(Path::new("bin"));
+            let has = |name: &str| disk::exists(&held.path().join(bin).join(name));
+            (has("run.escript"), has("built"))
+        };
+        assert_eq!(added(&root), (false, false));
+        let mut index = repository.index().unwrap();
+        index.add_path(Path::new("bin/run.escript")).unwrap();
+        index.write().unwrap();
+        assert_eq!(added(&root), (true, false));
+        assert_eq!(added(&root.join("bin")), (true, false));
     }
 
     #[test]

@@ -200,6 +200,14 @@ pub enum PushError {
         /// What is strange.
         what: String,
     },
+    /// A repository has no image of this name.
+    #[error("`{host}` has no image `{reference}`")]
+    NoImage {
+        /// The registry.
+        host: String,
+        /// Repository, and tag or digest.
+        reference: String,
+    },
     /// Docker's configuration cannot be read.
     #[error("`{}` cannot be read: {what}", path.display())]
     Config {
@@ -249,7 +257,7 @@ pub enum PushError {
     Http(HttpError),
 }
 
-fn because(says: &str) -> String {
+pub(super) fn because(says: &str) -> String {
     if says.is_empty() { String::new() } else { format!(": {says}") }
 }
 
@@ -282,7 +290,7 @@ impl Explain for PushError {
             Self::BadReference { .. } | Self::NoRegistry { .. } | Self::BadMount { .. } => {
                 Blame::Usage
             }
-            Self::NotOurs { .. } | Self::Config { .. } => Blame::User,
+            Self::NotOurs { .. } | Self::Config { .. } | Self::NoImage { .. } => Blame::User,
             Self::Image(error) => error.blame(),
             Self::Http(error) => error.blame(),
             _ => Blame::World,
@@ -291,7 +299,7 @@ impl Explain for PushError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::BadReference { .. } => "`rebeam push HOST/REPOSITORY:TAG` names one".into(),
+            Self::BadReference { .. } => "`HOST/REPOSITORY:TAG` names one, as in `rebeam push HOST/REPOSITORY:TAG`".into(),
             Self::NoRegistry { name } => format!(
                 "say which: `rebeam push REGISTRY/{name}`, or write it before the name in `[image] name`"
             ),
@@ -325,6 +333,7 @@ impl Explain for PushError {
                 format!("`echo {host} | {program} get` shows what it does; {}", login(host))
             }
             Self::Config { path, .. } => format!("mend it, or move it away: `mv {0} {0}.old`", path.display()),
+            Self::NoImage { .. } => "look at the name and the tag; `rebeam push` says them".into(),
             Self::Image(error) => return error.hint(),
             Self::Http(error) => return error.hint(),
             _ => return None,
@@ -332,7 +341,7 @@ impl Explain for PushError {
     }
 }
 
-fn login(host: &str) -> String {
+pub(super) fn login(host: &str) -> String {
     match host {
         "docker.io" | "registry-1.docker.io" => "log in: `docker login`".into(),
         host => format!("log in: `docker login {host}`"),

@@ -8,9 +8,16 @@
 
 mod challenge;
 mod credentials;
+mod documents;
 mod engine;
 mod error;
+mod fetch;
 pub(crate) mod fuzz;
+mod listing;
+mod origin;
+mod papers;
+mod pull;
+mod pull_error;
 mod reference;
 mod session;
 mod upload;
@@ -20,14 +27,20 @@ mod watched;
 pub use credentials::Credentials;
 pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
+pub use listing::{Entry, Paper, fallback_tag};
+pub use origin::{Origin, Platform};
+pub use papers::{Listed, Repository};
+pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
+pub use pull_error::PullError;
 pub use reference::Reference;
 pub use session::Door;
 
 use crate::digest::Digest;
 use crate::event::Event;
-use crate::image::{Contents, is_registry, is_repository};
+use crate::image::{Contents, INDEX_TYPE, is_registry, is_repository};
 
 use session::Session;
+use upload::{Document, Traffic};
 
 /// Whether a registry may be spoken to without encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,22 +89,62 @@ pub fn mount_source(text: &str, registry: &str) -> Result<String, PushError> {
 
 /// Pushes an image whose file was checked, and returns when the registry has said its digest for every tag.
 pub fn push(contents: &Contents, target: &Target, door: Door<'_>) -> Result<Pushed, PushError> {
+    let document = Document::of(contents);
+    push_tagged(&document, target, door, &|session, mount_from| {
+        upload::blobs(session, contents, mount_from)
+    })
+}
+
+/// Pushes the images of several machines whose files were checked, each under its digest, and then the index that names
+/// them under every tag.
+pub fn push_index(
+    images: &[Contents],
+    index: &[u8],
+    target: &Target,
+    door: Door<'_>,
+) -> Result<Pushed, PushError> {
+    let document = Document { kind: INDEX_TYPE, bytes: index, digest: Digest::of(index) };
+    push_tagged(&document, target, door, &|session, mount_from| {
+        let mut traffic = Traffic::default();
+        for contents in images {
+            let (document, place) = (Document::of(contents), contents.manifest_digest.to_string());
+            if upload::has_manifest(session, &document, &place)? {
+                continue;
+            }
+            let sent = upload::blobs(session, contents, mount_from)?;
+            traffic.bytes += sent.bytes;
+            traffic.blobs += sent.blobs;
+            upload::put_manifest(session, &document, &place)?;
+        }
+        Ok(traffic)
+    })
+}
+
+type Bring<'a> = dyn Fn(&Session<'_>, Option<&str>) -> Result<Traffic, PushError> + 'a;
+
+/// Puts a document under every tag, after `bring` has brought all that it names.
+fn push_tagged(
+    document: &Document<'_>,
+    target: &Target,
+    door: Door<'_>,
+    bring: &Bring<'_>,
+) -> Result<Pushed, PushError> {
     let mount_from = target.mount_from.as_deref();
     let mount_from = mount_from.filter(|from| *from != target.reference.repository);
     let session = Session::new(door, &target.reference, mount_from);
     let mut missing = Vec::new();
     for tag in &target.tags {
-        if !upload::has_manifest(&session, contents, tag)? {
+        if !upload::has_manifest(&session, document, tag)? {
             missing.push(tag);
         }
     }
     // A registry that has the manifest has all that it names.
     let traffic = match missing.len() < target.tags.len() {
-        true => upload::Traffic::default(),
-        false => upload::blobs(&session, contents, mount_from)?,
+        true => Traffic::default(),
+        false => bring(&session, mount_from)?,
     };
     for tag in missing {
-        upload::put_manifest(&session, contents, tag)?;
+        upload::put_manifest(&session, document, tag)?;
     }
     let place = target.reference.place();
     // What was sent is told once: a tag more costs nothing.
@@ -99,13 +152,13 @@ pub fn push(contents: &Contents, target: &Target, door: Door<'_>) -> Result<Push
     for tag in &target.tags {
         door.observer.observe(&Event::Pushed {
             reference: &format!("{place}:{tag}"),
-            manifest: contents.manifest_digest,
+            manifest: document.digest,
             sent_bytes: told.bytes,
             blobs_sent: told.blobs,
         });
-        told = upload::Traffic::default();
+        told = Traffic::default();
     }
-    Ok(Pushed { place, manifest: contents.manifest_digest, sent_bytes: traffic.bytes })
+    Ok(Pushed { place, manifest: document.digest, sent_bytes: traffic.bytes })
 }
 
 #[cfg(test)]

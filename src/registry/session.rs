@@ -41,6 +41,7 @@ pub(super) struct Session<'a> {
     credential: OnceLock<Option<Credential>>,
     own: Mutex<Key>,
     wide: Mutex<Key>,
+    actions: &'static str,
     mount_from: Option<&'a str>,
 }
 
@@ -122,7 +123,13 @@ impl<'a> Session<'a> {
         let plain = door.security == Security::Plain || is_loopback(host);
         let base = format!("{}://{host}", if plain { "http" } else { "https" });
         let (own, wide) = (Mutex::default(), Mutex::default());
-        Self { door, reference, base, credential: OnceLock::new(), own, wide, mount_from }
+        let (credential, actions) = (OnceLock::new(), "pull,push");
+        Self { door, reference, base, credential, own, wide, actions, mount_from }
+    }
+
+    /// Begins a session that asks for no more than to read.
+    pub(super) fn reading(door: Door<'a>, reference: &'a Reference) -> Self {
+        Self { actions: "pull", ..Self::new(door, reference, None) }
     }
 
     /// Returns an address of the repository.
@@ -159,10 +166,15 @@ impl<'a> Session<'a> {
 
     /// Makes one call as who is logged in. Statuses that may pass are trouble, all others are the caller's to judge.
     pub(super) fn call(&self, ask: &Ask<'_>) -> Result<Answer, Trouble> {
+        self.call_within(ask, ANSWER_BYTES_MAX)
+    }
+
+    /// Makes one call as [`Session::call`] does, whose answer may have so many bytes.
+    pub(super) fn call_within(&self, ask: &Ask<'_>, limit: u64) -> Result<Answer, Trouble> {
         let mut renewed = false;
         loop {
             let key = self.key(ask.reach).lock().expect("no holder of a key panics").clone();
-            let mut answer = self.follow(ask, key.header.as_deref(), &self.home())?;
+            let mut answer = self.follow(ask, limit, (key.header.as_deref(), &self.home()))?;
             let ours = Url::parse(&answer.url).is_some_and(|url| url.same_server(&self.home()));
             if answer.status == 401 && ours {
                 if renewed {
@@ -184,8 +196,8 @@ impl<'a> Session<'a> {
     fn follow(
         &self,
         ask: &Ask<'_>,
-        key: Option<&str>,
-        keeper: &Url<'_>,
+        limit: u64,
+        (key, keeper): (Option<&str>, &Url<'_>),
     ) -> Result<Answer, Trouble> {
         let mut url = ask.url.to_owned();
         for _ in 0..=REDIRECTS_MAX {
@@ -194,7 +206,7 @@ impl<'a> Session<'a> {
             if let Some(key) = key.filter(|_| parsed.same_server(keeper)) {
                 headers.push(("authorization", key.to_owned()));
             }
-            let request = request(ask.name, &url, &headers);
+            let request = Request { limit, ..request(ask.name, &url, &headers) };
             let step = Step { method: ask.method, request, sent: ask.sent };
             let answer = self.door.http.attempt(&step)?;
             let next = match answer.status {
@@ -259,7 +271,7 @@ impl<'a> Session<'a> {
     }
 
     fn wanted(&self, reach: Reach) -> Vec<String> {
-        let mut wanted = vec![format!("repository:{}:pull,push", self.reference.repository)];
+        let mut wanted = vec![format!("repository:{}:{}", self.reference.repository, self.actions)];
         if let (Reach::Mount, Some(from)) = (reach, self.mount_from) {
             wanted.push(format!("repository:{from}:pull"));
         }
@@ -303,7 +315,7 @@ impl<'a> Session<'a> {
             reach: Reach::Own,
         };
         let realm = Url::parse(wanted.realm).ok_or_else(|| self.strange("its realm".into()))?;
-        let mut answer = self.follow(&ask, key.as_deref(), &realm)?;
+        let mut answer = self.follow(&ask, ANSWER_BYTES_MAX, (key.as_deref(), &realm))?;
         if let Some(passing) = self.door.http.passing(&request(ask.name, &url, &[]), &answer) {
             return Err(Trouble::Passing(passing));
         }

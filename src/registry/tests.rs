@@ -1,31 +1,18 @@
 //! What a push promises, shown against a registry on loopback with the quirks of the real ones.
 
 mod fake;
+mod papers;
+mod pull;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::event::Observer;
+use crate::event::Heard;
 use crate::explain::{Blame, Explain as _};
+use crate::http::Http;
 use crate::http::serve::{Asked, Reply, Server, closed_door, door};
 use fake::{Fake, Kept, Packed, challenge, packed, packed_of};
-
-/// Keeps the facts as JSON.
-#[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
-
-impl Observer for Heard {
-    fn observe(&self, event: &Event<'_>) {
-        self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
-    }
-}
-
-impl Heard {
-    fn count(&self, words: &str) -> usize {
-        self.0.lock().unwrap().iter().filter(|fact| fact.contains(words)).count()
-    }
-}
 
 struct Person {
     home: tempfile::TempDir,
@@ -45,6 +32,10 @@ impl Person {
     }
 
     fn push_to(&self, target: &Target, packed: &Packed) -> Result<Pushed, PushError> {
+        self.with_door(|door| push(&packed.contents, target, door))
+    }
+
+    fn with_door<T>(&self, work: impl FnOnce(Door<'_>) -> T) -> T {
         let credentials = Credentials {
             files: vec![self.home.path().join("config.json")],
             programs: None,
@@ -52,8 +43,7 @@ impl Person {
         };
         let http = door(&[]);
         let security = Security::Encrypted;
-        let door = Door { http: &http, credentials: &credentials, security, observer: &self.heard };
-        push(&packed.contents, target, door)
+        work(Door { http: &http, credentials: &credentials, security, observer: &self.heard })
     }
 
     fn push(&self, fake: &Fake, packed: &Packed) -> Result<Pushed, PushError> {
@@ -107,6 +97,29 @@ fn an_image_arrives_whole_and_its_manifest_last() {
     assert_eq!(person.heard.count("\"arrival\":\"sent\""), 3);
     assert!(person.heard.count("push_progress") >= 2);
     assert_eq!(person.heard.count("\"pushed\""), 2);
+}
+
+#[test]
+fn the_images_of_several_machines_stand_before_the_index_that_names_them() {
+    let (fake, person) = (Fake::start(), Person::anonymous());
+    let images =
+        [packed(), packed_of(&[("system", b"another machine's"), ("app", b"a small layer")])];
+    let contents = images.each_ref().map(|packed| packed.contents.clone());
+    let index = crate::image::index(&[]);
+    let target = target(&fake, &["1.0.0", "latest"], None);
+    let push = || person.with_door(|door| push_index(&contents, &index, &target, door).unwrap());
+    let pushed = push();
+    assert_eq!(pushed.manifest, Digest::of(&index));
+    let puts: Vec<Asked> = fake.server.asked().into_iter().filter(is_manifest_put).collect();
+    let places: Vec<&str> = puts.iter().map(|put| put.path.rsplit('/').next().unwrap()).collect();
+    let [first, second] = [0, 1].map(|number| contents[number].manifest_digest.to_string());
+    assert_eq!(places, [&first, &second, "1.0.0", "latest"]);
+    assert_eq!(puts[2].headers["content-type"], INDEX_TYPE);
+    assert_eq!(puts[2].body, index);
+    // A second time one question a tag settles it.
+    let before = fake.server.asked().len();
+    assert_eq!(push().sent_bytes, 0);
+    assert_eq!(fake.server.asked().len(), before + 2);
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Uploads<'_> {
                 same_digest(self.session, &blob.name, blob.digest, &answer)?;
                 Ok(Mounted::Done)
             }
-            202 => self.location(blob, &answer).map(Mounted::Session),
+            202 => location(self.session, &blob.name, blob.digest, &answer).map(Mounted::Session),
             _ => Ok(Mounted::Refused),
         }
     }
@@ -154,19 +154,9 @@ impl Uploads<'_> {
         let url = self.session.url("blobs/uploads/");
         let mut answer = self.session.call(&self.ask(Method::Post, blob, &url))?;
         match answer.status {
-            202 => self.location(blob, &answer),
+            202 => location(self.session, &blob.name, blob.digest, &answer),
             _ => Err(self.session.refused(&blob.name, blob.bytes, &mut answer).into()),
         }
-    }
-
-    /// Reads where an upload goes: relative or absolute, with parameters of its own or without.
-    fn location(&self, blob: &Blob, answer: &Answer) -> Result<String, Trouble> {
-        let base = self.session.admitted(&answer.url)?;
-        let location = answer.headers.get("location").and_then(|location| base.join(location));
-        let strange = || self.session.strange(format!("it says no address for `{}`", blob.name));
-        let location = location.ok_or_else(strange)?;
-        self.session.admitted(&location)?;
-        Ok(with_parameter(&location, "digest", &blob.digest.to_string()))
     }
 
     /// Sends the bytes, in one piece.
@@ -213,59 +203,90 @@ enum Mounted {
     Refused,
 }
 
+/// Reads where an upload goes: relative or absolute, with parameters of its own or without.
+pub(super) fn location(
+    session: &Session<'_>,
+    name: &str,
+    digest: Digest,
+    answer: &Answer,
+) -> Result<String, Trouble> {
+    let base = session.admitted(&answer.url)?;
+    let location = answer.headers.get("location").and_then(|location| base.join(location));
+    let strange = || session.strange(format!("it says no address for `{name}`"));
+    let location = location.ok_or_else(strange)?;
+    session.admitted(&location)?;
+    Ok(with_parameter(&location, "digest", &digest.to_string()))
+}
+
+/// A manifest or an index, as a registry takes it.
+pub(super) struct Document<'a> {
+    /// Its media type.
+    pub(super) kind: &'a str,
+    pub(super) bytes: &'a [u8],
+    pub(super) digest: Digest,
+}
+
+impl<'a> Document<'a> {
+    /// The manifest of an image file.
+    pub(super) fn of(contents: &'a Contents) -> Self {
+        let Contents { manifest, manifest_type, manifest_digest, .. } = contents;
+        Self { kind: manifest_type, bytes: manifest, digest: *manifest_digest }
+    }
+}
+
 /// Tells whether the repository has the image under the tag already.
 pub(super) fn has_manifest(
     session: &Session<'_>,
-    contents: &Contents,
+    document: &Document<'_>,
     tag: &str,
 ) -> Result<bool, PushError> {
     let url = session.url(&format!("manifests/{tag}"));
-    let headers = [("accept", contents.manifest_type.clone())];
+    let headers = [("accept", document.kind.to_owned())];
     session.again("manifest", || {
         let answer = session.call(&manifest_ask(Method::Head, &url, &headers, Sent::Nothing))?;
         let theirs = answer.headers.get("docker-content-digest");
         // Whatever else it says, the answer to the push itself will say it better.
-        Ok(answer.status == 200 && is(theirs, contents.manifest_digest))
+        Ok(answer.status == 200 && is(theirs, document.digest))
     })
 }
 
 /// Names the image by a tag, which the registry believes only if it has every blob, and hears its digest.
 pub(super) fn put_manifest(
     session: &Session<'_>,
-    contents: &Contents,
+    document: &Document<'_>,
     tag: &str,
 ) -> Result<(), PushError> {
     let url = session.url(&format!("manifests/{tag}"));
-    let headers = [("content-type", contents.manifest_type.clone())];
-    let sent = Sent::Bytes(&contents.manifest);
+    let headers = [("content-type", document.kind.to_owned())];
+    let sent = Sent::Bytes(document.bytes);
     let ask = manifest_ask(Method::Put, &url, &headers, sent);
     session.again("manifest", || {
         let mut answer = session.call(&ask)?;
         match answer.status {
             200..=202 => {}
             _ => {
-                let bytes = contents.manifest.len() as u64;
+                let bytes = document.bytes.len() as u64;
                 return Err(session.refused("manifest", bytes, &mut answer).into());
             }
         }
         match answer.headers.get("docker-content-digest") {
-            Some(_) => same_digest(session, "manifest", contents.manifest_digest, &answer)?,
-            None => read_back(session, contents, &url)?,
+            Some(_) => same_digest(session, "manifest", document.digest, &answer)?,
+            None => read_back(session, document, &url)?,
         }
         Ok(())
     })
 }
 
 /// Fetches the manifest from a registry that did not say its digest, and compares.
-fn read_back(session: &Session<'_>, contents: &Contents, url: &str) -> Result<(), Trouble> {
-    let headers = [("accept", contents.manifest_type.clone())];
+fn read_back(session: &Session<'_>, document: &Document<'_>, url: &str) -> Result<(), Trouble> {
+    let headers = [("accept", document.kind.to_owned())];
     let mut answer = session.call(&manifest_ask(Method::Get, url, &headers, Sent::Nothing))?;
     if answer.status != 200 {
         let what = format!("it took the manifest and answers {} for it", answer.status);
         return Err(session.strange(what).into());
     }
     let theirs = Digest::of(&body(&mut answer));
-    let ours = contents.manifest_digest;
+    let ours = document.digest;
     if theirs == ours {
         return Ok(());
     }
@@ -287,7 +308,7 @@ fn is(text: Option<&String>, digest: Digest) -> bool {
 }
 
 /// Refuses an answer that names another digest than ours. One that names none says nothing.
-fn same_digest(
+pub(super) fn same_digest(
     session: &Session<'_>,
     name: &str,
     ours: Digest,

@@ -67,12 +67,19 @@ impl BootWatch {
 }
 
 /// What the node evaluates: the boot script only sets the applications' start going, so it waits until none is starting
-/// any more; one that fails ends the node before. The mark goes through the node's own output, so that a logger's
-/// lines do not get in between; the numbers spell `~w~n`.
+/// any more and all are there that the boot script holds for permanent. One that fails ends the node, though perhaps
+/// not at once. The mark goes through the node's own output, so that a logger's lines do not get in between; the
+/// numbers spell `.boot` and `~w~n`.
 fn probe() -> String {
+    let permanent = "case init:get_argument(boot) of error -> []; {ok,Boots} -> \
+        case erl_prim_loader:get_file(lists:last(lists:append(Boots))++[46,98,111,111,116]) of \
+        error -> []; {ok,Boot,_} -> {script,_,Script}=binary_to_term(Boot), \
+        [App||{apply,{application,start_boot,[App,permanent]}}<-Script] end end";
     format!(
-        "(fun Wait() -> case proplists:get_value(starting,application:info()) of [] -> \
-         io:fwrite(user,[126,119,126,110],[{MARK}]); _ -> timer:sleep(20),Wait() end end)()."
+        "(fun Wait(All) -> Info=application:info(), \
+         Started=[element(1,App)||App<-proplists:get_value(started,Info)], \
+         case proplists:get_value(starting,Info)++(All--Started) of [] -> \
+         io:fwrite(user,[126,119,126,110],[{MARK}]); _ -> timer:sleep(20),Wait(All) end end)({permanent})."
     )
 }
 

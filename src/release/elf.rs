@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use object::LittleEndian;
-use object::elf::{self, FileHeader64};
-use object::read::elf::{Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::elf::{Dyn as _, ElfFile, FileHeader, ProgramHeader as _};
 
 /// What the loader reads in one ELF file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Machine {
     X86_64,
     /// 64-bit ARM.
     Aarch64,
+    /// 32-bit ARM; as Debian's armhf, ARMv7 with hardware floating point.
+    Arm,
     /// Any other, by class and `e_machine`.
     #[default]
     Other,
@@ -45,6 +47,7 @@ impl Machine {
         match self {
             Self::X86_64 => Some("x86_64-linux-gnu"),
             Self::Aarch64 => Some("aarch64-linux-gnu"),
+            Self::Arm => Some("arm-linux-gnueabihf"),
             Self::Other => None,
         }
     }
@@ -54,7 +57,17 @@ impl Machine {
         match self {
             Self::X86_64 => "amd64",
             Self::Aarch64 => "arm64",
+            Self::Arm => "arm",
             Self::Other => "unknown",
+        }
+    }
+
+    /// Returns the variant of the machine that images name, where they name one.
+    pub fn variant(self) -> Option<&'static str> {
+        match self {
+            Self::Aarch64 => Some("v8"),
+            Self::Arm => Some("v7"),
+            Self::X86_64 | Self::Other => None,
         }
     }
 }
@@ -64,7 +77,13 @@ pub(super) fn is_elf(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
 }
 
-/// Reads an ELF file. One of another class than 64-bit little-endian is of an `Other` machine and says no more.
+/// Tells whether an ELF file is a program: it names its loader, or is bound to its addresses.
+pub(super) fn is_program(bytes: &[u8]) -> bool {
+    const EXECUTABLE: &[u8] = &[2, 0];
+    bytes.get(16..18) == Some(EXECUTABLE) || parse(bytes).is_ok_and(|elf| elf.interpreter.is_some())
+}
+
+/// Reads an ELF file. One that is not little-endian is of an `Other` machine and says no more.
 pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
     let read = read(bytes).map_err(|error| error.to_string())?;
     // The loader goes by program headers, we by sections: a file that lost its sections would ask for nothing.
@@ -75,15 +94,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, String> {
 }
 
 fn read(bytes: &[u8]) -> object::read::Result<Elf> {
-    let is_64_little = bytes.get(4..6) == Some(&[2, 1]);
-    if !is_64_little {
-        return Ok(Elf::default());
+    match bytes.get(4..6) {
+        Some([2, 1]) => read_class::<FileHeader64<LittleEndian>>(bytes),
+        Some([1, 1]) => read_class::<FileHeader32<LittleEndian>>(bytes),
+        _ => Ok(Elf::default()),
     }
-    let file = ElfFile64::<LittleEndian>::parse(bytes)?;
+}
+
+fn read_class<H: FileHeader<Endian = LittleEndian>>(bytes: &[u8]) -> object::read::Result<Elf> {
+    let file = ElfFile::<'_, H>::parse(bytes)?;
     let mut read = Elf {
-        machine: match file.elf_header().e_machine(LittleEndian) {
-            elf::EM_X86_64 => Machine::X86_64,
-            elf::EM_AARCH64 => Machine::Aarch64,
+        machine: match (file.elf_header().e_machine(LittleEndian), file.elf_header().is_type_64()) {
+            (elf::EM_X86_64, true) => Machine::X86_64,
+            (elf::EM_AARCH64, true) => Machine::Aarch64,
+            (elf::EM_ARM, false) => Machine::Arm,
             _ => Machine::Other,
         },
         ..Elf::default()
@@ -99,7 +123,10 @@ fn read(bytes: &[u8]) -> object::read::Result<Elf> {
     Ok(read)
 }
 
-fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::read::Result<()> {
+fn read_dynamic<H: FileHeader<Endian = LittleEndian>>(
+    file: &ElfFile<'_, H>,
+    read: &mut Elf,
+) -> object::read::Result<()> {
     let (mut rpath, mut runpath) = (Vec::new(), Vec::new());
     let table = file.elf_dynamic_table()?;
     read.has_table = !table.is_empty();
@@ -126,8 +153,8 @@ fn read_dynamic(file: &ElfFile64<'_, LittleEndian>, read: &mut Elf) -> object::r
     Ok(())
 }
 
-fn read_versions(
-    file: &ElfFile64<'_, LittleEndian>,
+fn read_versions<H: FileHeader<Endian = LittleEndian>>(
+    file: &ElfFile<'_, H>,
     bytes: &[u8],
     read: &mut Elf,
 ) -> object::read::Result<()> {
@@ -214,6 +241,21 @@ mod tests {
         file[headers].fill(0);
         file[count].fill(0);
         assert!(parse(&file).unwrap_err().contains("no section headers"));
+    }
+
+    #[test]
+    fn a_32_bit_file_is_read_as_one() {
+        let mut file = b"\x7fELF\x01\x01\x01".to_vec();
+        file.resize(52, 0);
+        file[16] = 2;
+        file[18] = 40;
+        file[20] = 1;
+        file[40] = 52;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Arm);
+        assert!(is_program(&file));
+        file[18] = 3;
+        assert_eq!(parse(&file).unwrap().machine, Machine::Other);
+        assert_eq!(Machine::Arm.variant(), Some("v7"));
     }
 
     #[test]

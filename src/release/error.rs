@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::BeamError;
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain};
+use crate::fetch::debian::DebianError;
 use crate::terms::TermError;
 use crate::tree::TreeError;
 
@@ -59,6 +60,12 @@ pub enum ReleaseError {
     )]
     NeedsShell {
         /// The `.src` file.
+        path: String,
+    },
+    /// A mix release sets its environment by a script.
+    #[error("`{path}`, made of `rel/env.sh.eex`, is a shell script, and the image has no shell")]
+    EnvNeedsShell {
+        /// The script.
         path: String,
     },
     /// The node takes part in distribution, and only a shell can start the port mapper for it.
@@ -117,6 +124,9 @@ pub enum ReleaseError {
         #[source]
         source: BeamError,
     },
+    /// A package of the toolchain could not be read, or could not be had.
+    #[error(transparent)]
+    Debian(#[from] DebianError),
     /// A tree could not be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -154,6 +164,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
 impl Explain for ReleaseError {
     fn blame(&self) -> Blame {
         match self {
+            Self::Debian(error) => error.blame(),
             Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
             _ => Blame::User,
@@ -174,6 +185,10 @@ impl Explain for ReleaseError {
                 "make `{}` a plain file, or set `shell = \"busybox\"` under `[image]`",
                 path.trim_end_matches(".src")
             )),
+            Self::EnvNeedsShell { .. } => Some(
+                "set `shell = \"busybox\"` under `[image]`, or say it by `env` there and remove the file"
+                    .into(),
+            ),
             Self::NeedsEpmd => Some(
                 "set `shell = \"busybox\"` under `[image]`, or put `-start_epmd false` into vm.args and run epmd beside the node"
                     .into(),
@@ -195,6 +210,7 @@ impl Explain for ReleaseError {
                 "these files were not built here; remove what the sources ship prebuilt, so that the build makes it"
                     .into(),
             ),
+            Self::Debian(error) => error.hint(),
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             _ => None,

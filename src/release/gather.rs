@@ -8,9 +8,10 @@ use super::spec::{self, Spec};
 use super::wanted::{self, Keep, OTP, Wanted};
 use super::{
     Component, Content, Facts, HOME, Inputs, LOCK_PATH, Node, PROVENANCE_PATH, Package, Part,
-    Release, ReleaseError, at, elf, head, start, system,
+    Release, ReleaseError, at, elf, head, packages, start, system,
 };
 use crate::disk;
+use crate::manifest::Shell;
 use crate::tree::{self, Entry, RelPath, Tree};
 
 /// `erl` for a release that was made without ERTS: the toolchain's own names the directory that it was installed in.
@@ -25,7 +26,7 @@ exec \"$BINDIR/erlexec\" \"$@\"
 
 /// Says which files the image of a built release holds, and how it starts.
 pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
-    let spec = spec::read(inputs.release, inputs.listing)?;
+    let spec = spec::read(inputs.release, inputs.listing, &inputs.manifest.project.version)?;
     let start = start::start(&spec, &inputs.manifest.image)?;
     let mut gathering = Gathering {
         inputs,
@@ -42,6 +43,7 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
     let closure = gathering.closure()?;
     gathering.libraries(&closure)?;
     gathering.papers();
+    gathering.packages(&closure)?;
     let file_name = |path: &RelPath| String::from_utf8_lossy(path.name()).into_owned();
     let facts = Facts {
         name: spec.name.clone(),
@@ -49,7 +51,7 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, ReleaseError> {
         erts: spec.erts.clone(),
         machine: closure.machine,
         apps: gathering.apps,
-        packages: gathering.packages.union(&closure.packages).cloned().collect(),
+        packages: gathering.packages,
         libraries: closure.libraries.keys().map(file_name).collect(),
     };
     Ok(Release { components: with_parents(gathering.parts), start, facts })
@@ -89,7 +91,12 @@ impl Gathering<'_> {
                     self.put(part, place, Node::link(target.clone()));
                 }
                 Entry::File { .. } => {
-                    let node = self.file(&path.under(self.inputs.release), path, entry);
+                    let foreign = self
+                        .inputs
+                        .natives
+                        .and_then(|(root, natives)| Some((root, natives.get(path)?)));
+                    let (root, entry) = foreign.unwrap_or((self.inputs.release, entry));
+                    let node = self.file(&path.under(root), path, entry);
                     self.put(part, place, node);
                 }
             }
@@ -238,6 +245,10 @@ impl Gathering<'_> {
         let tls = self.apps.contains_key("ssl");
         let shell = start::shell(self.spec, image);
         entries.extend(system::wished(image, self.inputs.toolchain, shell, tls)?);
+        // os_mon looks at the disks by a command, and takes the node down where it is not there.
+        if shell == Shell::Busybox && self.apps.contains_key("os_mon") {
+            entries.insert(at("usr/bin/df"), Node::link("busybox"));
+        }
         self.parts.entry(Part::System).or_default().extend(entries);
         Ok(())
     }
@@ -254,6 +265,17 @@ impl Gathering<'_> {
             }
             self.put(Part::System, path.clone(), Node::link(target.clone()));
         }
+        Ok(())
+    }
+
+    /// Says which packages all of it is from.
+    fn packages(&mut self, closure: &Closure) -> Result<(), ReleaseError> {
+        let release = packages::system_release(self.inputs)?;
+        self.parts.entry(Part::System).or_default().extend(release);
+        self.packages.extend(closure.packages.iter().cloned());
+        self.packages.extend(packages::owners(&self.parts, self.inputs)?);
+        let status = packages::status(&self.packages, &self.parts, self.inputs)?;
+        self.parts.entry(Part::System).or_default().extend(status);
         Ok(())
     }
 

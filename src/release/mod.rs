@@ -9,10 +9,12 @@ mod beam;
 mod boot;
 mod closure;
 mod elf;
+mod emulate;
 mod error;
 pub(crate) mod fuzz;
 mod gather;
 mod lay_out;
+mod packages;
 mod spec;
 mod start;
 mod system;
@@ -25,23 +27,29 @@ use std::path::{Path, PathBuf};
 pub use beam::BeamError;
 pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
 pub use elf::Machine;
+pub use emulate::emulate;
 pub use error::{Lacking, Missing, ReleaseError};
 pub use gather::assemble;
 pub use lay_out::lay_out;
 
 use crate::digest::Digest;
 use crate::disk;
+use crate::fetch::debian::{DebianError, Papers};
 use crate::limits::FILE_BYTES_MAX;
 use crate::manifest::Manifest;
 use crate::tree::{RelPath, Tree};
 use wanted::OTP;
 
 /// The version of the rules by which a release becomes files; part of every layer's key.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;
 /// Where the release stands in the image.
 pub const HOME: &str = "app";
 /// Where the lock stands in the image.
 pub const LOCK_PATH: &str = "usr/share/rebeam/rebeam.lock";
+/// Where the image says which packages its files are from, one file a package, as scanners read it.
+pub const STATUS_DIRECTORY: &str = "var/lib/dpkg/status.d";
+/// Where the image says which system its packages are from.
+pub const OS_RELEASE_PATH: &str = "etc/os-release";
 /// Where the provenance stands in the image.
 pub const PROVENANCE_PATH: &str = "usr/share/rebeam/provenance.json";
 
@@ -60,12 +68,16 @@ pub struct Inputs<'a> {
     pub release: &'a Path,
     /// The listing of that directory.
     pub listing: &'a Tree,
-    /// The toolchain's root, a whole file system.
+    /// Native files for another machine than the one that built, by their paths in the release, with their listing.
+    pub natives: Option<(&'a Path, &'a Tree)>,
+    /// The toolchain's root, a whole file system; where the image is for another machine, a root of that machine.
     pub toolchain: &'a Path,
     /// The home of an OTP that was built from source; where there is one, the toolchain's own does not count.
     pub otp: Option<&'a Path>,
     /// Names the package that a path of the toolchain came with.
     pub owner: &'a dyn Fn(&RelPath) -> Option<Package>,
+    /// Reads what a package says of itself; `None` for one that is not locked.
+    pub papers: &'a dyn Fn(&Package) -> Result<Option<Papers>, DebianError>,
     /// Names the packages that hold a library, for an error's hint.
     pub provider: &'a dyn Fn(&str) -> Vec<String>,
     /// Applications that are locked dependencies.

@@ -31,6 +31,8 @@ pub(super) struct Spec {
     pub(super) arguments: Vec<String>,
     /// Whether mix put it together: its script `elixir` lies in the version's directory.
     pub(super) of_mix: bool,
+    /// Whether the `env.sh` of a mix release says anything: mix's own is all comments.
+    pub(super) has_env: bool,
 }
 
 /// A configuration file in the version's directory.
@@ -42,12 +44,16 @@ pub(super) enum Config {
     Source,
 }
 
-/// Reads the release that stands at `root`.
-pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
+/// Reads the release that stands at `root`; `stated` is the version of one that states none.
+pub(super) fn read(root: &Path, listing: &Tree, stated: &str) -> Result<Spec, ReleaseError> {
     let bad = |what: &str| ReleaseError::NoRelease { path: root.to_owned(), what: what.into() };
     let version = current_version(root, listing)?;
-    let directory = RelPath::new(format!("releases/{version}"))
-        .map_err(|_| bad("its version is no directory's name"))?;
+    let directory = match &version {
+        Some(version) => RelPath::new(format!("releases/{version}"))
+            .map_err(|_| bad("its version is no directory's name"))?,
+        None => crate::release::at("releases"),
+    };
+    let version = version.unwrap_or_else(|| stated.to_owned());
     let (path, terms) = rel_file(root, listing, &directory)?
         .ok_or_else(|| bad(&format!("`{directory}` holds no `.rel` file")))?;
     let Some((name, erts, apps)) = terms.first().and_then(release_term) else {
@@ -68,11 +74,13 @@ pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
         .ok_or_else(|| bad(&format!("`{directory}` holds neither `start.boot` nor `{name}.boot`")))?
         .to_owned();
     let vm_args = config("vm.args");
+    let of_mix = has("elixir");
     Ok(Spec {
+        has_env: of_mix && has("env.sh") && says_anything(&directory.under(root).join("env.sh"))?,
         arguments: arguments(root, &directory, vm_args)?,
         sys_config: config("sys.config"),
         vm_args,
-        of_mix: has("elixir"),
+        of_mix,
         name,
         version,
         erts,
@@ -82,13 +90,14 @@ pub(super) fn read(root: &Path, listing: &Tree) -> Result<Spec, ReleaseError> {
     })
 }
 
-/// Finds the version: `start_erl.data` names it, else there is but one directory.
-fn current_version(root: &Path, listing: &Tree) -> Result<String, ReleaseError> {
+/// Finds the version: `start_erl.data` names it, else there is but one directory. reltool makes releases with an empty
+/// version too; of such a one all files stand in `releases` itself.
+fn current_version(root: &Path, listing: &Tree) -> Result<Option<String>, ReleaseError> {
     let data = crate::release::at("releases/start_erl.data");
     if listing.get(&data).is_some() {
         let text = disk::read_text(&data.under(root), TEXT_FILE_BYTES_MAX)?;
         if let Some(version) = text.split_whitespace().nth(1) {
-            return Ok(version.to_owned());
+            return Ok(Some(version.to_owned()));
         }
     }
     let mut versions = listing.entries().filter_map(|(path, entry)| {
@@ -101,7 +110,10 @@ fn current_version(root: &Path, listing: &Tree) -> Result<String, ReleaseError> 
         }
     });
     match (versions.next(), versions.next()) {
-        (Some(version), None) => Ok(version),
+        (Some(version), None) => Ok(Some(version)),
+        (None, _) if rel_file(root, listing, &crate::release::at("releases"))?.is_some() => {
+            Ok(None)
+        }
         (None, _) => Err(ReleaseError::NoRelease {
             path: root.to_owned(),
             what: "`releases` is missing or empty".into(),
@@ -150,6 +162,12 @@ fn release_term(term: &Term) -> Option<Named> {
         Some((app.first()?.as_text()?, app.get(1)?.as_text()?))
     });
     Some((name, erts, apps.collect::<Option<_>>()?))
+}
+
+/// Tells whether a script holds more than comments.
+fn says_anything(script: &Path) -> Result<bool, ReleaseError> {
+    let text = disk::read_text(script, TEXT_FILE_BYTES_MAX)?;
+    Ok(text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')))
 }
 
 fn arguments(

@@ -12,10 +12,20 @@ use crate::manifest::{ImageWish, Shell};
 /// The user's home in the image.
 pub(super) const USER_HOME: &str = "home/app";
 
+/// Does what the script of a mix release does with `env.sh`: reads it, and lets it name the node. What becomes
+/// process 1 in the end is the emulator itself.
+const WITH_ENV: &str = r#"export RELEASE_COMMAND=start
+. "$0"
+case ${RELEASE_DISTRIBUTION-none} in
+    name | sname) set -- "$@" "-$RELEASE_DISTRIBUTION" "$RELEASE_NODE" ${RELEASE_COOKIE:+-setcookie "$RELEASE_COOKIE"} ;;
+    *) set -- "$@" -start_epmd false ;;
+esac
+exec "$@""#;
+
 /// Returns the shell that the image holds: what the manifest says, else one only where the release cannot start
 /// without: to fill its configuration in, or because the emulator starts epmd through it.
 pub(super) fn shell(spec: &Spec, image: &ImageWish) -> Shell {
-    let needs = spec.unfinished().is_some() || spec.starts_epmd();
+    let needs = spec.unfinished().is_some() || spec.starts_epmd() || spec.has_env;
     let by_default = if needs && image.entrypoint.is_none() { Shell::Busybox } else { Shell::None };
     image.shell.unwrap_or(by_default)
 }
@@ -31,6 +41,9 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         (Some(path), Shell::None) => return Err(ReleaseError::NeedsShell { path }),
     };
     let own = image.entrypoint.is_some();
+    if spec.has_env && shell == Shell::None && !own {
+        return Err(ReleaseError::EnvNeedsShell { path: format!("{}/env.sh", spec.directory) });
+    }
     if spec.starts_epmd() && shell == Shell::None && !own {
         return Err(ReleaseError::NeedsEpmd);
     }
@@ -46,6 +59,11 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
     let entrypoint = match &image.entrypoint {
         Some(own) => own.clone(),
         None if by_script => vec![format!("/{HOME}/bin/{}", spec.name), "foreground".into()],
+        None if spec.has_env => {
+            let env = format!("/{HOME}/{}/env.sh", spec.directory);
+            let before = ["/bin/sh".into(), "-c".into(), WITH_ENV.into(), env];
+            before.into_iter().chain(launcher(spec)).collect()
+        }
         None => launcher(spec),
     };
     Ok(Start { entrypoint, cmd: image.cmd.clone(), env, directory: format!("/{HOME}") })
@@ -107,7 +125,8 @@ fn launcher(spec: &Spec) -> Vec<String> {
     if spec.vm_args == Some(Config::Plain) {
         say(&["-args_file", &format!("{version}/vm.args")]);
     }
-    if !spec.is_distributed() {
+    // Where `env.sh` is read, it may still name the node.
+    if !spec.is_distributed() && !spec.has_env {
         say(&["-start_epmd", "false"]);
     }
     command

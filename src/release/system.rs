@@ -11,7 +11,7 @@ use crate::limits::FILE_BYTES_MAX;
 use crate::manifest::{ImageWish, Shell};
 use crate::tree::{self, Entry, RelPath};
 
-const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+pub(super) const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 /// The names that a release's own script calls, and `remote_console` by hand.
 const APPLETS: [&str; 51] = [
@@ -156,6 +156,10 @@ fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
     // `posix` repeats everything, and `right` counts leap seconds, which nothing asks for.
     let scan = tree::scan(&root, &["posix", "right"])?;
     for (path, entry) in scan.tree.entries() {
+        // What the zones were compiled from is a quarter of them all; zones are read as they were compiled.
+        if path.as_bytes() == b"tzdata.zi" {
+            continue;
+        }
         let place = at(ZONES).join(path.as_bytes())?;
         let node = match entry {
             Entry::Directory => Node::directory(),

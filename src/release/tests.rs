@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use self::craft::{AARCH64, Craft, X86_64, craft, module};
 use super::*;
 use crate::explain::{Blame, Explain as _};
+use crate::fetch::debian::Papers;
 use crate::manifest::{Build, ImageWish, Project, ReleaseWish, Shell, Tool, ToolchainWish};
 use crate::tree;
 
@@ -33,6 +34,7 @@ pub(crate) fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "shop".into(),
+            platforms: vec![],
             ports: vec!["8080/tcp".into()],
             env: BTreeMap::from([("LANG".into(), "C".into())]),
             user: (65532, 65532),
@@ -163,11 +165,21 @@ impl World {
         assemble(&Inputs {
             release: &release,
             listing: &listing,
+            natives: None,
             toolchain: &self.path("toolchain"),
             otp: self.otp.as_deref(),
             owner: &|path| {
                 let name = path.to_string().contains("libz").then_some("zlib1g")?;
                 Some(Package { name: name.into(), version: "1:1.2.13".into() })
+            },
+            papers: &|package| {
+                let control = format!(
+                    "Package: {}\nVersion: {}\nArchitecture: amd64\nSource: zlib\n\
+                     Depends: libc6\nDescription: x\n Source: y\n",
+                    package.name, package.version
+                );
+                let md5sums = "0123  lib/x86_64-linux-gnu/libz.so.1.2.13\n4567  usr/share/doc/x\n";
+                Ok(Some(Papers { control, md5sums: md5sums.into() }))
             },
             provider: &|soname| match soname {
                 "libodd.so.3" => vec!["libodd3".into()],
@@ -242,6 +254,26 @@ fn libraries_stand_under_their_sonames_where_the_loader_looks() {
     assert_eq!(names, ["ld-linux-x86-64.so.2", "libc.so.6", "libz.so.1"]);
     assert_eq!(release.facts.packages.iter().next().unwrap().name, "zlib1g");
     assert_eq!(release.facts.machine, Machine::X86_64);
+}
+
+#[test]
+fn an_image_says_which_packages_its_files_are_from() {
+    let world = World::new();
+    world.toolchain("usr/lib/os-release", b"ID=debian\nVERSION_ID=\"12\"\n");
+    std::fs::create_dir_all(world.path("toolchain/etc")).unwrap();
+    world.toolchain_link("../usr/lib/os-release", "etc/os-release");
+    let release = world.assemble().unwrap();
+    let text = |path: &str| match &release.get(&at(path))?.content {
+        Content::Bytes(bytes) => Some(String::from_utf8(bytes.clone()).unwrap()),
+        _ => None,
+    };
+    let status = "Package: zlib1g\nSource: zlib\nVersion: 1:1.2.13\nArchitecture: amd64\n";
+    assert_eq!(text("var/lib/dpkg/status.d/zlib1g").unwrap(), status);
+    // The sum is that of the file in the image, under the name that it has there.
+    let sums = text("var/lib/dpkg/status.d/zlib1g.md5sums").unwrap();
+    assert_eq!(sums, format!("0123  {LIB}/libz.so.1\n"));
+    assert!(release.get(&at("etc/os-release")).is_some());
+    assert!(release.get(&at("etc/debian_version")).is_none());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Sweep: what projects still need, and the removal of the rest.
 //!
 //! A root is the path of a project's lock with the digests that its last build used: trees, blobs, and
-//! keys of steps, which stand for what those steps made. A root whose lock is gone protects nothing.
+//! keys of steps, which stand for what those steps made. What a bundle brought is a root of the lock that it is for, or of the
+//! bundle's own file where no project is there yet. A root whose file is gone protects nothing.
 //! Removal needs the store for itself alone, so that no other rebeam holds a proof of what goes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,17 @@ impl Store {
             return Ok(());
         }
         index.add_root(&lock, uses, now())
+    }
+
+    /// Says that what stands at `file` needs this too, beside what it was said to use.
+    ///
+    /// `file` is a project's lock, or a bundle of which no project is known yet.
+    pub fn extend_root(&self, file: &Path, uses: &[Digest]) -> Result<()> {
+        let file = disk::canonical(file)?;
+        let mut index = self.index();
+        let mut all = index.root_uses(&file)?;
+        all.extend(uses);
+        index.add_root(&file, &all.into_iter().collect::<Vec<_>>(), now())
     }
 
     /// Removes what no project needs. No thread of this process may hold proofs meanwhile.

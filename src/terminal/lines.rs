@@ -60,6 +60,10 @@ fn image(event: &Event<'_>) -> Option<(&'static str, String)> {
             let ids = [field("id", image_id), field("manifest", manifest)].join("\n");
             format!("{path} ({packed}, {unpacked} unpacked)\n{ids}")
         }
+        Event::LayoutWritten { path, index, images, bytes: size } => {
+            let index = field("index", index);
+            format!("{path} ({}, {images} platforms)\n{index}", bytes(*size))
+        }
         Event::ImageUpToDate { path, image_id, .. } => {
             format!("{path} is up to date\n{}", field("id", image_id))
         }
@@ -77,6 +81,28 @@ fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
     Some(match event {
         Event::Pushed { reference, manifest, sent_bytes, .. } => {
             ("Pushed", format!("{reference}@{manifest} ({})", sent(sent_bytes)))
+        }
+        Event::Attached { reference, documents, .. } => {
+            ("Attached", format!("{} to {reference}", documents.join(", ")))
+        }
+        Event::Signed { name, digest, key } => {
+            ("Signed", format!("{name}\n{}\n{}", field("digest", digest), field("key", key)))
+        }
+        Event::SignatureHolds { name, digest, key, attestations } => {
+            let mut text =
+                format!("{name}\n{}\n{}", field("digest", digest), field("signed by", key));
+            for attestation in *attestations {
+                text += &format!("\n{}", field("attests", attestation));
+            }
+            ("Good", text)
+        }
+        Event::Pulled { reference, manifest, received_bytes, .. } => {
+            let received = match received_bytes {
+                0 => "nothing to fetch".to_owned(),
+                count => format!("{} fetched", bytes(*count)),
+            };
+            let at = if reference.contains('@') { String::new() } else { format!("@{manifest}") };
+            ("Pulled", format!("{reference}{at} ({received})"))
         }
         Event::Loaded { engine, image_id, names, sent_bytes } => {
             let names = names.join(", ");

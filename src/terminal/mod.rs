@@ -4,12 +4,14 @@ mod bars;
 mod failures;
 mod json;
 mod lines;
+mod secret;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
 pub use failures::{Ended, catch_panics, report};
 pub use lines::{bytes, duration};
+pub use secret::ask_secret;
 pub use table::table;
 
 use crate::event::{Event, Observer};

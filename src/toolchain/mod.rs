@@ -5,6 +5,7 @@
 //! natively (`fixups`). The whole root is remembered by the packages that went in, so that the second
 //! time is one look-up.
 
+mod cross;
 mod error;
 mod fixups;
 mod merge;
@@ -17,9 +18,12 @@ use crate::http::Http;
 use crate::lock::ToolchainLock;
 use crate::store::{BuildKey, HeldBlob, HeldTree, Record, Store};
 
+pub use cross::{CMAKE_FILE, Emulator, PLAIN_NAMES, cross, emulator, target};
 pub use error::ToolchainError;
 pub use owners::{Owner, Owners};
-pub use preset::{preset, preset_with, read_preset, write_preset};
+pub use preset::{
+    preset, preset_emulator, preset_platform, preset_with, read_preset, write_preset,
+};
 
 /// The version of how a root is put together. Changing it changes every toolchain.
 const RECIPE: u32 = 2;

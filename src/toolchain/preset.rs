@@ -8,7 +8,8 @@ use serde::Deserialize;
 
 use crate::digest::Digest;
 use crate::fetch::debian::Architecture;
-use crate::lock::{Deb, ToolchainLock};
+use crate::lock::{Deb, PlatformLock, ToolchainLock};
+use crate::manifest::Platform;
 
 use super::ToolchainError;
 
@@ -36,6 +37,69 @@ const ELIXIR: [(&str, Architecture, &str); 6] = [
     ("29", Architecture::Amd64, include_str!("../../lockfiles/forky-elixir-amd64.lock")),
     ("29", Architecture::Arm64, include_str!("../../lockfiles/forky-elixir-arm64.lock")),
 ];
+
+/// Libraries and OTP for machines that no preset toolchain runs on.
+const TARGETS: [(&str, Architecture, &str); 3] = [
+    ("23", Architecture::Armhf, include_str!("../../lockfiles/bullseye-target-armhf.lock")),
+    ("25", Architecture::Armhf, include_str!("../../lockfiles/bookworm-target-armhf.lock")),
+    ("29", Architecture::Armhf, include_str!("../../lockfiles/forky-target-armhf.lock")),
+];
+
+/// The emulators of other machines' programs.
+const EMULATORS: [(Architecture, &str); 2] = [
+    (Architecture::Amd64, include_str!("../../lockfiles/emulator-amd64.lock")),
+    (Architecture::Arm64, include_str!("../../lockfiles/emulator-arm64.lock")),
+];
+
+/// What a preset runs for another machine: OTP, the machine itself, the other, and the packages.
+type Cross = (&'static str, Architecture, Architecture, &'static str);
+
+macro_rules! cross {
+    ($otp:literal, $suite:literal) => {
+        [
+            ($otp, Architecture::Amd64, Architecture::Arm64, cross!($suite, "arm64", "amd64")),
+            ($otp, Architecture::Amd64, Architecture::Armhf, cross!($suite, "armhf", "amd64")),
+            ($otp, Architecture::Arm64, Architecture::Amd64, cross!($suite, "amd64", "arm64")),
+            ($otp, Architecture::Arm64, Architecture::Armhf, cross!($suite, "armhf", "arm64")),
+        ]
+    };
+    ($suite:literal, $other:literal, $own:literal) => {
+        include_str!(concat!("../../lockfiles/", $suite, "-cross-", $other, "-on-", $own, ".lock"))
+    };
+}
+
+const CROSS: [[Cross; 4]; 4] = [
+    cross!("23", "bullseye"),
+    cross!("25", "bookworm"),
+    cross!("27", "trixie"),
+    cross!("29", "forky"),
+];
+
+/// Returns the package of emulators that is preset for this machine.
+pub fn preset_emulator(own: Architecture) -> Option<Deb> {
+    let (_, text) = EMULATORS.iter().find(|(machine, _)| *machine == own)?;
+    read_preset(text).expect("the presets are data of ours, and a test reads them").debs.pop()
+}
+
+/// Returns what is preset for making images for another machine with the toolchain that is preset for this OTP.
+pub fn preset_platform(otp: &str, own: Architecture, other: Architecture) -> Option<PlatformLock> {
+    let mut crosses = CROSS.iter().flatten();
+    let (.., tools) = crosses.find(|cross| (cross.0, cross.1, cross.2) == (otp, own, other))?;
+    let libraries = match TARGETS.iter().find(|target| (target.0, target.1) == (otp, other)) {
+        Some((.., text)) => {
+            read_preset(text).expect("the presets are data of ours, and a test reads them")
+        }
+        None => preset(otp, other)?,
+    };
+    let mut debs = libraries.debs;
+    debs.retain(|deb| Architecture::wants(&deb.package));
+    let mut tools =
+        read_preset(tools).expect("the presets are data of ours, and a test reads them").debs;
+    tools.extend(preset_emulator(own));
+    tools.sort();
+    let platform = Platform::from_name(other.name())?;
+    Some(PlatformLock { platform, debs, tools })
+}
 
 /// Returns the toolchain that is preset for this OTP on this machine with these packages beside it: none, or Elixir.
 pub fn preset_with(

@@ -3,7 +3,10 @@
 mod real;
 
 use super::unpack::place;
-use super::{Toolchain, ToolchainError, preset, read_preset, toolchain, unpack, write_preset};
+use super::{
+    Toolchain, ToolchainError, cross, emulator, preset, preset_platform, read_preset, toolchain,
+    unpack, write_preset,
+};
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::{Event, Observer, Silent};
@@ -11,7 +14,8 @@ use crate::explain::Explain as _;
 use crate::fetch::debian::fixture::{self, Part};
 use crate::fetch::debian::{Architecture, PRIMARY};
 use crate::http::{Http, Mirrors, Network};
-use crate::lock::{Deb, ToolchainLock};
+use crate::lock::{Deb, PlatformLock, ToolchainLock};
+use crate::manifest::Platform;
 use crate::store::Store;
 use crate::tree::RelPath;
 
@@ -275,6 +279,108 @@ fn every_preset_reads_back_sorted_and_whole() {
         }
     }
     assert_eq!(preset("22", Architecture::Amd64), None);
+}
+
+#[test]
+fn a_cross_root_has_the_other_machines_libraries_where_its_compilers_look() {
+    let text = |path: &'static str, bytes: &'static [u8]| Part::File(path, 0o644, bytes);
+    let otp = "./usr/lib/erlang/lib/erl_interface-5.3";
+    let (library, header) = (format!("{otp}/lib/libei.a"), format!("{otp}/include/ei.h"));
+    let world = World::new()
+        .with(
+            "erlang-dev",
+            &[Part::File(&library, 0o644, b"ours"), Part::File(&header, 0o644, b"ours")],
+        )
+        .with("gcc-cross", &[text("./usr/bin/aarch64-linux-gnu-gcc", b"compiler")])
+        .with(
+            "other-dev",
+            &[
+                Part::File(&library, 0o644, b"theirs"),
+                Part::File(&header, 0o644, b"theirs"),
+                text("./usr/lib/aarch64-linux-gnu/libx.so", b"x"),
+                text("./usr/bin/tool", b"cannot run here"),
+            ],
+        )
+        .with(
+            "qemu-user",
+            &[text("./usr/bin/qemu-aarch64", b"emulator"), text("./usr/bin/qemu-mips", b"another")],
+        );
+    let deb = |name: &str| world.lock.debs.iter().find(|deb| deb.package == name).unwrap().clone();
+    let own = ToolchainLock { debs: vec![deb("erlang-dev")], ..world.lock.clone() };
+    let platform = PlatformLock {
+        platform: Platform::Arm64,
+        debs: vec![deb("other-dev")],
+        tools: vec![deb("gcc-cross"), deb("qemu-user")],
+    };
+    let (store, http) = (world.store(), world.http());
+    let web = (&http, &Silent as &dyn Observer);
+    let made = cross(&own, &platform, &store, web).unwrap();
+    let read = |path: &str| disk::read_text(&made.root.path().join(path), 1 << 20).unwrap();
+    assert_eq!(read(&library), "theirs");
+    assert_eq!(read(&header), "theirs");
+    assert_eq!(read("usr/lib/aarch64-linux-gnu/libx.so"), "x");
+    assert_eq!(read("usr/bin/aarch64-linux-gnu-gcc"), "compiler");
+    let plain = disk::read_link(&made.root.path().join("usr/share/rebeam/bin/cc")).unwrap();
+    assert_eq!(plain, b"/usr/bin/aarch64-linux-gnu-gcc");
+    assert!(read("usr/share/rebeam/cross.cmake").contains("aarch64-linux-gnu-g++"));
+    for absent in ["usr/bin/tool", "usr/bin/qemu-aarch64"] {
+        assert!(!made.root.path().join(absent).exists(), "{absent}");
+    }
+    let offline = Http::new(Network::Offline, Mirrors::default());
+    let again = cross(&own, &platform, &store, (&offline, &Silent)).unwrap();
+    assert_eq!(again.root, made.root);
+
+    // Of the emulators one is unpacked, and without any nothing is.
+    let found = emulator(&platform, &store, web).unwrap().unwrap();
+    assert_eq!(disk::read_text(&found.program, 100).unwrap(), "emulator");
+    assert_eq!(disk::list(found.tree.path()).unwrap().len(), 1);
+    assert!(emulator(&platform, &store, (&offline, &Silent)).unwrap().is_some());
+    let none = PlatformLock { tools: vec![], ..platform };
+    assert!(emulator(&none, &store, web).unwrap().is_none());
+}
+
+#[test]
+fn every_preset_for_another_machine_is_of_the_toolchains_own_otp() {
+    use Architecture::{Amd64, Arm64, Armhf};
+    let source = |debs: &[Deb]| {
+        let emulator = debs.iter().find(|deb| deb.package == "erlang-base").unwrap();
+        emulator.version.split("+b").next().unwrap().to_owned()
+    };
+    for otp in ["23", "25", "27", "29"] {
+        for (own, other) in [(Amd64, Arm64), (Amd64, Armhf), (Arm64, Amd64), (Arm64, Armhf)] {
+            let found = preset_platform(otp, own, other);
+            // Of trixie's security updates for armhf no index was to be had.
+            if (otp, other) == ("27", Armhf) {
+                assert_eq!(found, None);
+                continue;
+            }
+            let found = found.unwrap();
+            assert_eq!(found.platform.short(), other.name());
+            assert_eq!(source(&found.debs), source(&preset(otp, own).unwrap().debs));
+            assert!(found.debs.is_sorted() && found.tools.is_sorted());
+            let names =
+                |debs: &[Deb]| debs.iter().map(|deb| deb.package.clone()).collect::<Vec<_>>();
+            let (debs, tools) = (names(&found.debs), names(&found.tools));
+            for package in ["erlang-crypto", "erlang-dev", "libc6", "libstdc++6", "busybox-static"]
+            {
+                assert!(debs.iter().any(|name| name == package), "{otp} {other:?} {package}");
+            }
+            for package in other.cross_compilers().iter().map(String::as_str).chain(["qemu-user"]) {
+                assert!(tools.iter().any(|name| name == package), "{otp} {other:?} {package}");
+            }
+            for package in ["gcc", "bash", "rebar3", "libgcc-12-dev", "linux-libc-dev", "libc6-dev"]
+            {
+                assert!(!debs.iter().any(|name| name == package), "{otp} {other:?} {package}");
+            }
+            let fits = |debs: &[Deb], machine: Architecture| {
+                let known = [machine.name(), "all"];
+                debs.iter().all(|deb| known.contains(&deb.architecture.as_str()))
+            };
+            assert!(fits(&found.debs, other) && fits(&found.tools, own));
+        }
+    }
+    assert_eq!(preset_platform("25", Amd64, Amd64), None);
+    assert_eq!(preset_platform("22", Amd64, Arm64), None);
 }
 
 #[test]

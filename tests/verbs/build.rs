@@ -171,3 +171,36 @@ fn every_byte_of_an_image_is_accounted_for() {
         assert!(table.contains(row), "{row:?} is missing in:\n{table}");
     }
 }
+
+/// Returns the bytes of the image's files, and of its packed layers.
+fn weigh(world: &World) -> (u64, u64) {
+    let said = world.rebeam(&["image", "size", "--json"]).succeeds().stdout;
+    let sizes: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let mut sums = (0, 0);
+    for layer in sizes["layers"].as_array().unwrap() {
+        let parts = layer["parts"].as_array().unwrap().iter();
+        let files = parts.filter(|part| part["name"] != "headers and padding");
+        sums.0 += files.map(|part| part["bytes"].as_u64().unwrap()).sum::<u64>();
+        sums.1 += layer["packed_bytes"].as_u64().unwrap();
+    }
+    sums
+}
+
+#[test]
+fn a_small_release_is_a_small_image_and_so_is_one_with_tls_and_time_zones() {
+    let world = World::with("hello");
+    world.rebeam(&["build", "--no-boot-check"]).succeeds();
+    let (unpacked, _) = weigh(&world);
+    assert!(unpacked <= 13_000_000, "{unpacked}");
+    world.edit("src/hello.app.src", "stdlib, ", "stdlib, crypto, ssl, ");
+    world.edit("rebar.config", "[hello, sasl]", "[hello]");
+    world.edit("rebeam.toml", "[image]\n", "[image]\ntzdata = true\n");
+    world.rebeam(&["build"]).succeeds();
+    let (unpacked, packed) = weigh(&world);
+    assert!(unpacked <= 20_000_000, "{unpacked}");
+    assert!(packed <= 10_000_000, "{packed}");
+    let bill = world.rebeam(&["sbom"]).succeeds().stdout;
+    for package in ["libssl3", "tzdata", "ca-certificates", "erlang-ssl"] {
+        assert!(bill.contains(&format!("pkg:deb/debian/{package}@")), "{package}: {bill}");
+    }
+}

@@ -104,3 +104,46 @@ fn vendored_sources_are_built_from_and_must_be_what_the_lock_says() {
     let world = world.with_own_store_anew();
     world.rebeam(&["build", "--offline"]).fails(1, &["third_party/deps/words", "rebeam vendor"]);
 }
+
+#[test]
+fn what_a_bundle_brought_is_not_swept_away_before_the_first_build() {
+    let world = World::with("hello").with_own_store();
+    let bundle = world.path("hello.bundle");
+    let bundle = bundle.to_str().unwrap();
+    world.rebeam(&["bundle", "export", bundle]).succeeds();
+    let lock = world.read("rebeam.lock");
+    // With a project the lock protects it; without one the bundle's own file does.
+    for with_lock in [true, false] {
+        fs::remove_dir_all(world.path("store")).unwrap();
+        if !with_lock {
+            world.edit("rebeam.toml", "name = \"hello\"", "name = \"other\"");
+        }
+        world.rebeam(&["bundle", "import", bundle]).succeeds();
+        world.rebeam(&["store", "gc"]).succeeds();
+        let held = |kind: &str| fs::read_dir(world.path("store").join(kind)).unwrap().count();
+        assert_eq!((held("trees"), held("blobs")), (3, 102), "{with_lock}");
+    }
+    assert_eq!(world.read("rebeam.lock"), lock);
+    fs::remove_file(bundle).unwrap();
+    world.rebeam(&["store", "gc"]).succeeds();
+    assert_eq!(fs::read_dir(world.path("store/blobs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_bundle_brings_the_source_of_the_tools_too() {
+    let world = World::with("hello").with_own_store();
+    let files = [("bootstrap", super::tools::STAND_IN)];
+    world.repository("rebar3", "3.0.0", &files);
+    super::tools::tool(&world, "rebar3 = \"git+https://git.rebeam.test/rebar3#tag=3.0.0\"");
+    world.rebeam(&["lock"]).succeeds();
+    let bundle = world.path("hello.bundle");
+    let bundle = bundle.to_str().unwrap();
+    world.rebeam(&["bundle", "export", bundle]).succeeds();
+    without_origins(&world);
+    super::tools::tool(&world, "rebar3 = \"git+https://git.rebeam.test/rebar3#tag=3.0.0\"");
+    fs::remove_dir_all(world.path("store")).unwrap();
+    world.rebeam(&["bundle", "import", bundle]).succeeds();
+    let built = world.rebeam(&["build", "--offline", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Compiled rebar3"), "{}", built.stderr);
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}

@@ -2,68 +2,26 @@
 //! Debian's rabbitmq-server where the archive gives it; without it the tests are skipped with a line that says so.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rebeam::digest::Digest;
-use rebeam::event::Silent;
-use rebeam::fetch::debian::base_address;
-use rebeam::http::{Http, Mirrors, Network, Request};
-
 use super::harness::World;
+use super::pool::Tarball;
 
-const TARBALL: &str = "pool/main/r/rabbitmq-server/rabbitmq-server_3.10.8.orig.tar.xz";
-const SHA256: &str = "903b761ee541c3cf3374506c0d71cd80254392f58c55e033ac8ce3ebcf8d3b29";
+const RABBITMQ: Tarball = Tarball {
+    path: "main/r/rabbitmq-server/rabbitmq-server_3.10.8.orig.tar.xz",
+    sha256: "903b761ee541c3cf3374506c0d71cd80254392f58c55e033ac8ce3ebcf8d3b29",
+};
 const MEMBER: &str = "rabbitmq-server-3.10.8/erlang.mk";
-const TARBALL_BYTES_MAX: u64 = 16 << 20;
-
-fn fetched(cache: &Path) -> Result<PathBuf, String> {
-    let path = cache.join("rabbitmq-server.tar.xz");
-    if path.exists() {
-        return Ok(path);
-    }
-    let http = Http::new(Network::Open, Mirrors::default());
-    let base = base_address(&http).map_err(|error| error.to_string())?;
-    let url = format!("{base}/{TARBALL}");
-    let request =
-        Request { name: "rabbitmq-server", url: &url, limit: TARBALL_BYTES_MAX, headers: &[] };
-    let part = cache.join(format!(".rabbitmq-server.{}", std::process::id()));
-    http.download(&request, &part, &Silent).map_err(|error| error.to_string())?;
-    let found = Digest::of(&fs::read(&part).unwrap()).hex();
-    assert_eq!(found, SHA256, "{TARBALL} is not the pinned one");
-    fs::rename(&part, &path).unwrap();
-    Ok(path)
-}
-
-fn erlang_mk() -> Result<Vec<u8>, String> {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/erlang-mk-cache");
-    fs::create_dir_all(&cache).unwrap();
-    let tarball = fetched(&cache)?;
-    let mut tar = Command::new("tar");
-    let output = tar.args(["-xJOf", tarball.to_str().unwrap(), MEMBER]).output();
-    let output = output.map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(output.stdout),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
 
 /// Makes the project and its repositories; `None` where there is no erlang.mk to be had.
-fn project() -> Option<World> {
-    match erlang_mk() {
-        Ok(text) => {
-            let world = World::with("erlang_mk");
-            fs::write(world.project().join("erlang.mk"), text).unwrap();
-            Some(world)
-        }
-        Err(why) => {
-            // Not by a macro, whose output a passing test keeps for itself.
-            let line = format!("skipped: the archive does not give {TARBALL}: {why}\n");
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
-            None
-        }
-    }
+pub(crate) fn project() -> Option<World> {
+    let tarball = RABBITMQ.fetched()?;
+    let mut tar = Command::new("tar");
+    let output = tar.arg("-xJOf").arg(tarball).arg(MEMBER).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let world = World::with("erlang_mk");
+    fs::write(world.project().join("erlang.mk"), output.stdout).unwrap();
+    Some(world)
 }
 
 #[test]
@@ -114,8 +72,11 @@ fn a_makefile_without_its_erlang_mk_says_what_is_missing() {
 
 #[test]
 fn steps_of_ones_own_find_dependencies_where_they_look_and_make_a_release_that_boots() {
-    let world = World::with("custom").with_own_store();
-    world.rebeam(&["lock"]).succeeds();
-    let built = world.rebeam(&["build"]).succeeds();
+    let [one, two] = [(); 2].map(|()| World::with("custom").with_own_store());
+    one.rebeam(&["lock"]).succeeds();
+    let built = one.rebeam(&["build"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    two.rebeam(&["build", "--jobs", "1"]).succeeds();
+    let image = |world: &World| fs::read(world.project().join("own-1.0.tar")).unwrap();
+    assert!(image(&one) == image(&two), "the images differ");
 }

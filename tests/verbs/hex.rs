@@ -17,12 +17,12 @@ const PRIVATE_KEY: &str = include_str!("../../fixtures/hex/private.pem");
 pub(crate) const PUBLIC_KEY: &str = include_str!("../../fixtures/hex/public.pem");
 
 /// A package of the registry: its name differs from its application's.
-struct Package<'a> {
-    name: &'a str,
-    app: &'a str,
-    source: &'a str,
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) app: &'a str,
+    pub(crate) source: &'a str,
     /// Package and application that it asks for.
-    needs: Option<(&'a str, &'a str)>,
+    pub(crate) needs: Option<(&'a str, &'a str)>,
 }
 
 /// A field of a protocol buffer that is bytes, a text or a message.
@@ -75,19 +75,8 @@ pub(crate) fn signed(payload: &[u8]) -> Vec<u8> {
     gzip(&[field(1, payload), field(2, signature)].concat())
 }
 
-/// Publishes a package at version 1.0.0 in the directory that is the registry.
-fn publish(registry: &Path, package: &Package<'_>) {
-    let Package { name, app, source, needs } = package;
-    let applications = needs.map_or(String::new(), |(_, app)| format!(", {app}"));
-    let about = format!(
-        "{{application, {app}, [{{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
-    );
-    let contents = gzip(&tar(&[
-        (format!("src/{app}.app.src"), about.into_bytes()),
-        (format!("src/{app}.erl"), source.as_bytes().to_vec()),
-    ]));
-    let metadata =
-        format!("{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"app\">>,<<\"{app}\">>}}.\n").into_bytes();
+/// Makes the tarball of a package; returns its inner checksum with it.
+pub(crate) fn packed(metadata: Vec<u8>, contents: Vec<u8>) -> (Digest, Vec<u8>) {
     let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
     let tarball = tar(&[
         ("VERSION".into(), b"3".to_vec()),
@@ -95,6 +84,23 @@ fn publish(registry: &Path, package: &Package<'_>) {
         ("metadata.config".into(), metadata),
         ("contents.tar.gz".into(), contents),
     ]);
+    (inner, tarball)
+}
+
+/// Publishes a package at version 1.0.0 in the directory that is the registry.
+pub(crate) fn publish(registry: &Path, package: &Package<'_>) {
+    let Package { name, app, source, needs } = package;
+    let applications = needs.map_or(String::new(), |(_, app)| format!(", {app}"));
+    let about = format!(
+        "{{application, {app}, [{{description, \"Published\"}}, {{vsn, \"1.0.0\"}}, {{registered, []}}, {{applications, [kernel, stdlib{applications}]}}]}}.\n"
+    );
+    let contents = gzip(&tar(&[
+        (format!("src/{app}.app.src"), about.into_bytes()),
+        (format!("src/{app}.erl"), source.as_bytes().to_vec()),
+    ]));
+    let metadata =
+        format!("{{<<\"name\">>,<<\"{name}\">>}}.\n{{<<\"app\">>,<<\"{app}\">>}}.\n").into_bytes();
+    let (inner, tarball) = packed(metadata, contents);
     let dependency = needs.map(|(package, app)| {
         let parts = [field(1, package), field(2, "~> 1.0"), field(4, app)];
         field(3, parts.concat())
@@ -124,7 +130,10 @@ pub(crate) fn declare(
     advisories: &[Vec<u8>],
 ) {
     let published = fs::read(registry.join("releases").join(name)).unwrap();
-    let mut document = [field(2, name), field(3, "acme")].concat();
+    // Whom the registry says that it is stands beside it, where it is not `acme`.
+    let repository = fs::read_to_string(registry.join("repository"));
+    let repository = repository.unwrap_or_else(|_| "acme".into());
+    let mut document = [field(2, name), field(3, repository)].concat();
     for more in releases {
         document.extend(field(1, [published.clone(), more.concat()].concat()));
     }

@@ -152,6 +152,11 @@ fn a_branch_gives_way_to_what_it_was_when_it_was_old_enough() {
         locked.stderr
     );
     assert!(world.read("rebeam.lock").contains(&old) && !world.read("rebeam.lock").contains(&new));
+    // What is too young is not what an update would take.
+    let said = world.rebeam(&["outdated", "--json"]).succeeds();
+    let rows = events(&said, "outlook");
+    let row = rows.iter().find(|row| row["app"] == "adler").unwrap();
+    assert_eq!(row["current"], row["locked"], "{row}");
     world.rebeam(&["update", "adler", "--any-age"]).succeeds();
     assert!(world.read("rebeam.lock").contains(&new));
     // What is pinned already stays.

@@ -7,7 +7,7 @@ use std::path::Path;
 use rebeam::digest::Digest;
 
 use super::harness::{Ran, World};
-use super::hex::{PUBLIC_KEY, field, gzip, signed, tar};
+use super::hex::{PUBLIC_KEY, field, gzip, packed, signed, tar};
 
 /// A version of a package: package and requirement of what it needs.
 struct Version<'a> {
@@ -64,15 +64,7 @@ fn package(name: &str, version: &Version<'_>) -> (Digest, Vec<u8>) {
         ("mix.exs".into(), project.into_bytes()),
         (format!("lib/{name}.ex"), source.into_bytes()),
     ]));
-    let metadata = format!("{{<<\"name\">>,<<\"{name}\">>}}.\n").into_bytes();
-    let inner = Digest::of(&[b"3", &metadata[..], &contents].concat());
-    let tarball = tar(&[
-        ("VERSION".into(), b"3".to_vec()),
-        ("CHECKSUM".into(), inner.hex().to_uppercase().into_bytes()),
-        ("metadata.config".into(), metadata),
-        ("contents.tar.gz".into(), contents),
-    ]);
-    (inner, tarball)
+    packed(format!("{{<<\"name\">>,<<\"{name}\">>}}.\n").into_bytes(), contents)
 }
 
 /// The project `shop` with more dependencies, and the registry `acme`.
@@ -172,6 +164,12 @@ fn an_umbrella_is_built_with_what_its_applications_ask_for() {
     let world = World::with("umbrella");
     let built = world.rebeam(&["build"]).succeeds();
     says(&built, &["mall 0.1.0"]);
+    let other = World::with("umbrella").with_own_store();
+    other.rebeam(&["build", "--jobs", "1"]).succeeds();
+    assert!(
+        image(&world, "mall-0.1.0.tar") == image(&other, "mall-0.1.0.tar"),
+        "the images differ"
+    );
     assert!(world.read("rebeam.lock").contains("app = \"words\""));
 }
 
@@ -244,6 +242,34 @@ fn trap_07_a_mix_lock_is_imported_in_its_old_and_new_shapes() {
 }
 
 #[test]
+fn a_mix_lock_that_changed_makes_the_lock_stale() {
+    let world = shop("{:web, \"~> 1.0\"}");
+    market(&world);
+    let entries = |plug: &str| {
+        format!("%{{\"plug\": {{:hex, :plug, \"{plug}\"}}, \"web\": {{:hex, :web, \"1.0.0\"}}}}\n")
+    };
+    world.write("mix.lock", &entries("1.0.0"));
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.write("mix.lock", &entries("1.4.0"));
+    // Whether what the registry said is still at hand or not.
+    for _ in 0..2 {
+        let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+        assert!(
+            stale.stdout.contains("plug") && stale.stdout.contains("1.4.0"),
+            "{}",
+            stale.stdout
+        );
+        world.rebeam(&["build", "--locked"]).fails(1, &["the lock is stale", "1.4.0"]);
+        drop(fs::rename(world.path("hex"), world.path("hex-away")));
+    }
+    fs::rename(world.path("hex-away"), world.path("hex")).unwrap();
+    world.rebeam(&["lock"]).succeeds();
+    assert_eq!(locked(&world, "plug").as_deref(), Some("1.4.0"));
+    world.rebeam(&["lock", "--check"]).succeeds();
+}
+
+#[test]
 fn two_repositories_for_one_application_are_told_and_chosen_between() {
     let world = World::with("mix");
     let moved = world.commit_with(
@@ -283,4 +309,122 @@ fn trap_11_a_mix_exs_is_evaluated_and_its_failure_is_shown() {
     world.write("deps.off", "");
     world.rebeam(&["lock"]).succeeds();
     assert!(Path::new(&world.project().join("rebeam.lock")).exists());
+}
+
+#[test]
+fn a_mix_release_starts_with_the_environment_and_arguments_that_the_project_writes() {
+    let world = World::with("mix");
+    let env = "#!/bin/sh\nexport GREETING=\"hello by <%= @release.name %> $RELEASE_COMMAND\"\n";
+    world.write("rel/env.sh.eex", env);
+    world.write("rel/vm.args.eex", "+P 131072\n-env FROM_ARGS <%= @release.version %>\n");
+    world.edit(
+        "lib/shop.ex",
+        "\"hello at run time\" = Shop.greeting()",
+        "\"hello by shop start\" = Shop.greeting()\n    \
+         131072 = :erlang.system_info(:process_limit)\n    \
+         \"0.1.0\" = System.get_env(\"FROM_ARGS\")\n    false = Node.alive?()",
+    );
+    world.rebeam(&["build"]).succeeds();
+
+    // It may name the node, as mix lets it.
+    let node = "export RELEASE_DISTRIBUTION=name RELEASE_NODE=shop@127.0.0.1 RELEASE_COOKIE=oats\n";
+    world.write("rel/env.sh.eex", &format!("{env}{node}"));
+    world.edit(
+        "lib/shop.ex",
+        "false = Node.alive?()",
+        "{:\"shop@127.0.0.1\", :oats} = {Node.self(), Node.get_cookie()}",
+    );
+    world.rebeam(&["build"]).succeeds();
+
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[image]\nshell = \"none\"\n"));
+    world.rebeam(&["build"]).fails(1, &["env.sh", "rel/env.sh.eex", "shell = \"busybox\""]);
+}
+
+#[test]
+fn dependencies_of_every_kind_are_built_inside_a_mix_project() {
+    let world = shop(
+        "{:crates, git: \"https://git.rebeam.test/crates.git\", tag: \"1.0.0\"},\n      \
+         {:made, git: \"https://git.rebeam.test/made.git\", tag: \"1.0.0\"},\n      \
+         {:ported, git: \"https://git.rebeam.test/ported.git\", tag: \"1.0.0\"},\n      \
+         {:nifty, git: \"https://git.rebeam.test/nifty.git\", tag: \"1.0.0\"},\n      \
+         {:tape, \"~> 1.0\", organization: \"acme\"}",
+    );
+    world.edit("rebeam.toml", "[hex.acme]", "[hex.\"hexpm:acme\"]");
+    Registry(&world).publish("tape", &[Version { number: "1.0.0", needs: &[] }]);
+    let mix = |app: &str, more: &str| {
+        format!(
+            "defmodule {app}.MixProject do\n  use Mix.Project\n  def project, do: [app: :{}, version: \"1.0.0\", {more}]\n  def application, do: []\nend\n",
+            app.to_lowercase()
+        )
+    };
+    // A path in a dependency's own words is one of its repository.
+    let crates = mix("Crates", "deps: [{:lid, path: \"libs/lid\"}]");
+    let lid = mix("Lid", "deps: []");
+    let files = [
+        ("mix.exs", crates.as_str()),
+        ("lib/crates.ex", "defmodule Crates do\n  def lid, do: Lid.name()\nend\n"),
+        ("libs/lid/mix.exs", &lid),
+        ("libs/lid/lib/lid.ex", "defmodule Lid do\n  def name, do: :lid\nend\n"),
+    ];
+    world.repository("crates", "1.0.0", &files);
+    // A Makefile and nothing else.
+    let makefile = "all:\n\tmkdir -p ebin\n\techo '-module(made). -export([name/0]). name() -> made.' > made.erl\n\
+                    \terlc -o ebin made.erl\n\techo '{application,made,[{description,\"\"},{vsn,\"1.0.0\"},{modules,[made]},{registered,[]},{applications,[kernel,stdlib]}]}.' > ebin/made.app\n";
+    world.repository("made", "1.0.0", &[("Makefile", makefile)]);
+    // rebar3's, with a plugin that compiles C.
+    let native = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/git/adler");
+    let read = |file: &str| fs::read_to_string(format!("{native}/{file}")).unwrap();
+    let nif = read("c_src/adler_nif.c").replace("ERL_NIF_INIT(adler,", "ERL_NIF_INIT(ported,");
+    let module = read("src/adler.erl")
+        .replace("-module(adler)", "-module(ported)")
+        .replace("priv_dir(adler), \"adler_nif\"", "priv_dir(ported), \"ported_nif\"");
+    let app = read("src/adler.app.src").replace("{application, adler", "{application, ported");
+    let config = "{plugins, [{pc, {git, \"https://git.rebeam.test/pc.git\", {tag, \"1.15.0\"}}}]}.\n\
+                  {port_specs, [{\"priv/ported_nif.so\", [\"c_src/*.c\"]}]}.\n\
+                  {provider_hooks, [{post, [{compile, {pc, compile}}]}]}.\n";
+    let files = [
+        ("rebar.config", config),
+        ("c_src/nif.c", &nif),
+        ("src/ported.erl", &module),
+        ("src/ported.app.src", &app),
+    ];
+    world.repository("ported", "1.0.0", &files);
+    // A compiler of mix's that is a dependency itself, and what it makes.
+    let compiler = "defmodule Mix.Tasks.Compile.ElixirMake do\n  use Mix.Task.Compiler\n  def run(_) do\n    \
+                    {_, 0} = System.cmd(\"make\", [], env: [{\"MIX_APP_PATH\", Mix.Project.app_path()}])\n    \
+                    Mix.Project.build_structure()\n    {:ok, []}\n  end\nend\n";
+    let make = mix("Elixir_make", "deps: []").replace("Elixir_make.Mix", "ElixirMake.Mix");
+    world.repository("elixir_make", "1.0.0", &[("mix.exs", &make), ("lib/make.ex", compiler)]);
+    let nifty = mix(
+        "Nifty",
+        "compilers: [:elixir_make] ++ Mix.compilers(), deps: [{:elixir_make, git: \"https://git.rebeam.test/elixir_make.git\", tag: \"1.0.0\", runtime: false}]",
+    );
+    let files = [
+        ("mix.exs", nifty.as_str()),
+        (
+            "Makefile",
+            "all:\n\tmkdir -p $(MIX_APP_PATH)/priv\n\techo made > $(MIX_APP_PATH)/priv/made.txt\n",
+        ),
+        (
+            "lib/nifty.ex",
+            "defmodule Nifty do\n  def made, do: File.read!(Path.join(:code.priv_dir(:nifty), \"made.txt\"))\nend\n",
+        ),
+    ];
+    world.repository("nifty", "1.0.0", &files);
+    world.edit(
+        "lib/shop.ex",
+        "\"stone\" = Scales.unit()",
+        "\"stone\" = Scales.unit()\n    {:lid, :made, \"made\\n\", \"tape 1.0.0\"} = {Crates.lid(), :made.name(), Nifty.made(), Tape.version()}\n    \
+         true = :ported.sum(\"rebeam\") == :adler.sum(\"rebeam\")",
+    );
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    for words in
+        ["subdir = \"libs/lid\"", "repository = \"hexpm:acme\"", "app = \"pc\"", "tool = \"make\""]
+    {
+        assert!(lock.contains(words), "{words} is missing in:\n{lock}");
+    }
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.rebeam(&["build", "--locked"]).succeeds();
 }

@@ -3,7 +3,7 @@
 use super::harness::World;
 
 /// Makes of Debian's rebar3 what a bootstrap leaves behind, so that all but the bootstrap itself is as with a real source.
-const STAND_IN: &str = r#"#!/usr/bin/env escript
+pub(crate) const STAND_IN: &str = r#"#!/usr/bin/env escript
 main(["--offline"]) ->
     {ok, Parts} = escript:extract("/usr/bin/rebar3", []),
     {archive, Archive} = lists:keyfind(archive, 1, Parts),
@@ -11,7 +11,7 @@ main(["--offline"]) ->
     {ok, _} = zip:unzip(Archive, [{cwd, "_build/prod/lib"}]).
 "#;
 
-fn tool(world: &World, line: &str) {
+pub(crate) fn tool(world: &World, line: &str) {
     let manifest = world.read("rebeam.toml");
     world.write("rebeam.toml", &format!("{manifest}\n[tools]\n{line}\n"));
 }
@@ -59,6 +59,33 @@ fn otp_23_has_a_rebar3_although_its_suite_has_none() {
     world.write("rebeam.toml", &format!("{manifest}{mirror}\n"));
     world.rebeam(&["build"]).succeeds();
     assert!(world.read("rebeam.lock").contains("https://github.com/erlang/rebar3"));
+}
+
+/// Each project's steps see its own OTP, whatever else the store holds and builds meanwhile.
+#[test]
+fn two_projects_with_different_otps_are_built_side_by_side_in_one_store() {
+    let [old, new] = [World::with("hello"), World::with("hello")];
+    new.edit("rebeam.toml", "otp = \"25\"", "otp = \"27\"");
+    // Neither has its steps in the store yet.
+    for (world, words) in [(&old, "hello from 25"), (&new, "hello from 27")] {
+        let manifest = world.read("rebeam.toml");
+        world.write("rebeam.toml", &format!("{manifest}\n# {words}\n"));
+        world.rebeam(&["lock"]).succeeds();
+    }
+    let building = [&old, &new].map(|world| {
+        let mut command = world.command(&["build"]);
+        command.stderr(std::process::Stdio::piped()).spawn().unwrap()
+    });
+    for child in building {
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    for (world, erts) in [(&old, "erts-13."), (&new, "erts-15.")] {
+        let tar = world.project().join("hello-1.0.0.tar");
+        let size = world.rebeam(&["image", "size", "--json", tar.to_str().unwrap()]).succeeds();
+        assert!(size.stdout.contains(erts), "{erts}: {}", size.stdout);
+    }
 }
 
 /// A source of OTP is no part of the repository, and building one takes a quarter of an hour: this one installs Debian's

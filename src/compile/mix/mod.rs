@@ -17,6 +17,7 @@ use super::tools::Tools;
 use super::{CompileError, Plan, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::Tool;
 use crate::manifest::mix::MixFacts;
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
@@ -32,12 +33,19 @@ pub(super) const RELEASE: &str = "_rebeam/rel";
 /// Where a dependency is put together.
 const OUTPUT: &str = "_rebeam/lib";
 
-/// Compiles the dependency in `deps/$0` and takes what belongs to it, without mix's own notes, which hold times.
-const COMPILE: &str = r#"set -e
-(cd "deps/$0" && MIX_EXS=/build/.rebeam/mix.exs mix compile --no-deps-check --no-archives-check \
+/// Compiles the dependency in `deps/$0`. Mix's own notes, which hold times, are not taken.
+const COMPILE: &str = r#"(cd "deps/$0" && MIX_EXS=/build/.rebeam/mix.exs mix compile --no-deps-check --no-archives-check \
     --no-elixir-version-check --no-protocol-consolidation --no-validate-compile-env \
     --no-warnings-as-errors --no-prune-code-paths)
-built=_build/prod/lib/$0
+"#;
+
+/// Makes the dependency in `deps/$0` as mix has it made.
+const MAKE: &str = r#"export ERL_LIBS=/build/_build/prod/lib
+make -C "deps/$0" IS_DEP=1
+"#;
+
+/// Takes what belongs to a dependency, from where mix puts it or from where it was made.
+const TAKE: &str = r#"built=_build/prod/lib/$0
 mkdir -p "_rebeam/lib"
 for part in ebin priv include; do
     if [ -e "$built/$part" ]; then cp -RH "$built/$part" "_rebeam/lib/$part"
@@ -181,8 +189,10 @@ pub(super) fn config_files(facts: &MixFacts, apps: &BTreeSet<&str>) -> BTreeMap<
 }
 
 /// The command that compiles a dependency, and where its output stands.
-pub(super) fn compile_command(app: &str) -> (Vec<String>, String) {
-    (["sh", "-c", COMPILE, app].map(str::to_owned).into(), OUTPUT.into())
+pub(super) fn compile_command(app: &str, tool: Tool) -> (Vec<String>, String) {
+    let build = if tool == Tool::Make { MAKE } else { COMPILE };
+    let script = format!("set -e\n{build}{TAKE}");
+    (["sh", "-c", &script, app].map(str::to_owned).into(), OUTPUT.into())
 }
 
 /// The command that puts the release together.

@@ -14,7 +14,7 @@ use crate::limits::{CONTENTS_BYTES_MAX, INDEX_BYTES_MAX};
 use crate::store::{BuildKey, HeldBlob, Record, Store};
 
 /// The version of the table's form.
-const TABLE: u32 = 1;
+const TABLE: u32 = 2;
 /// Packages that one answer names.
 const HOLDERS_MAX: usize = 3;
 /// Bytes of a line of the index.
@@ -77,11 +77,18 @@ fn table(
         return Ok(held);
     }
     let trust = release::Trust { keyring: release::Keyring::archive(), expiry };
-    let file = format!("main/Contents-{}.gz", architecture.name());
-    let packed = index::fetch_file(suite, &file, &trust, web)?;
     let name = format!("{suite} Contents");
-    let text =
-        sift(&packed).map_err(|source| DebianError::Damaged { name: name.clone(), source })?;
+    let mut text = String::new();
+    // What is the same for every architecture stands in an index of its own, in the suites that have one.
+    for part in [architecture.name(), "all"] {
+        let file = format!("main/Contents-{part}.gz");
+        let packed = match index::fetch_file(suite, &file, &trust, web) {
+            Err(DebianError::NoIndex { .. }) if part == "all" => continue,
+            packed => packed?,
+        };
+        let damaged = |source| DebianError::Damaged { name: name.clone(), source };
+        text.push_str(&sift(&packed).map_err(damaged)?);
+    }
     let table = zstd::encode_all(text.as_bytes(), 3).expect("memory takes any bytes");
     let size = table.len() as u64;
     let held = store.insert_blob(&name, table.as_slice(), size, Some(Digest::of(&table)))?;

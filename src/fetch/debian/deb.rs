@@ -17,6 +17,8 @@ use super::compression::Compression;
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 /// Members that a package may have; it has three.
 const MEMBERS_MAX: usize = 64;
+/// Bytes of what a package says of itself, unpacked.
+const PAPERS_BYTES_MAX: u64 = 64 << 20;
 /// Bytes behind a tar's end that are read to see the stream's own end.
 const TAIL_BYTES_MAX: u64 = 16 << 20;
 
@@ -41,7 +43,7 @@ pub(super) fn unpack_file(
     keep: &dyn Fn(RelPath) -> Option<RelPath>,
 ) -> Result<(), DebianError> {
     let mut file = disk::open(deb)?;
-    let (compression, size) = find_data(name, &mut file)?;
+    let (compression, size) = find(name, &mut file, "data.tar")?;
     let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
     let data = Whole { left: size, inner: file };
     let mut stream = compression.reader(data).map_err(damaged)?;
@@ -58,8 +60,46 @@ pub(super) fn unpack_file(
     Ok(())
 }
 
-/// Goes to the start of `data.tar` and says how it is packed and how long it is.
-fn find_data(name: &str, file: &mut File) -> Result<(Compression, u64), DebianError> {
+/// What a package says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Papers {
+    /// Its paragraph: name, version and whatever else Debian says of it.
+    pub control: String,
+    /// The MD5 of each of its files: a line a file, as `md5sum` prints.
+    pub md5sums: String,
+}
+
+/// Reads what a held package says of itself.
+pub fn papers(name: &str, deb: &HeldBlob) -> Result<Papers, DebianError> {
+    papers_of_file(name, deb.path())
+}
+
+/// Reads what a package's file says of itself. See [`papers`].
+pub(super) fn papers_of_file(name: &str, deb: &Path) -> Result<Papers, DebianError> {
+    let mut file = disk::open(deb)?;
+    let (compression, size) = find(name, &mut file, "control.tar")?;
+    let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
+    let mut stream = compression.reader(Whole { left: size, inner: file }).map_err(damaged)?;
+    let mut papers = Papers::default();
+    let read = archive::each_entry((&mut stream).take(PAPERS_BYTES_MAX), &mut |entry| {
+        let path = entry.path_bytes();
+        let place = match path.strip_prefix(b"./").unwrap_or(&path) {
+            b"control" => &mut papers.control,
+            b"md5sums" => &mut papers.md5sums,
+            _ => return Ok(()),
+        };
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(archive::ArchiveError::Damaged)?;
+        *place = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(())
+    });
+    read.map_err(|source| DebianError::Contents { name: name.to_owned(), source })?;
+    io::copy(&mut stream.take(TAIL_BYTES_MAX), &mut io::sink()).map_err(damaged)?;
+    Ok(papers)
+}
+
+/// Goes to the start of a tar in the package and says how it is packed and how long it is.
+fn find(name: &str, file: &mut File, wanted: &str) -> Result<(Compression, u64), DebianError> {
     let not_a_deb =
         |what: &str| DebianError::NotADeb { name: name.to_owned(), what: what.to_owned() };
     let damaged = |source| DebianError::Damaged { name: name.to_owned(), source };
@@ -71,7 +111,7 @@ fn find_data(name: &str, file: &mut File) -> Result<(Compression, u64), DebianEr
     for place in 0..MEMBERS_MAX {
         let mut header = [0; 60];
         if !read_or_end(file, &mut header).map_err(damaged)? {
-            return Err(not_a_deb("it has no data.tar"));
+            return Err(not_a_deb(&format!("it has no {wanted}")));
         }
         let (member, size) = read_header(&header).ok_or_else(|| not_a_deb("a bad ar header"))?;
         if place == 0 && member != "debian-binary" {
@@ -85,7 +125,7 @@ fn find_data(name: &str, file: &mut File) -> Result<(Compression, u64), DebianEr
             }
             file.seek_relative(-2).map_err(damaged)?;
         }
-        if let Some(suffix) = member.strip_prefix("data.tar") {
+        if let Some(suffix) = member.strip_prefix(wanted) {
             let compression = Compression::from_suffix(suffix).ok_or_else(|| {
                 not_a_deb(&format!("`{member}` is packed in a way that is not known"))
             })?;
@@ -193,6 +233,31 @@ mod tests {
         assert_eq!(std::fs::read(root.join("usr/bin/again")).unwrap(), b"su");
         let target = std::fs::read_link(root.join("etc/out")).unwrap();
         assert_eq!(target.to_str(), Some("/usr/share/text"));
+    }
+
+    #[test]
+    fn a_package_says_what_it_is() {
+        let control = tar(&[
+            Part::Directory("./"),
+            Part::File("./control", 0o644, b"Package: a\n"),
+            Part::File("./md5sums", 0o644, b"0123  usr/bin/a\n"),
+            Part::File("./postinst", 0o755, b"#!/bin/sh\n"),
+        ]);
+        let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar.xz", &xz(&control))]);
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("deb");
+        let of = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            papers_of_file("test 1.0", &file)
+        };
+        let read = of(&bytes).unwrap();
+        assert_eq!(
+            (read.control.as_str(), read.md5sums.as_str()),
+            ("Package: a\n", "0123  usr/bin/a\n")
+        );
+        for cut in [30, 70, bytes.len() - 20] {
+            assert!(of(&bytes[..cut]).unwrap_err().to_string().contains("test 1.0"), "{cut}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::disk;
 pub(crate) fn package(file: &Path, root: &Path) {
     disk::create_dir(root).expect("a directory of the fuzzer's own takes files");
     let _ = deb::unpack_file("fuzz", file, root, &Some);
+    let _ = deb::papers_of_file("fuzz", file);
 }
 
 /// Paragraphs and the relations in them.

@@ -31,7 +31,7 @@ use crate::lock::{Deb, ToolchainLock};
 use crate::store::{HeldBlob, Store};
 
 pub use contents::{Asked, Holder, holder, usual_holder};
-pub use deb::unpack;
+pub use deb::{Papers, papers, unpack};
 pub use error::DebianError;
 pub use lack::{Lack, lacks};
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};
@@ -52,6 +52,10 @@ pub enum Expiry {
     Ignored,
 }
 
+/// The package of emulators, which are static programs and so run beside any suite, and the OTP of the suite that it is
+/// taken from: emulators before QEMU 8.1 do not see through the code that OTP's JIT compiler writes.
+pub const EMULATORS: (&str, &str) = ("qemu-user", "27");
+
 /// A machine that Debian builds for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Architecture {
@@ -59,6 +63,8 @@ pub enum Architecture {
     Amd64,
     /// aarch64.
     Arm64,
+    /// 32-bit ARM with hardware floating point: ARMv7.
+    Armhf,
 }
 
 impl Architecture {
@@ -72,7 +78,58 @@ impl Architecture {
         match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",
+            Self::Armhf => "armhf",
         }
+    }
+
+    /// Returns the machine that Debian calls so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Amd64, Self::Arm64, Self::Armhf].into_iter().find(|machine| machine.name() == name)
+    }
+
+    /// Returns the name that compilers and library directories bear.
+    pub fn triplet(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-linux-gnu",
+            Self::Arm64 => "aarch64-linux-gnu",
+            Self::Armhf => "arm-linux-gnueabihf",
+        }
+    }
+
+    /// Returns the packages with the compilers that run elsewhere and compile for this machine.
+    pub fn cross_compilers(self) -> [String; 3] {
+        let triplet = self.triplet().replace('_', "-");
+        let libc = format!("libc6-dev-{}-cross", self.name());
+        [format!("g++-{triplet}"), format!("gcc-{triplet}"), libc]
+    }
+
+    /// Tells whether an image for this machine, or a compiler for it, can want a package of its toolchain: libraries with
+    /// their headers, OTP, and what images take along; no tools that run while something is built.
+    pub fn wants(package: &str) -> bool {
+        const DATA: [&str; 4] = ["busybox-static", "ca-certificates", "ncurses-base", "tzdata"];
+        // Compilers, their insides, and what their cross editions bring: the C library's headers and the kernel's.
+        const INSIDES: [&str; 14] = [
+            "libbinutils",
+            "libc-dev-bin",
+            "libc6-dev",
+            "libcc1",
+            "libctf",
+            "libgcc-",
+            "libgprofng",
+            "libisl",
+            "libjs-",
+            "libmpc",
+            "libperl",
+            "libpython",
+            "libstdc++-",
+            "linux-libc-dev",
+        ];
+        let begins = |start: &&str| package.starts_with(*start);
+        let is_library =
+            ["erlang-", "lib", "zlib1g"].iter().any(|start| package.starts_with(start))
+                || package.ends_with("-dev");
+        let runtime = ["libgcc-s1", "libgcc1", "libstdc++6"].contains(&package);
+        DATA.contains(&package) || runtime || (is_library && !INSIDES.iter().any(begins))
     }
 }
 

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 use super::{ImportError, RebarEntry, RebarLock, RebarPin, rebar_lock_text};
 use crate::digest::Digest;
 use crate::explain::Explain as _;
-use crate::lock::{IMAGE_FORMAT, Lock, Pin, Role, Source, ToolchainLock};
-use crate::manifest::Tool;
+use crate::lock::{Lock, Pin, Role, Source};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const SUM: &str = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
@@ -36,17 +35,9 @@ fn hash(key: &str) -> String {
 
 fn source(app: &str, level: u32, pin: Pin) -> Source {
     Source {
-        app: app.into(),
-        role: Role::Dep,
-        pin,
-        wanted: "tag 1".into(),
-        describe: None,
-        tool: Tool::Rebar3,
         level,
         parents: BTreeSet::from(["top".to_owned()]),
-        deps: BTreeSet::new(),
-        profiles: BTreeSet::new(),
-        lost: Vec::new(),
+        ..Source::of(app, Role::Dep, pin, "tag 1")
     }
 }
 
@@ -70,18 +61,7 @@ fn hex(package: &str, version: &str) -> Pin {
 }
 
 fn lock(sources: Vec<Source>) -> Lock {
-    Lock {
-        project: "top".into(),
-        epoch: 0,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec![],
-            suite: "bookworm".into(),
-            debs: vec![],
-        },
-        sources,
-    }
+    Lock::of(sources)
 }
 
 #[test]

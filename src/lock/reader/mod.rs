@@ -11,14 +11,15 @@ use toml::de::{DeTable, DeValue};
 use crate::limits::LOCK_SOURCES_MAX;
 use crate::lock::error::LockError;
 use crate::lock::reader::fields::{Fields, Reader, TEXT, is_text};
-use crate::lock::{Deb, Lock, Pin, Role, Source, ToolchainLock, VERSION};
-use crate::manifest::Tool;
+use crate::lock::{Deb, Lock, Pin, PlatformLock, Role, Source, ToolchainLock, VERSION};
+use crate::manifest::{Platform, Tool};
 
 const NAME: &str = "an application's name: letters, digits, `_`, `-`, `.` and `@`";
 const INSIDE: &str = "a relative path without `..`";
 const RELATIVE: &str = "a relative path";
 const COMMIT: &str = "a commit in 40 lower-case hex digits";
 const KIND: &str = "`git`, `hex`, `url` or `path`";
+const PLATFORM: &str = "`linux/amd64`, `linux/arm64` or `linux/arm/v7`";
 
 const PIN_KEYS: [(&str, &[&str]); 4] = [
     ("git", &["url", "commit", "subdir", "hash"]),
@@ -46,7 +47,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
     })?;
     let all = Fields::new(&reader, "the lock", &document);
     refuse_newer(&all, file)?;
-    all.refuse_unknown(&["version", "image_format", "project", "toolchain", "source"])?;
+    all.refuse_unknown(&["version", "image_format", "project", "toolchain", "platform", "source"])?;
     let image_format = all.integer("image_format")?;
     let project = all.table("project", "`[project]`", &["name", "epoch"])?;
     let lock = Lock {
@@ -55,6 +56,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
         image_format: u32::try_from(image_format)
             .map_err(|_| all.unfit("image_format", "a small number"))?,
         toolchain: read_toolchain(&all)?,
+        platforms: read_platforms(&all)?,
         sources: read_sources(&all)?,
     };
     Ok(lock)
@@ -87,11 +89,7 @@ fn refuse_newer(all: &Fields<'_>, file: &Path) -> Result<()> {
 fn read_toolchain(all: &Fields<'_>) -> Result<ToolchainLock> {
     let keys = ["otp", "suite", "packages", "debs"];
     let toolchain = all.table("toolchain", "`[toolchain]`", &keys)?;
-    let mut debs = Vec::new();
-    for deb in toolchain.tables("debs")? {
-        debs.push(read_deb(&toolchain, deb)?);
-    }
-    debs.sort();
+    let debs = read_debs(&toolchain, "debs")?;
     Ok(ToolchainLock {
         otp: toolchain.text("otp")?,
         wished: toolchain.texts("packages", TEXT, is_text)?,
@@ -100,8 +98,39 @@ fn read_toolchain(all: &Fields<'_>) -> Result<ToolchainLock> {
     })
 }
 
-fn read_deb(toolchain: &Fields<'_>, deb: &Spanned<DeValue<'_>>) -> Result<Deb> {
-    let mut fields = toolchain.entry_of("debs", deb, "a package".into())?;
+fn read_platforms(all: &Fields<'_>) -> Result<Vec<PlatformLock>> {
+    let tables = match all.value("platform") {
+        Some(_) => all.tables("platform")?,
+        None => &[],
+    };
+    let mut platforms: Vec<PlatformLock> = Vec::new();
+    for table in tables {
+        let fields = all.entry_of("platform", table, "`[[platform]]`".into())?;
+        fields.refuse_unknown(&["name", "debs", "tools"])?;
+        let name = fields.fitting("name", PLATFORM, |name| {
+            Platform::ALL.iter().any(|platform| platform.name() == name)
+        })?;
+        let platform = Platform::from_name(&name).expect("the name was looked up");
+        if platforms.last().is_some_and(|last| last.platform >= platform) {
+            return Err(fields.unfit("name", "each platform once, in order"));
+        }
+        let (debs, tools) = (read_debs(&fields, "debs")?, read_debs(&fields, "tools")?);
+        platforms.push(PlatformLock { platform, debs, tools });
+    }
+    Ok(platforms)
+}
+
+fn read_debs(fields: &Fields<'_>, key: &'static str) -> Result<Vec<Deb>> {
+    let mut debs = Vec::new();
+    for deb in fields.tables(key)? {
+        debs.push(read_deb(fields, key, deb)?);
+    }
+    debs.sort();
+    Ok(debs)
+}
+
+fn read_deb(above: &Fields<'_>, key: &'static str, deb: &Spanned<DeValue<'_>>) -> Result<Deb> {
+    let mut fields = above.entry_of(key, deb, "a package".into())?;
     fields.refuse_unknown(&DEB_KEYS)?;
     fields.entry = format!("package `{}`", fields.text("package")?);
     let size = fields.integer("size")?;

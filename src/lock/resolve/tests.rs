@@ -5,9 +5,7 @@ use crate::digest::Digest;
 use crate::explain::{Blame, Explain as _};
 use crate::limits::{LOCK_SOURCES_MAX, PLUGIN_DEPTH_MAX};
 use crate::lock::Role;
-use crate::lock::{
-    IMAGE_FORMAT, Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, ToolchainLock, git_url,
-};
+use crate::lock::{Lock, Pin, RebarEntry, RebarLock, RebarPin, Source, git_url};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::manifest::{DepOverride, Tool};
 use crate::terms;
@@ -200,18 +198,7 @@ impl World {
 }
 
 fn lock_of(sources: Vec<Source>) -> Lock {
-    Lock {
-        project: "top".into(),
-        epoch: 1,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec![],
-            suite: "bookworm".into(),
-            debs: vec![],
-        },
-        sources,
-    }
+    Lock { epoch: 1, ..Lock::of(sources) }
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
     };
     let packages = list(&manifest.wished_packages());
     found.compare("[toolchain]", "packages", &list(&lock.toolchain.wished), &packages);
+    let own = lock.toolchain.platform();
+    for platform in manifest.image.platforms.iter().filter(|platform| Some(**platform) != own) {
+        if lock.platform(*platform).is_none() {
+            found.add("`[[platform]]`", "entry", None, Some(platform.name()));
+        }
+    }
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::stale;
 use crate::digest::Digest;
-use crate::lock::{IMAGE_FORMAT, Lock, Pin, ProjectFacts, Role, Source, ToolchainLock};
+use crate::lock::{Lock, Pin, ProjectFacts, Role, Source};
 use crate::manifest::rebar::RebarFacts;
 use crate::manifest::{
     Build, DepOverride, ImageWish, Manifest, Project, ReleaseWish, Tool, ToolchainWish,
@@ -22,6 +22,7 @@ fn manifest() -> Manifest {
         release: ReleaseWish::default(),
         image: ImageWish {
             name: "top".into(),
+            platforms: vec![],
             ports: vec![],
             env: BTreeMap::new(),
             user: (1, 1),
@@ -67,22 +68,18 @@ fn project(deps: &str, prod: &str, plugins: &str) -> ProjectFacts {
 
 fn source(role: Role, app: &str, parents: &[&str]) -> Source {
     Source {
-        app: app.into(),
-        role,
-        pin: Pin::Git {
-            url: format!("https://git.example/{app}"),
-            commit: "0".repeat(40),
-            subdir: None,
-            tree: Digest::of(app.as_bytes()),
-        },
-        wanted: "tag 1".into(),
-        describe: None,
-        tool: Tool::Rebar3,
-        level: 0,
         parents: parents.iter().map(|parent| (*parent).to_owned()).collect(),
-        deps: BTreeSet::new(),
-        profiles: BTreeSet::new(),
-        lost: Vec::new(),
+        ..Source::of(
+            app,
+            role,
+            Pin::Git {
+                url: format!("https://git.example/{app}"),
+                commit: "0".repeat(40),
+                subdir: None,
+                tree: Digest::of(app.as_bytes()),
+            },
+            "tag 1",
+        )
     }
 }
 
@@ -90,23 +87,14 @@ fn source(role: Role, app: &str, parents: &[&str]) -> Source {
 fn lock() -> Lock {
     let mut b = source(Role::Dep, "b", &["top"]);
     b.profiles.insert("prod".into());
-    Lock {
-        project: "top".into(),
-        epoch: 0,
-        image_format: IMAGE_FORMAT,
-        toolchain: ToolchainLock {
-            otp: "25".into(),
-            wished: vec!["libexpat1-dev".into(), "libz-dev".into()],
-            suite: "bookworm".into(),
-            debs: vec![],
-        },
-        sources: vec![
-            source(Role::Dep, "a", &["top"]),
-            b,
-            source(Role::Dep, "c", &["a"]),
-            source(Role::Plugin, "pc", &["top"]),
-        ],
-    }
+    let mut lock = Lock::of(vec![
+        source(Role::Dep, "a", &["top"]),
+        b,
+        source(Role::Dep, "c", &["a"]),
+        source(Role::Plugin, "pc", &["top"]),
+    ]);
+    lock.toolchain.wished = vec!["libexpat1-dev".into(), "libz-dev".into()];
+    lock
 }
 
 fn said(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<String> {

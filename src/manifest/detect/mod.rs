@@ -3,8 +3,8 @@
 //! Nothing is run: files are read as terms, and what only evaluation could tell is left open.
 
 mod mix;
+mod words;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -21,9 +21,6 @@ use crate::terms::{self, Term};
 /// The preset for a project that does not say which OTP it wants.
 const OTP_DEFAULT: &str = "27";
 const VERSION_DEFAULT: &str = "0.1.0";
-/// The last rebar 2, which also builds under the OTPs of the presets.
-const REBAR_SOURCE: &str =
-    "git+https://github.com/rebar/rebar#576e12171ab8d69b048b827b92aa65d067deea01";
 /// Applications of one project that are looked at.
 const APPS_MAX: usize = 1000;
 
@@ -58,6 +55,8 @@ pub struct Detected {
     pub tool: Tool,
     /// Debian packages that its build tool calls beside the preset's.
     pub packages: Vec<&'static str>,
+    /// The commands that come before its configuration can be read.
+    pub configure: Vec<&'static str>,
     /// Files of build tools that rebeam does not drive yet.
     pub others: Vec<&'static str>,
 }
@@ -127,9 +126,10 @@ impl Explain for DetectError {
 /// Looks at the project in `dir` and changes nothing.
 pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     let has = |name: &str| disk::exists(&dir.join(name));
+    let has_script = has("rebar.config.script");
     let config = match text(dir, "rebar.config")? {
-        Some(text) => Some(RebarFacts::read(&text, "rebar.config")?),
-        None => None,
+        Some(text) => Some(config(&text, has_script)?),
+        None => has_script.then(RebarFacts::default),
     };
     let mix = match config {
         Some(_) => None,
@@ -147,19 +147,23 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     }
     let own = config.as_ref().map_or(&[][..], |config| &config.terms);
     let mut releases = releases(dir, own)?;
+    let has_reltool = releases.is_empty() && has("rel/reltool.config");
     releases.extend(reltool(dir)?);
     let tool = match mix {
         Some(_) => Tool::Mix,
+        None if has_reltool => Tool::Rebar,
         None => tool(own, makefile.as_ref(), !releases.is_empty()),
     };
+    let configure = configure(dir);
     let makefile = makefile.filter(|_| tool == Tool::ErlangMk).unwrap_or_default();
     apps.extend(makefile.app);
     let otp_minimum = otp_minimum(own);
     let mut detected = Detected {
         has_manifest: has(FILE_NAME),
         tool,
-        packages: makefile.packages,
-        has_script: has("rebar.config.script"),
+        packages: [makefile.packages, configure.packages].concat(),
+        configure: configure.commands,
+        has_script,
         has_lock: has("rebar.lock") || mix.is_some() && has("mix.lock"),
         otp: preset(dir, otp_minimum.as_deref())?,
         otp_minimum,
@@ -174,6 +178,41 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     detected.name = detected.guess_name(dir);
     detected.version = detected.guess_version();
     Ok(detected)
+}
+
+/// Reads `rebar.config`. Where a script makes of it what rebar reads, the file alone may be in words of the script's own.
+fn config(text: &str, has_script: bool) -> Result<RebarFacts, RebarError> {
+    match RebarFacts::read(text, "rebar.config") {
+        Err(_) if has_script => {
+            let terms = rebar::read_terms(text, "rebar.config")?;
+            Ok(RebarFacts { terms, ..RebarFacts::default() })
+        }
+        read => read,
+    }
+}
+
+/// What comes before anything else in a project for autoconf, or one that does as if.
+#[derive(Debug, Default)]
+struct Configure {
+    commands: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+fn configure(dir: &Path) -> Configure {
+    let has = |name: &str| disk::exists(&dir.join(name));
+    let makes_it = ["autogen.sh", "configure.ac"].into_iter().find(|name| has(name));
+    match makes_it {
+        _ if has("configure") => Configure { commands: vec!["./configure"], packages: vec![] },
+        Some("autogen.sh") => Configure {
+            commands: vec!["./autogen.sh", "./configure"],
+            packages: vec!["autoconf", "automake"],
+        },
+        Some(_) => Configure {
+            commands: vec!["autoreconf -fi", "./configure"],
+            packages: vec!["autoconf", "automake"],
+        },
+        None => Configure::default(),
+    }
 }
 
 /// What a look at a Makefile tells; `rebeam lock` evaluates it.
@@ -287,6 +326,7 @@ fn written_version(version: &Term) -> Option<String> {
         Term::String(text) if !matches!(text.as_str(), "git" | "semver") => Some(text.clone()),
         _ => None,
     }
+    .filter(|version| !version.is_empty())
 }
 
 /// Reads relx's releases from `rebar.config`, its prod profile, or `relx.config`.
@@ -377,112 +417,6 @@ impl Detected {
             Form::Version.fits(&version).then_some(version)
         });
         version.unwrap_or_else(|| VERSION_DEFAULT.to_owned())
-    }
-
-    /// Returns what was found, one fact a line.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(config) = &self.config {
-            let plugins = config.plugins.len() + config.project_plugins.len();
-            let deps = count(config.deps.len(), "dependency", "dependencies");
-            let plugins = count(plugins, "plugin", "plugins");
-            lines.push(format!("`rebar.config` with {deps} and {plugins}"));
-        }
-        if let Some(mix) = &self.mix {
-            let what = if mix.is_umbrella { ", of an umbrella" } else { "" };
-            lines.push(format!("`mix.exs`{what}, which `rebeam lock` evaluates"));
-        }
-        if self.has_script {
-            lines.push("`rebar.config.script`, which `rebeam lock` evaluates".to_owned());
-        }
-        if self.has_lock {
-            let name = if self.mix.is_some() { "mix.lock" } else { "rebar.lock" };
-            lines.push(format!("`{name}`, which `rebeam lock` imports"));
-        }
-        for (kind, found) in [("release", &self.releases), ("application", &self.apps)] {
-            for named in found {
-                let version = named.version.as_deref().unwrap_or("with a computed version");
-                lines.push(format!("{kind} `{}` {version}", named.name));
-            }
-        }
-        for place in &self.native {
-            lines.push(format!("C code in `{place}`"));
-        }
-        if let Some(minimum) = &self.otp_minimum {
-            lines.push(format!("OTP {minimum} or later is asked for"));
-        }
-        if self.tool != Tool::Rebar3 {
-            lines.push(format!("a project for `{}`", self.tool.name()));
-        }
-        for other in &self.others {
-            lines.push(format!("`{other}`, which rebeam does not read"));
-        }
-        lines
-    }
-
-    /// Writes the manifest into `dir`, where there is none yet, and returns its path.
-    pub fn write_manifest(&self, dir: &Path) -> Result<PathBuf, DetectError> {
-        let path = dir.join(FILE_NAME);
-        if disk::exists(&path) {
-            return Err(DetectError::Exists { path });
-        }
-        let mut file = disk::create_new(&path, false)?;
-        disk::write_all(&mut file, &path, self.to_manifest_text().as_bytes())?;
-        Ok(path)
-    }
-
-    /// Returns a short manifest for the project, which [`super::Manifest::parse`] accepts.
-    pub fn to_manifest_text(&self) -> String {
-        let mut text =
-            String::from("# What rebeam builds, and with what. `rebeam lock` comes next.\n\n");
-        let release = self.releases.first().map(|release| release.name.as_str());
-        let mut line =
-            |line: &str| writeln!(text, "{line}").expect("writing to a String cannot fail");
-        line("[project]");
-        line(&format!("name = \"{}\"", self.name));
-        line(&format!("version = \"{}\"", self.version));
-        line("\n[toolchain]");
-        line(&format!("otp = \"{}\" # one of {}", self.otp, OTP_PRESETS.join(", ")));
-        if !self.native.is_empty() {
-            line("# Debian packages that the C code needs beside a compiler:");
-        }
-        match self.packages.is_empty() {
-            true => line("# packages = [\"zlib1g-dev\"]"),
-            false => line(&format!("packages = [\"{}\"]", self.packages.join("\", \""))),
-        }
-        match self.tool {
-            Tool::Rebar3 => {}
-            Tool::Mix => line("\n[build]\ntool = \"mix\""),
-            Tool::ErlangMk => line("\n[build]\ntool = \"erlang.mk\""),
-            Tool::Rebar => {
-                line("\n[build]\ntool = \"rebar\"");
-                line(&format!("\n[tools]\nrebar = \"{REBAR_SOURCE}\""));
-            }
-            Tool::Make => {
-                line("\n[build]\ntool = \"make\"\nsteps = [[\"make\", \"rel\"]]");
-                line(
-                    "# output = \"_rel/NAME\" # the release's directory, where it is not the only one",
-                );
-            }
-        }
-        if let Some(release) =
-            release.filter(|release| *release != self.name && Form::App.fits(release))
-        {
-            line("\n[release]");
-            line(&format!("name = \"{release}\""));
-        }
-        line("\n[image]");
-        line("# ports = [8080]");
-        line("# volumes = [\"/data\"]");
-        line("# shell = \"busybox\" # for remote_console");
-        text
-    }
-}
-
-fn count(number: usize, one: &str, many: &str) -> String {
-    match number {
-        1 => format!("1 {one}"),
-        number => format!("{number} {many}"),
     }
 }
 

@@ -175,6 +175,21 @@ fn found(files: &[(&str, &str)]) -> Detected {
 }
 
 #[test]
+fn words_that_only_a_script_understands_are_left_to_it_and_configure_comes_first() {
+    let config = "{deps, [{if_var_true, pam, {epam, \"1.0\"}}]}.
+{relx, [{release, {talk, {cmd, \"x\"}}, [talk]}]}.";
+    let files =
+        [("rebar.config", config), ("configure.ac", ""), ("rebar.config.script", "CONFIG.")];
+    let detected = found(&files);
+    assert_eq!((detected.tool, detected.name.as_str()), (Tool::Rebar3, "talk"));
+    let manifest = manifest(&detected);
+    assert_eq!(manifest.build.configure, [vec!["autoreconf", "-fi"], vec!["./configure"]]);
+    assert_eq!(manifest.toolchain.packages, ["autoconf", "automake"]);
+    let dir = project(&files[..1]);
+    assert!(detect(dir.path()).is_err());
+}
+
+#[test]
 fn projects_of_other_tools_are_recognised() {
     let makefile = "PROJECT = shop\nPROJECT_VERSION = 2.3\nDEPS = a\ninclude erlang.mk\n";
     let relx = "{release, {shop_rel, \"2.3\"}, [shop]}.";
@@ -193,6 +208,16 @@ fn projects_of_other_tools_are_recognised() {
         (rebar.tool, rebar.name.as_str(), rebar.version.as_str()),
         (Tool::Rebar, "couch", "3.4")
     );
+
+    let script = found(&[
+        ("rebar.config.script", "CONFIG."),
+        ("rel/reltool.config", &reltool.replace("3.4", "")),
+        ("configure", "#!/bin/sh"),
+        ("Makefile", "rel:\n\trebar generate\n"),
+        ("mix.exs", ""),
+    ]);
+    assert_eq!((script.tool, script.name.as_str()), (Tool::Rebar, "couch"));
+    assert_eq!(script.configure, ["./configure"]);
 
     let own = found(&[("Makefile", "rel:\n\t./build\n")]);
     assert_eq!(own.tool, Tool::Make);

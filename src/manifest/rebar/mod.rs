@@ -102,6 +102,14 @@ pub struct RebarFacts {
 }
 
 impl RebarFacts {
+    /// Reads an evaluated configuration as rebar 2 does: it fetches no plugins, for those lie in the project or among the
+    /// dependencies, and knows neither profiles nor overrides.
+    pub fn for_rebar_2(mut terms: Vec<Term>) -> Result<Self, RebarError> {
+        let unknown = ["plugins", "project_plugins", "profiles", "overrides"];
+        terms.retain(|term| !unknown.iter().any(|key| term.tagged(key).is_some()));
+        Self::from_terms(terms)
+    }
+
     /// Leaves plugins out, wherever they are asked for.
     pub fn ignore_plugins(&mut self, names: &[String]) {
         let kept = |wish: &Wish| !names.contains(&wish.app);

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use crate::disk;
 use crate::event::{Event, Observer, Silent};
-use crate::fetch::debian::{Architecture, Expiry, resolve};
+use crate::fetch::debian::{
+    Architecture, EMULATORS, Expiry, Unneeded, Wanted, resolve, resolve_keeping,
+};
 use crate::http::{Http, Mirrors, Network};
+use crate::lock::ToolchainLock;
 use crate::store::Store;
 use crate::toolchain::{Toolchain, preset, toolchain, write_preset};
 
@@ -45,6 +48,47 @@ fn write_what_elixir_needs_beside_the_presets() {
             let path = Path::new("lockfiles").join(name);
             disk::write_atomic(&path, write_preset(&lock).as_bytes()).unwrap();
             println!("{}: {} packages", path.display(), lock.debs.len());
+        }
+    }
+}
+
+/// Maintenance, after the presets: for other machines their libraries, where no preset has them, and compilers.
+#[test]
+#[ignore = "asks Debian's archive and writes lockfiles/"]
+fn write_what_other_machines_need_beside_the_presets() {
+    use Architecture::{Amd64, Arm64, Armhf};
+    let http = Http::new(Network::Open, Mirrors::default());
+    let web = (&http, &Spoken as &dyn Observer);
+    let write = |name: String, lock: &ToolchainLock| {
+        let path = Path::new("lockfiles").join(name);
+        disk::write_atomic(&path, write_preset(lock).as_bytes()).unwrap();
+        let bytes: u64 = lock.debs.iter().map(|deb| deb.size).sum();
+        println!("{}: {} packages, {bytes} bytes", path.display(), lock.debs.len());
+    };
+    let (package, otp) = EMULATORS;
+    for own in [Amd64, Arm64] {
+        let mut lock = resolve(otp, &[package.into()], own, Expiry::Ignored, web).unwrap();
+        lock.debs.retain(|deb| deb.package == package);
+        write(format!("emulator-{}.lock", own.name()), &lock);
+    }
+    for otp in ["23", "25", "27", "29"] {
+        match resolve(otp, &[], Armhf, Expiry::Ignored, web) {
+            Ok(mut lock) => {
+                lock.debs.retain(|deb| Architecture::wants(&deb.package));
+                write(format!("{}-target-armhf.lock", lock.suite), &lock);
+            }
+            // A mirror need not have every machine's security updates; that preset stays as it is.
+            Err(error) => println!("OTP {otp} for armhf: {error}"),
+        }
+        for (own, other) in [(Amd64, Arm64), (Amd64, Armhf), (Arm64, Amd64), (Arm64, Armhf)] {
+            let base = preset(otp, own).unwrap();
+            let wished = other.cross_compilers();
+            let unneeded = Unneeded::Stays;
+            let (architecture, pinned) = (own, &base.debs);
+            let wanted = Wanted { otp, wished: &wished, architecture, pinned, unneeded };
+            let mut lock = resolve_keeping(&wanted, Expiry::Ignored, web).unwrap();
+            lock.debs.retain(|deb| !base.debs.contains(deb));
+            write(format!("{}-cross-{}-on-{}.lock", lock.suite, other.name(), own.name()), &lock);
         }
     }
 }
@@ -143,7 +187,7 @@ fn forky_runs_erlang_and_compiles_nifs() {
 fn the_other_machines_presets_are_put_together() {
     let other = match Architecture::own() {
         Architecture::Amd64 => Architecture::Arm64,
-        Architecture::Arm64 => Architecture::Amd64,
+        Architecture::Arm64 | Architecture::Armhf => Architecture::Amd64,
     };
     let home = tempfile::tempdir().unwrap();
     let store = Store::open(home.path()).unwrap();

@@ -5,75 +5,21 @@
 //! bomb stops at the limit and not at the end of the disk. What describes an entry (long names, extended
 //! attributes) is kept in memory, and is bounded by itself: see [`each_entry`].
 
-use std::cell::Cell;
+mod entries;
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::Path;
 
 use tar::EntryType;
-use thiserror::Error;
 
-use crate::disk::{self, DiskError};
-use crate::explain::Explain;
-use crate::limits::{TAR_HEAD_BYTES_MAX, TREE_ENTRIES_MAX};
+pub use entries::{Gauge, each_entry};
+pub use error::ArchiveError;
+
+use crate::disk;
+use crate::limits::TREE_ENTRIES_MAX;
 use crate::tree::RelPath;
-
-/// An archive was refused.
-#[derive(Debug, Error)]
-pub enum ArchiveError {
-    /// The stream is no tar, or ends early.
-    #[error("the archive is damaged")]
-    Damaged(#[source] io::Error),
-    /// A name leads out of the archive.
-    #[error("the archive holds the unsafe name `{name}`")]
-    UnsafeName {
-        /// The name, shortened.
-        name: String,
-    },
-    /// A link leads out of the archive.
-    #[error("the link `{name}` in the archive leads outside, to `{target}`")]
-    UnsafeLink {
-        /// The link.
-        name: String,
-        /// Where it points.
-        target: String,
-    },
-    /// A device, pipe or socket, or a setuid file.
-    #[error("`{name}` in the archive is {what}, which a source cannot be")]
-    UnsafeKind {
-        /// The entry.
-        name: String,
-        /// What it is.
-        what: &'static str,
-    },
-    /// The archive unpacks to more than its kind may.
-    #[error("the archive unpacks to more than {limit} {unit}")]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-        /// Bytes or entries.
-        unit: &'static str,
-    },
-    /// The disk refused.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-}
-
-impl Explain for ArchiveError {
-    fn blame(&self) -> crate::explain::Blame {
-        match self {
-            Self::Disk(error) => error.blame(),
-            _ => crate::explain::Blame::World,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Disk(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
 
 /// What an archive of one kind may hold.
 #[derive(Debug, Clone, Copy)]
@@ -136,48 +82,6 @@ pub fn unpack_some(
     };
     each_entry(stream, &mut |entry| unpacker.entry(entry))?;
     unpacker.finish()
-}
-
-/// Hands each entry of a tar stream to `take`. What `take` leaves of an entry is skipped.
-///
-/// The tar reader keeps the names and attributes that stand before an entry in memory, however long they
-/// say they are: a few kilobytes of gzip could ask for all of it. So between two entries only
-/// `TAR_HEAD_BYTES_MAX` may be read.
-#[expect(clippy::type_complexity, reason = "a name for it would say no more")]
-pub fn each_entry(
-    stream: impl Read,
-    take: &mut dyn FnMut(&mut tar::Entry<'_, Gauge<'_, &mut dyn Read>>) -> Result<(), ArchiveError>,
-) -> Result<(), ArchiveError> {
-    let mut stream = stream;
-    let left = Cell::new(TAR_HEAD_BYTES_MAX);
-    let mut archive = tar::Archive::new(Gauge { inner: &mut stream as &mut dyn Read, left: &left });
-    for entry in archive.entries().map_err(ArchiveError::Damaged)? {
-        let mut entry = entry.map_err(ArchiveError::Damaged)?;
-        left.set(u64::MAX);
-        take(&mut entry)?;
-        io::copy(&mut entry, &mut io::sink()).map_err(ArchiveError::Damaged)?;
-        left.set(TAR_HEAD_BYTES_MAX);
-    }
-    Ok(())
-}
-
-/// A stream of which only so much may be read until somebody allows more.
-pub struct Gauge<'a, R> {
-    inner: R,
-    left: &'a Cell<u64>,
-}
-
-impl<R: Read> Read for Gauge<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        let left = self.left.get().checked_sub(count as u64).ok_or_else(|| {
-            io::Error::other(format!(
-                "an entry's name and attributes have more than {TAR_HEAD_BYTES_MAX} bytes"
-            ))
-        })?;
-        self.left.set(left);
-        Ok(count)
-    }
 }
 
 struct Unpacker<'a> {
@@ -361,6 +265,8 @@ fn unsafe_kind(path: &RelPath, what: &'static str) -> ArchiveError {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::fetch::debian::fixture::{Part, tar};
 

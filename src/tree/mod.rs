@@ -4,109 +4,20 @@
 //! format"), so it is the very figure that `nix-hash --type sha256` prints. A NAR knows directories,
 //! symbolic links and regular files with one executable bit; so does a [`Tree`].
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
+mod path;
+mod scan;
+
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fmt;
-use std::io::{self, Read, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::digest::{Digest, Hashing};
+pub use path::RelPath;
+pub use scan::{Scan, scan};
+
+use crate::digest::Digest;
 use crate::disk::{self, DiskError, Kind};
 use crate::explain::Explain;
-use crate::limits::{FILE_BYTES_MAX, PATH_BYTES_MAX, TREE_DEPTH_MAX, TREE_ENTRIES_MAX};
-
-/// A path inside a tree: relative, of plain components, never empty. Bytes, as on disk.
-///
-/// Sorts by components, so that a directory's entries follow it and names sort as in a NAR.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RelPath(Vec<u8>);
-
-impl RelPath {
-    /// Accepts `a/b/c`; refuses empty, absolute, `.`, `..` and empty components, NUL, and over-long paths.
-    pub fn new(path: impl Into<Vec<u8>>) -> Result<Self, TreeError> {
-        let path = path.into();
-        let plain = |part: &[u8]| !part.is_empty() && part != b"." && part != b"..";
-        let fits = path.len() <= PATH_BYTES_MAX
-            && path.split(|byte| *byte == b'/').count() <= TREE_DEPTH_MAX
-            && !path.contains(&0);
-        if fits && path.split(|byte| *byte == b'/').all(plain) {
-            Ok(Self(path))
-        } else {
-            Err(TreeError::BadPath {
-                path: String::from_utf8_lossy(&path).chars().take(200).collect(),
-            })
-        }
-    }
-
-    /// Returns the path's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Returns the path of `name` below this one.
-    pub fn join(&self, name: &[u8]) -> Result<Self, TreeError> {
-        let mut path = self.0.clone();
-        path.push(b'/');
-        path.extend_from_slice(name);
-        Self::new(path)
-    }
-
-    /// Returns the directory that holds this entry; `None` at the top.
-    pub fn parent(&self) -> Option<Self> {
-        let slash = self.0.iter().rposition(|byte| *byte == b'/')?;
-        Some(Self(self.0[..slash].to_vec()))
-    }
-
-    /// Returns the last component.
-    pub fn name(&self) -> &[u8] {
-        self.0.rsplit(|byte| *byte == b'/').next().expect("a path has a component")
-    }
-
-    /// Returns the components from the top.
-    pub fn components(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|byte| *byte == b'/')
-    }
-
-    /// Returns where this entry stands when the tree stands at `root`.
-    pub fn under(&self, root: &Path) -> PathBuf {
-        root.join(OsStr::from_bytes(&self.0))
-    }
-}
-
-impl Ord for RelPath {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.components().cmp(other.components())
-    }
-}
-
-impl PartialOrd for RelPath {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Borrow<Vec<u8>> for RelPath {
-    fn borrow(&self) -> &Vec<u8> {
-        &self.0
-    }
-}
-
-impl fmt::Display for RelPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
-    }
-}
-
-impl fmt::Debug for RelPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{self}`")
-    }
-}
 
 /// One entry of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,132 +155,6 @@ impl Tree {
             self.entries.entry(directory).or_insert(Entry::Directory);
         }
         self.entries.insert(path, entry);
-    }
-}
-
-/// A tree that was read from disk, with its content hash.
-#[derive(Debug, Clone)]
-pub struct Scan {
-    /// The entries.
-    pub tree: Tree,
-    /// The content hash: SHA-256 of the NAR.
-    pub hash: Digest,
-}
-
-/// Reads the tree below the directory `root`, in one pass: every file's digest and the content hash.
-///
-/// Names in `skip` are left out at the top level (`.git`, for one).
-pub fn scan(root: &Path, skip: &[&str]) -> Result<Scan, TreeError> {
-    let mut scanner = Scanner { root, skip, tree: Tree::default(), nar: Hashing::new(io::sink()) };
-    scanner.token(b"nix-archive-1");
-    scanner.directory(None)?;
-    let (_, hash, _) = scanner.nar.finish();
-    Ok(Scan { tree: scanner.tree, hash })
-}
-
-struct Scanner<'a> {
-    root: &'a Path,
-    skip: &'a [&'a str],
-    tree: Tree,
-    nar: Hashing<io::Sink>,
-}
-
-impl Scanner<'_> {
-    /// Writes one NAR string: length as 64-bit little endian, bytes, zeros up to a multiple of 8.
-    fn token(&mut self, bytes: &[u8]) {
-        self.raw(&(bytes.len() as u64).to_le_bytes());
-        self.raw(bytes);
-        self.pad(bytes.len() as u64);
-    }
-
-    fn raw(&mut self, bytes: &[u8]) {
-        self.nar.write_all(bytes).expect("hashing into a sink cannot fail");
-    }
-
-    fn pad(&mut self, length: u64) {
-        let zeros = usize::try_from(length.next_multiple_of(8) - length).expect("less than 8");
-        self.raw(&[0; 8][..zeros]);
-    }
-
-    fn directory(&mut self, path: Option<&RelPath>) -> Result<(), TreeError> {
-        let on_disk = path.map_or_else(|| self.root.to_owned(), |path| path.under(self.root));
-        for token in [&b"("[..], b"type", b"directory"] {
-            self.token(token);
-        }
-        for name in disk::list(&on_disk)? {
-            if path.is_none() && self.skip.iter().any(|skipped| skipped.as_bytes() == name) {
-                continue;
-            }
-            let below = match path {
-                Some(path) => path.join(&name)?,
-                None => RelPath::new(name.clone())?,
-            };
-            for token in [&b"entry"[..], b"(", b"name", &name, b"node"] {
-                self.token(token);
-            }
-            self.node(below)?;
-            self.token(b")");
-        }
-        self.token(b")");
-        Ok(())
-    }
-
-    fn node(&mut self, path: RelPath) -> Result<(), TreeError> {
-        if self.tree.len() >= TREE_ENTRIES_MAX {
-            return Err(TreeError::TooMany { path: self.root.to_owned(), limit: TREE_ENTRIES_MAX });
-        }
-        let on_disk = path.under(self.root);
-        let status =
-            disk::status(&on_disk)?.ok_or_else(|| TreeError::Changed { path: on_disk.clone() })?;
-        match status.kind {
-            Kind::Directory => {
-                self.tree.entries.insert(path.clone(), Entry::Directory);
-                self.directory(Some(&path))
-            }
-            Kind::Symlink => {
-                let target = disk::read_link(&on_disk)?;
-                for token in [&b"("[..], b"type", b"symlink", b"target", &target, b")"] {
-                    self.token(token);
-                }
-                self.tree.entries.insert(path, Entry::Symlink { target });
-                Ok(())
-            }
-            Kind::File { executable } => {
-                let digest = self.file(&on_disk, executable, status.size)?;
-                self.tree
-                    .entries
-                    .insert(path, Entry::File { executable, size: status.size, digest });
-                Ok(())
-            }
-            Kind::Special => Err(TreeError::Special { path: on_disk }),
-        }
-    }
-
-    fn file(&mut self, on_disk: &Path, executable: bool, size: u64) -> Result<Digest, TreeError> {
-        if size > FILE_BYTES_MAX {
-            return Err(
-                DiskError::TooLarge { path: on_disk.to_owned(), limit: FILE_BYTES_MAX }.into()
-            );
-        }
-        for token in [&b"("[..], b"type", b"regular"] {
-            self.token(token);
-        }
-        if executable {
-            self.token(b"executable");
-            self.token(b"");
-        }
-        self.token(b"contents");
-        self.raw(&size.to_le_bytes());
-        let mut file = disk::open(on_disk)?.take(size + 1);
-        let mut contents = Hashing::new(&mut self.nar);
-        io::copy(&mut file, &mut contents).map_err(disk::refused("read", on_disk))?;
-        let (_, digest, bytes) = contents.finish();
-        if bytes != size {
-            return Err(TreeError::Changed { path: on_disk.to_owned() });
-        }
-        self.pad(size);
-        self.token(b")");
-        Ok(digest)
     }
 }
 

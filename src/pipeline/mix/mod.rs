@@ -1,9 +1,15 @@
 //! Mix: settles the closure of a mix project.
 
+mod needs;
+mod plugins;
+
 use std::collections::BTreeMap;
 
+use needs::{needs_key, note_needs, read_needs};
+use plugins::plugins;
+
 use super::configs::Configs;
-use super::lock::directory;
+use super::lock::{fetch, settled};
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
@@ -16,15 +22,13 @@ use crate::lock::mix::{
     MixProject, MixResolveError, MixResolver, MixSettled, Need, Next, Offer, PackageKey,
 };
 use crate::lock::{
-    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Resolver, Role,
-    Settled, Source,
+    Lock, MIX_LOCK, MixLock, Pin, ProjectFacts, RebarPin, Request, Resolution, Role, Settled,
+    Source,
 };
+use crate::manifest::Tool;
 use crate::manifest::mix::{MixDep, MixFacts};
-use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
-use crate::manifest::{DepOverride, Tool};
-use crate::project::Survey;
-use crate::store::{BuildKey, HeldTree, Record};
-use crate::terms::Term;
+use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
+use crate::store::HeldTree;
 
 /// Returns what the project's own `mix.exs` states.
 pub(super) fn facts(
@@ -60,7 +64,7 @@ pub(super) fn resolve(
     configs: &Configs<'_>,
     previous: Option<&Lock>,
 ) -> Result<(Resolution, Option<i64>), Failure> {
-    let tree = Survey::new(desk.root)?.take(desk.store)?;
+    let tree = configs.project()?;
     let facts = facts(desk, configs, &tree)?;
     let imported = mix_lock(desk)?;
     let project = MixProject {
@@ -114,28 +118,31 @@ pub(super) fn resolve(
 
 /// Says what `mix.lock` has otherwise than the lock.
 pub(super) fn warn_of_disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
-    let Some(imported) = mix_lock(desk)? else {
-        return Ok(());
-    };
-    for source in lock.sources.iter().filter(|source| source.role == Role::Dep) {
-        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
-        let entry = imported.entries.get(&source.app).filter(|_| !is_stated);
-        let (theirs, ours) = match (entry.map(|entry| &entry.pin), &source.pin) {
-            (Some(RebarPin::Hex { version, .. }), Pin::Hex { version: ours, .. }) => {
-                (version, ours)
-            }
-            (Some(RebarPin::Git { commit, .. }), Pin::Git { commit: ours, .. }) => (commit, ours),
-            _ => continue,
-        };
-        if theirs != ours {
-            let message = format!(
-                "`{}`: mix.lock has {theirs}, rebeam.lock has {ours}; `rebeam lock` takes over what is right for all",
-                source.app
-            );
-            desk.observer.observe(&Event::Warned { message: &message });
-        }
+    for message in disagreements(desk, lock)? {
+        let message = format!("{message}; `rebeam lock` takes over what is right for all");
+        desk.observer.observe(&Event::Warned { message: &message });
     }
     Ok(())
+}
+
+/// What `mix.lock` has otherwise than the lock, one line each.
+pub(super) fn disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure> {
+    let Some(imported) = mix_lock(desk)? else {
+        return Ok(Vec::new());
+    };
+    let disagreement = |source: &Source| {
+        let is_stated = desk.manifest.deps.get(&source.app).is_some_and(|dep| dep.source.is_some());
+        let entry = imported.entries.get(&source.app).filter(|_| !is_stated)?;
+        let (theirs, ours) = match (&entry.pin, &source.pin) {
+            (RebarPin::Hex { version, .. }, Pin::Hex { version: ours, .. }) => (version, ours),
+            (RebarPin::Git { commit, .. }, Pin::Git { commit: ours, .. }) => (commit, ours),
+            _ => return None,
+        };
+        let app = &source.app;
+        (theirs != ours).then(|| format!("`{app}`: mix.lock has {theirs}, rebeam.lock has {ours}"))
+    };
+    let deps = lock.sources.iter().filter(|source| source.role == Role::Dep);
+    Ok(deps.filter_map(disagreement).collect())
 }
 
 fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
@@ -145,6 +152,10 @@ fn mix_lock(desk: &Desk<'_>) -> Result<Option<MixLock>, Failure> {
     }
     Ok(Some(MixLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))
 }
+
+/// What makes a dependency one of rebar3's, as mix looks for it.
+const REBAR_FILES: [&str; 4] = ["rebar", "rebar.config", "rebar.config.script", "rebar.lock"];
+const MAKEFILES: [&str; 2] = ["Makefile", "Makefile.win"];
 
 /// Where versions of packages are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,17 +234,14 @@ impl Round<'_> {
 
     /// Fetches a source and reads what it asks for.
     fn answer(&self, request: &Request) -> Result<(MixSettled, Option<i64>), Failure> {
-        let found = match &request.wish.source {
-            WishSource::Path { path } => directory(self.desk, path)?,
-            _ => self.desk.doors().answer(request)?,
-        };
+        let found = fetch(self.desk, request)?;
         let tool = self.tool(&request.app, &found.tree);
         let is_package = found.deps.is_some();
         let (facts, deps) = match (tool, is_package) {
             (Tool::Mix, true) => (RebarFacts::default(), vec![]),
             (Tool::Mix, false) => {
                 let facts = self.configs.mix_facts(&request.app, &found.tree, MixSubject::Dep)?;
-                (RebarFacts::default(), children(&request.app, facts))
+                (RebarFacts::default(), children(&request.app, &found.pin, facts))
             }
             (_, true) => (self.configs.facts(&request.app, &found.tree)?, vec![]),
             (_, false) => {
@@ -242,14 +250,7 @@ impl Round<'_> {
                 (facts, deps)
             }
         };
-        let settled = Settled {
-            app: request.app.clone(),
-            role: request.role,
-            pin: found.pin,
-            describe: found.describe,
-            tool,
-            facts,
-        };
+        let settled = settled(request, &found, tool, facts);
         Ok((MixSettled { settled, deps }, found.time))
     }
 
@@ -265,14 +266,51 @@ impl Round<'_> {
             Some(manager) => manager == "mix",
             None => has_mix && (noted.is_empty() || noted.iter().any(|manager| manager == "mix")),
         };
-        said.unwrap_or(if is_mix { Tool::Mix } else { Tool::Rebar3 })
+        let has = |name: &&str| disk::exists(&tree.path().join(name));
+        let is_made = match named {
+            Some(manager) => manager == "make",
+            None => !REBAR_FILES.iter().any(has) && MAKEFILES.iter().any(has),
+        };
+        let tool = match (is_mix, is_made) {
+            (true, _) => Tool::Mix,
+            (_, true) => Tool::Make,
+            _ => Tool::Rebar3,
+        };
+        said.unwrap_or(tool)
     }
 }
 
 /// What a dependency asks for in the environment that dependencies are built in.
-fn children(app: &str, facts: MixFacts) -> Vec<MixDep> {
-    let own = facts.deps_in("prod").cloned();
-    own.map(|dep| MixDep { parent: app.to_owned(), ..dep }).collect()
+fn children(app: &str, pin: &Pin, facts: MixFacts) -> Vec<MixDep> {
+    let child = |dep: &MixDep| {
+        let mut dep = MixDep { parent: app.to_owned(), ..dep.clone() };
+        if let WishSource::Path { path } = &dep.wish.source
+            && let Some(source) = beside(pin, path)
+        {
+            dep.wish.source = source;
+        }
+        dep
+    };
+    facts.deps_in("prod").map(child).collect()
+}
+
+/// What a path in a dependency's own words leads to: a directory of the same commit. `None` where that leads out of it.
+fn beside(pin: &Pin, path: &str) -> Option<WishSource> {
+    let Pin::Git { url, commit, subdir, .. } = pin else { return None };
+    let mut parts: Vec<&str> = subdir.iter().flat_map(|subdir| subdir.split('/')).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            name => parts.push(name),
+        }
+    }
+    let is_inside = !path.starts_with('/') && !parts.is_empty();
+    is_inside.then(|| WishSource::Git {
+        url: url.clone(),
+        reference: GitRef::Commit(commit.clone()),
+        subdir: Some(parts.join("/")),
+    })
 }
 
 fn plain(parent: &str, wish: &Wish) -> MixDep {
@@ -300,116 +338,30 @@ fn offer(release: &Release) -> Option<(Version, Offer)> {
     Some((version, Offer { version: release.version.clone(), inner: Some(release.inner), needs }))
 }
 
-fn needs_key(outer: &str) -> BuildKey {
-    BuildKey::of(&format!("what the hex tarball {outer} needs"))
-}
-
-/// Notes what the chosen packages need, so that the next lock need not ask the registry.
-fn note_needs(desk: &Desk<'_>, resolver: &MixResolver<'_>) -> Result<(), Failure> {
-    for (pin, offer) in resolver.packages() {
-        if let Pin::Hex { outer, .. } = pin {
-            let record = Record { inputs: write_needs(&offer.needs), outputs: vec![] };
-            desk.store.remember(needs_key(&outer.hex()), &record)?;
-        }
-    }
-    Ok(())
-}
-
-fn write_needs(needs: &[Need]) -> String {
-    let line = |need: &Need| {
-        let Need { app, package, repository, requirement, optional } = need;
-        let repository = repository.as_deref().unwrap_or_default();
-        format!("{app}\t{package}\t{repository}\t{requirement}\t{optional}\n")
-    };
-    needs.iter().map(line).collect()
-}
-
-fn read_needs(text: &str) -> Vec<Need> {
-    let need = |line: &str| {
-        let mut words = line.split('\t').map(str::to_owned);
-        let (app, package) = (words.next()?, words.next()?);
-        let repository = words.next().filter(|name| !name.is_empty());
-        let requirement = words.next()?;
-        let optional = words.next()? == "true";
-        Some(Need { app, package, repository, requirement, optional })
-    };
-    text.lines().filter_map(need).collect()
-}
-
-/// Settles the plugins of the dependencies that rebar3 builds, by rebar3's own rule.
-fn plugins(
-    round: &Round<'_>,
-    resolution: &Resolution,
-    found: &BTreeMap<String, Settled>,
-) -> Result<Vec<Source>, Failure> {
-    let mut settled: BTreeMap<String, Settled> = BTreeMap::new();
-    for source in resolution.sources.iter().filter(|source| source.tool == Tool::Rebar3) {
-        if let Some(known) = found.get(&source.app).filter(|known| !known.facts.plugins.is_empty())
-        {
-            let facts = only_plugins(&known.facts)?;
-            settled.insert(source.app.clone(), Settled { facts, ..known.clone() });
-        }
-    }
-    if settled.is_empty() {
-        return Ok(Vec::new());
-    }
-    let asks =
-        |app: &String| Wish { app: app.clone(), source: WishSource::Path { path: app.clone() } };
-    let deps = settled.keys().map(asks).collect();
-    let config = RebarFacts { deps, ..RebarFacts::default() };
-    let name = round.desk.manifest.project.name.clone();
-    let project = ProjectFacts { name, config, ..ProjectFacts::default() };
-    let ignored = round.desk.manifest.deps.iter().map(|(app, choice)| {
-        let ignore_plugins = choice.ignore_plugins.clone();
-        (app.clone(), DepOverride { ignore_plugins, ..DepOverride::default() })
-    });
-    let choices = ignored.collect();
-    let mut resolver = Resolver::new(&project, &choices);
-    if let Some(previous) = round.previous {
-        resolver = resolver.with_previous(previous);
-    }
-    loop {
-        let requests = resolver.next_level();
-        if requests.is_empty() {
-            break;
-        }
-        let answers = each(&requests, round.desk.jobs.max(4), |request| {
-            match settled.get(&request.app).filter(|_| request.role == Role::Dep) {
-                Some(known) => Ok(known.clone()),
-                None => super::lock::answer(round.desk, round.configs, request)
-                    .map(|(answer, _)| answer),
-            }
-        })?;
-        resolver.settle(answers);
-    }
-    let sources = resolver.finish()?.sources.into_iter();
-    Ok(sources.filter(|source| source.role == Role::Plugin).collect())
-}
-
-/// A configuration that asks for its plugins and nothing else.
-fn only_plugins(facts: &RebarFacts) -> Result<RebarFacts, Failure> {
-    let is_plugins = |term: &&Term| {
-        let head = term.as_tuple().and_then(<[Term]>::first).and_then(Term::as_atom);
-        head == Some("plugins")
-    };
-    let terms = facts.terms.iter().filter(is_plugins).cloned().collect();
-    Ok(RebarFacts::from_terms(terms)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
-    fn what_a_package_needs_reads_back_as_it_was_noted() {
-        let need = |app: &str, repository: Option<&str>, optional| Need {
-            app: app.into(),
-            package: "plug_x".into(),
-            repository: repository.map(str::to_owned),
-            requirement: "~> 1.0 or ~> 2.0".into(),
-            optional,
+    fn a_path_of_a_dependency_leads_to_a_directory_of_its_commit_and_never_out_of_it() {
+        let lead = |subdir: Option<&str>, path: &str| {
+            let pin = Pin::Git {
+                url: "https://git.test/a".into(),
+                commit: "1".repeat(40),
+                subdir: subdir.map(str::to_owned),
+                tree: Digest::of(b"a"),
+            };
+            match beside(&pin, path) {
+                Some(WishSource::Git { subdir, .. }) => subdir,
+                _ => None,
+            }
         };
-        let needs = vec![need("plug", None, true), need("acme", Some("acme"), false)];
-        assert_eq!(read_needs(&write_needs(&needs)), needs);
+        assert_eq!(lead(None, "libs/x/").as_deref(), Some("libs/x"));
+        assert_eq!(lead(Some("apps/a"), "../b").as_deref(), Some("apps/b"));
+        assert_eq!(lead(Some("apps/a"), "./x/../y").as_deref(), Some("apps/a/y"));
+        for outside in ["..", "../x/../..", "/etc"] {
+            assert_eq!(lead(None, outside), None, "{outside}");
+        }
     }
 }

@@ -8,8 +8,14 @@
 //! What erlang.mk would clone for autopatch lies ready as well: rebar 2, built from its locked source, where erlang.mk
 //! looks for its own clone. relx comes with the toolchain's rebar3: as an application, and as the command `RELX`.
 
+mod commands;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+
+pub(super) use commands::{BIN, REBAR, REBAR_HOME, REBAR3, bootstrap};
+use commands::{RELX, RELX_HOME, RELX_PATHS, Ready, relx};
+pub use commands::{RebarSource, is_laid_as_source};
 
 use super::CompileError;
 use super::overlay::Overlay;
@@ -18,70 +24,13 @@ use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
 use crate::manifest::Tool;
+use crate::terms::{self, Term};
+use crate::tree::RelPath;
 
-/// Where rebar 2 is seen.
-const REBAR_HOME: &str = "/opt/rebar";
-/// Where commands of ours are seen before the toolchain's.
-const BIN: &str = "/build/.rebeam/bin";
+/// Where dependencies are looked for, unless a rebar 2 project says otherwise.
+const DEPS_DIR: &str = "deps";
 /// The release's directory at the end.
 const RELEASE: &str = ".release";
-
-/// rebar 2 from its applications, as rebar3 is started.
-const REBAR: &str = "#!/bin/sh
-exec erl +A1 -noinput -boot no_dot_erlang -pa /opt/rebar/ebin \\
-    -eval 'rebar:main(tl(init:get_plain_arguments())), halt(0).' -extra rebar \"$@\"
-";
-
-/// relx 3's command line over relx 4: those of its options that erlang.mk gives, its defaults, and the two names that
-/// only relx 3 gave to overlays.
-const RELX: &str = r#"#!/bin/sh
-exec erl +A1 -noinput -boot no_dot_erlang -pa ebin -eval '
-    Options = fun Read(["-c", File | Rest], Known) -> Read(Rest, Known#{config => File});
-                  Read(["-o", Place | Rest], Known) -> Read(Rest, Known#{output => Place});
-                  Read(["-n", Name | Rest], Known) -> Read(Rest, Known#{name => list_to_atom(Name)});
-                  Read([Word | _], _) when hd(Word) =:= $- ->
-                      io:format("this relx does not know ~ts~n", [Word]), halt(2);
-                  Read([_ | Rest], Known) -> Read(Rest, Known);
-                  Read([], Known) -> Known
-              end,
-    Known = Options(init:get_plain_arguments(), #{config => "relx.config", output => "_rel"}),
-    {ok, Config} = file:consult(maps:get(config, Known)),
-    Releases = [{Name, Version} || Release <- Config, element(1, Release) =:= release,
-                                   {Name, Version} <- [element(2, Release)],
-                                   maps:get(name, Known, Name) =:= Name],
-    {Name, Wish} = hd(Releases),
-    Version = case Wish of {cmd, Command} -> string:trim(os:cmd(Command)); _ -> Wish end,
-    Defaults = [{Key, Value} || {Key, Value} <- [{include_erts, true}, {dev_mode, false}],
-                                not lists:keymember(Key, 1, Config)],
-    Own = Defaults ++ [{output_dir, maps:get(output, Known)},
-           {overlay_vars_values, [{rel_name, Name}, {rel_vsn, Version}]}],
-    try relx:build_release(#{name => Name, vsn => Version}, Config ++ Own) of
-        {ok, _} -> halt(0);
-        {error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1);
-        Other -> io:format("~n~tp~n", [Other]), halt(1)
-    catch
-        error:{error, {Module, Reason}} -> io:format("~n~ts~n", [Module:format_error(Reason)]), halt(1)
-    end.' -extra "$@"
-"#;
-
-/// Where relx is seen.
-const RELX_HOME: &str = "/opt/relx";
-/// Lets every emulator find relx behind everything else: what the project brings along itself wins.
-const RELX_PATHS: &str = "-pz /opt/relx/relx/ebin /opt/relx/bbmustache/ebin";
-/// Takes relx out of rebar3, where it speaks through a module of rebar3's.
-const TAKE_RELX: &str = "mkdir relx && cp -R /opt/rebar3/relx /opt/rebar3/bbmustache relx/ && \
-    erlc -o relx/relx/ebin rebar_log.erl";
-const REBAR_LOG: &str = "-module(rebar_log).
--export([log/3]).
-log(Level, _, _) when Level =:= debug; Level =:= diagnostic -> ok;
-log(_, Words, Values) -> io:format(standard_error, Words ++ \"~n\", Values).
-";
-
-/// rebar3 for whoever calls it by name.
-const REBAR3: &str = "#!/bin/sh
-exec erl +sbtu +A1 -noinput -boot no_dot_erlang -pa /opt/rebar3/*/ebin \\
-    -eval 'rebar3:main(init:get_plain_arguments()), halt(0).' -extra \"$@\"
-";
 
 /// Finds the one release that was made.
 const FIND: &str = r#"
@@ -96,91 +45,35 @@ done
 mv "$found" /build/.release
 "#;
 
-/// What the steps see beside rebar3 and OTP, by the places of their own steps.
-struct Ready {
-    relx: usize,
-    rebar: Option<usize>,
-}
-
-impl Ready {
-    /// Tells whether a dependency gets a step of its own, or lies as source where the project builds it.
-    fn builds(project: &Project<'_>, source: &Source) -> bool {
-        let wish = project.manifest.deps.get(&source.app);
-        let has_steps = wish.is_some_and(|wish| !wish.steps.is_empty());
-        let tool = wish.and_then(|wish| wish.tool);
-        match project.manifest.build.tool {
-            Tool::ErlangMk => true,
-            _ => has_steps || tool.is_some_and(|tool| tool != Tool::Make),
-        }
-    }
-
-    /// The commands that a step sees; `release` is what only the project's own has.
-    fn commands(&self, release: &[(&'static str, &'static str)]) -> BTreeMap<String, Vec<u8>> {
-        let commands = release.iter().copied().chain([("rebar3", REBAR3)]);
-        let all = commands.chain(self.rebar.map(|_| ("rebar", REBAR)));
-        all.map(|(name, text)| (format!(".rebeam/bin/{name}"), text.into())).collect()
-    }
-}
-
-/// The step that makes relx ready.
-fn relx(rebar3: Vec<Input>) -> Step {
-    Step {
-        name: "relx".into(),
-        kind: StepKind::Tool,
-        inputs: rebar3,
-        files: BTreeMap::from([("rebar_log.erl".into(), REBAR_LOG.into())]),
-        patches: vec![],
-        stamp: None,
-        argv: shell(TAKE_RELX),
-        env: super::plan::fixed_environment(),
-        output: "relx".into(),
-    }
-}
-
-/// The step that builds rebar 2. Its escript is left out: it holds the time at which it was put together.
-fn bootstrap(
-    project: &Project<'_>,
-    source: &Source,
-    otp: Vec<Input>,
-) -> Result<Step, CompileError> {
-    let own = Input {
-        at: "/build/rebar".into(),
-        content: Content::Source(digest(project, source)?),
-        label: label(source),
-    };
-    let script = "cd /build/rebar && ./bootstrap && rm -f rebar";
-    Ok(Step {
-        name: "rebar".into(),
-        kind: StepKind::Tool,
-        inputs: [own].into_iter().chain(otp).collect(),
-        files: BTreeMap::new(),
-        patches: vec![],
-        stamp: source.describe.clone().map(Stamp::WhereAsked),
-        argv: shell(script),
-        env: super::plan::fixed_environment(),
-        output: "rebar".into(),
-    })
-}
-
 fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Digest, CompileError> {
     let digest = source.pin.tree().or_else(|| project.unpinned.get(&source.app).copied());
     digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
 }
 
-fn shell(script: &str) -> Vec<String> {
+pub(super) fn shell(script: &str) -> Vec<String> {
     ["sh", "-ec", script].map(str::to_owned).into()
 }
 
 /// Commands as lines of a script.
-fn lines(steps: &[Vec<String>]) -> String {
+pub(super) fn lines(steps: &[Vec<String>]) -> String {
     let quote = |word: &String| format!("'{}'", word.replace('\'', "'\\''"));
     let line = |step: &Vec<String>| step.iter().map(quote).collect::<Vec<_>>().join(" ");
     steps.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Lets a step find our commands, by name and by the variables in which makefiles and configure scripts look for them.
+/// What the manifest says of those variables counts.
+pub(super) fn see_commands(env: &mut BTreeMap<String, String>) {
+    let path = env.entry("PATH".into()).or_default();
+    *path = format!("{BIN}:{path}");
+    for (name, command) in [("REBAR", "rebar"), ("REBAR3", "rebar3")] {
+        env.entry(name.into()).or_insert_with(|| format!("{BIN}/{command}"));
+    }
+}
+
 /// Makes our commands ones. OTP has no `erl_interface` since 23, and what older tools still link it for is in `ei`: so
 /// it is there and holds nothing.
-const READY: &str = "chmod -R +x /build/.rebeam
+pub(super) const READY: &str = "chmod -R +x /build/.rebeam
 set -- /usr/lib/erlang/lib/erl_interface-*/lib/liberl_interface.a
 if [ ! -e \"$1\" ]; then
     mkdir -p /build/.rebeam/lib
@@ -194,10 +87,12 @@ impl<'a> Planner<'a> {
     pub(super) fn make(&mut self) -> Result<Step, CompileError> {
         let ready = self.ready_tools()?;
         let project = self.project;
-        for source in &project.lock.sources {
-            if source.role == Role::Dep && Ready::builds(project, source) {
-                self.visit_made(source, &ready, &mut Vec::new())?;
-            }
+        let step = |planner: &Self, source: &'a Source| match Ready::builds(project, source) {
+            true => planner.made(source, &ready).map(Some),
+            false => Ok(None),
+        };
+        for source in project.lock.sources.iter().filter(|source| source.role == Role::Dep) {
+            self.visit(source, &step, &mut Vec::new())?;
         }
         self.made_release(&ready)
     }
@@ -208,7 +103,8 @@ impl<'a> Planner<'a> {
         let relx = self.steps.len() - 1;
         let mut rebar = None;
         if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
-            self.steps.push(bootstrap(self.project, source, self.tools.otp_inputs())?);
+            let tree = digest(self.project, source)?;
+            self.steps.push(bootstrap(RebarSource { source, tree }, self.tools.otp_inputs()));
             rebar = Some(self.steps.len() - 1);
         }
         Ok(Ready { relx, rebar })
@@ -224,42 +120,6 @@ impl<'a> Planner<'a> {
         let relx = seen(RELX_HOME, "relx", ready.relx);
         let rebar = ready.rebar.map(|step| seen(REBAR_HOME, "rebar", step));
         self.tools.inputs().into_iter().chain([relx]).chain(rebar).collect()
-    }
-
-    /// Plans a dependency after everything that it needs.
-    fn visit_made(
-        &mut self,
-        source: &'a Source,
-        ready: &Ready,
-        way: &mut Vec<&'a str>,
-    ) -> Result<(), CompileError> {
-        if self.places.contains_key(&(source.role, source.app.as_str())) {
-            return Ok(());
-        }
-        if way.contains(&source.app.as_str()) {
-            let names = way.iter().copied().chain([source.app.as_str()]);
-            return Err(CompileError::Cycle { names: names.map(str::to_owned).collect() });
-        }
-        way.push(&source.app);
-        for dep in self.needed(source) {
-            if let Some(dep) = self.source(source.role, dep)
-                && Ready::builds(self.project, dep)
-            {
-                self.visit_made(dep, ready, way)?;
-            }
-        }
-        way.pop();
-        let step = self.made(source, ready)?;
-        self.places.insert((source.role, &source.app), self.steps.len());
-        self.steps.push(step);
-        Ok(())
-    }
-
-    /// What a dependency names, and what the manifest says that it needs.
-    fn needed(&self, source: &'a Source) -> impl Iterator<Item = &'a str> + use<'a> {
-        let wish = self.project.manifest.deps.get(&source.app);
-        let silent = wish.into_iter().flat_map(|wish| &wish.needs);
-        source.deps.iter().chain(silent).map(String::as_str)
     }
 
     /// Everything that a dependency needs, by whatever way.
@@ -287,7 +147,10 @@ impl<'a> Planner<'a> {
             let Some(source) = self.source(Role::Dep, app) else { continue };
             let content = match self.places.get(&(Role::Dep, *app)) {
                 Some(step) => Content::Output(*step),
-                None => Content::Source(digest(self.project, source)?),
+                None => match self.project.laid.get(&source.app) {
+                    Some(laid) => Content::Source(*laid),
+                    None => Content::Source(digest(self.project, source)?),
+                },
             };
             inputs.push(Input { at: place(source), content, label: label(source) });
         }
@@ -370,11 +233,9 @@ impl<'a> Planner<'a> {
     /// Variables that make's own see before their defaults.
     fn make_environment(&self) -> BTreeMap<String, String> {
         let mut env = environment(self.project.manifest);
-        let path = env.entry("PATH".into()).or_default();
-        *path = format!("{BIN}:{path}");
+        see_commands(&mut env);
         let fixed = [
             ("RELX", "/build/.rebeam/bin/relx"),
-            ("REBAR", "/build/.rebeam/bin/rebar"),
             ("REBAR_DEPS_DIR", "/build/deps"),
             ("RELX_TAR", "0"),
             ("ERL_LIBS", "/build/deps"),
@@ -385,6 +246,16 @@ impl<'a> Planner<'a> {
             env.insert("SKIP_DEPS".into(), "1".into());
         }
         env
+    }
+
+    /// Where the project's tool looks for dependencies, below the directory that it is started in.
+    fn deps_dir(&self) -> String {
+        let is_rebar = self.project.manifest.build.tool == Tool::Rebar;
+        let stated = terms::get(self.project.config, "deps_dir").filter(|_| is_rebar);
+        let stated = stated.and_then(Term::as_text);
+        // A place outside the project is none that a step could be given.
+        let inside = stated.filter(|place| RelPath::new(place.as_str()).is_ok());
+        inside.unwrap_or_else(|| DEPS_DIR.to_owned())
     }
 
     fn made_release(&self, ready: &Ready) -> Result<Step, CompileError> {
@@ -399,13 +270,16 @@ impl<'a> Planner<'a> {
         let own = Content::Source(self.project.tree);
         let mut inputs = vec![Input { at: base.clone(), content: own, label: name }];
         let all = self.all(Role::Dep);
+        let deps_dir = format!("{top}/{}", self.deps_dir());
         inputs.extend(self.laid_all(&all, |source| {
             let wish = manifest.deps.get(&source.app);
             match wish.and_then(|wish| wish.at.as_ref()) {
                 Some(at) => format!("{base}/{at}"),
-                None => format!("{top}/deps/{}", source.app),
+                None => format!("{deps_dir}/{}", source.app),
             }
         })?);
+        let sources = inputs.iter().filter(|input| matches!(input.content, Content::Source(_)));
+        let replaced: String = sources.map(|input| replace_escripts(&input.at)).collect();
         inputs.extend(self.seen(ready));
         let default: &[&[&str]] = match manifest.build.tool {
             Tool::Rebar => &[&["rebar", "compile"], &["rebar", "generate"]],
@@ -422,8 +296,8 @@ impl<'a> Planner<'a> {
         env.insert("REBEAM_RELEASE".into(), release.clone());
         let output = manifest.build.output.clone().unwrap_or_default();
         env.insert("REBEAM_OUTPUT".into(), output);
-        env.insert("REBAR_DEPS_DIR".into(), format!("{top}/deps"));
-        env.insert("ERL_LIBS".into(), format!("{top}/deps"));
+        env.insert("REBAR_DEPS_DIR".into(), deps_dir.clone());
+        env.insert("ERL_LIBS".into(), deps_dir);
         Ok(Step {
             name: manifest.project.name.clone(),
             kind: StepKind::Release,
@@ -431,7 +305,7 @@ impl<'a> Planner<'a> {
             files: ready.commands(&[("relx", RELX)]),
             patches: vec![],
             stamp: Some(Stamp::WhereAsked(manifest.project.version.clone())),
-            argv: shell(&format!("{READY}cd {top}\n{}\n{FIND}", lines(&steps))),
+            argv: shell(&format!("{READY}{replaced}cd {top}\n{}\n{FIND}", lines(&steps))),
             env,
             output: RELEASE.into(),
         })

@@ -1,0 +1,227 @@
+//! Evidence: what is put beside an image when it is pushed: what is in it, how it was made, and who says so.
+//!
+//! Documents that are nobody's word are kept as the registry's own referrers. With a key the image is signed, and the
+//! same documents are attested, in the places where cosign looks for both. What is there already is not done again, so
+//! that a second push changes nothing.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::signatures::{PAYLOAD_TYPE, SIGNATURE};
+use crate::digest::Digest;
+use crate::event::Event;
+use crate::evidence::{
+    ENVELOPE_TYPE, Envelope, EvidenceError, Facts, Form, PrivateKey, STATEMENT_TYPE, base64,
+    payload, seal, unbase64,
+};
+use crate::explain::{Blame, Explain, Failure};
+use crate::image::Contents;
+use crate::registry::{Door, Entry, Paper, PushError, Reference, Repository, fallback_tag};
+
+/// Where the kind of a statement stands beside it.
+const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
+/// The same, where cosign looks for it.
+const COSIGN_PREDICATE_TYPE: &str = "predicateType";
+/// When a document was made (OCI image specification, "Annotations").
+const CREATED: &str = "org.opencontainers.image.created";
+
+/// An image is pushed, and what proves it is not.
+#[derive(Debug, Error)]
+#[error("`{place}` is pushed, but what should stand beside it is not there")]
+pub struct AttachFailure {
+    place: String,
+    #[source]
+    source: PushError,
+}
+
+impl Explain for AttachFailure {
+    fn blame(&self) -> Blame {
+        self.source.blame()
+    }
+
+    fn hint(&self) -> Option<String> {
+        let without = "a registry that takes no such documents takes the image alone: \
+                       `--sbom none --no-provenance`";
+        Some(self.source.hint().unwrap_or_else(|| without.into()))
+    }
+}
+
+/// What goes beside an image.
+#[derive(Clone, Copy)]
+pub struct Backing<'a> {
+    /// Kinds of documents.
+    pub forms: &'a [Form],
+    /// The key by which the image is signed and its documents are attested.
+    pub key: Option<&'a PrivateKey>,
+}
+
+/// What goes beside one image, ready.
+pub(super) struct Evidence<'a> {
+    backing: Backing<'a>,
+    facts: Option<Facts>,
+}
+
+impl<'a> Backing<'a> {
+    /// Reads what is needed of the image, before anything is pushed.
+    pub(super) fn prepare(&self, contents: &Contents) -> Result<Evidence<'a>, EvidenceError> {
+        let facts = match self.forms {
+            [] => None,
+            _ => Some(Facts::read(&contents.path)?),
+        };
+        Ok(Evidence { backing: *self, facts })
+    }
+
+    /// Signs the index of several machines' images, where there is a key: a tag means the index.
+    pub(super) fn sign_index(
+        &self,
+        index: Digest,
+        reference: &Reference,
+        door: Door<'_>,
+    ) -> Result<(), Failure> {
+        let Some(key) = self.key else {
+            return Ok(());
+        };
+        sign(&Repository::open(door, reference), index, reference, key)?;
+        door.observer.observe(&Event::Signed {
+            name: &format!("{}@{index}", reference.place()),
+            digest: index,
+            key: key.public().fingerprint(),
+        });
+        Ok(())
+    }
+}
+
+impl Evidence<'_> {
+    /// Puts everything beside the image, which is there already.
+    pub(super) fn attach(
+        &self,
+        image: &Contents,
+        reference: &Reference,
+        door: Door<'_>,
+    ) -> Result<(), Failure> {
+        let repository = Repository::open(door, reference);
+        let place = format!("{}@{}", reference.place(), image.manifest_digest);
+        if let Some(facts) = &self.facts {
+            let papers: Vec<Paper> =
+                self.backing.forms.iter().map(|form| paper(*form, facts)).collect();
+            let failed = |source| AttachFailure { place: place.clone(), source };
+            repository.attach(image, &papers).map_err(failed)?;
+            let documents: Vec<String> = papers.into_iter().map(|paper| paper.name).collect();
+            let manifest = image.manifest_digest;
+            let event = Event::Attached { reference: &place, manifest, documents: &documents };
+            door.observer.observe(&event);
+        }
+        let Some(key) = self.backing.key else {
+            return Ok(());
+        };
+        sign(&repository, image.manifest_digest, reference, key)?;
+        if let Some(facts) = &self.facts {
+            attest(&repository, self.backing.forms, facts, key)?;
+        }
+        door.observer.observe(&Event::Signed {
+            name: &place,
+            digest: image.manifest_digest,
+            key: key.public().fingerprint(),
+        });
+        Ok(())
+    }
+}
+
+fn paper(form: Form, facts: &Facts) -> Paper {
+    let mut annotations = BTreeMap::from([(CREATED.to_owned(), facts.created.clone())]);
+    if form.media_type() == STATEMENT_TYPE {
+        annotations.insert(PREDICATE_TYPE.into(), form.predicate_type().into());
+    }
+    Paper {
+        name: form.name().into(),
+        media_type: form.media_type().into(),
+        bytes: form.document(facts),
+        annotations,
+    }
+}
+
+/// Returns what stands under a tag of documents.
+fn entries(repository: &Repository<'_>, tag: &str) -> Result<Vec<Entry>, Failure> {
+    Ok(match repository.manifest(tag)? {
+        Some(listed) => repository.layers(&listed)?,
+        None => Vec::new(),
+    })
+}
+
+/// Signs the image, beside the signatures of others.
+fn sign(
+    repository: &Repository<'_>,
+    image: Digest,
+    reference: &Reference,
+    key: &PrivateKey,
+) -> Result<(), Failure> {
+    let tag = format!("{}.sig", fallback_tag(image));
+    let kept = entries(repository, &tag)?;
+    let bytes = payload::write(&reference.place(), image);
+    let ours = crate::digest::Digest::of(&bytes);
+    let (public, is_ours) = (key.public(), |entry: &&Entry| entry.digest == ours);
+    let signed = kept.iter().filter(is_ours).any(|entry| {
+        let signature = entry.annotations.get(SIGNATURE).and_then(|text| unbase64(text));
+        signature.is_some_and(|signature| public.verifies(&bytes, &signature))
+    });
+    if signed {
+        return Ok(());
+    }
+    let signature = base64(&key.sign(&bytes)?);
+    let paper = Paper {
+        name: "a signature".into(),
+        media_type: PAYLOAD_TYPE.into(),
+        annotations: BTreeMap::from([(SIGNATURE.to_owned(), signature)]),
+        bytes,
+    };
+    repository.put_under(&tag, kept, &[paper])?;
+    Ok(())
+}
+
+/// Attests every document. What the same key said before of the same kind gives way, what others said stays.
+fn attest(
+    repository: &Repository<'_>,
+    forms: &[Form],
+    facts: &Facts,
+    key: &PrivateKey,
+) -> Result<(), Failure> {
+    let tag = format!("{}.att", fallback_tag(facts.manifest));
+    let public = key.public();
+    let mut missing: Vec<(Form, Vec<u8>)> =
+        forms.iter().map(|form| (*form, form.statement(facts))).collect();
+    let mut kept = Vec::new();
+    for entry in entries(repository, &tag)? {
+        let bytes = repository.blob("an attestation", entry.digest)?;
+        let ours = Envelope::parse(&bytes).ok().filter(|envelope| envelope.is_signed_by(&public));
+        let Some(envelope) = ours else {
+            kept.push(entry);
+            continue;
+        };
+        if let Some(at) = missing.iter().position(|(_, text)| text == envelope.payload()) {
+            missing.remove(at);
+            kept.push(entry);
+        } else if !envelope.statement().is_ok_and(|statement| {
+            forms.iter().any(|form| form.predicate_type() == statement.predicate_type)
+        }) {
+            kept.push(entry);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut papers = Vec::new();
+    for (form, statement) in missing {
+        let kind = form.predicate_type().to_owned();
+        let annotations =
+            [(SIGNATURE.to_owned(), String::new()), (COSIGN_PREDICATE_TYPE.into(), kind)];
+        papers.push(Paper {
+            name: format!("the attestation of {}", form.name()),
+            media_type: ENVELOPE_TYPE.into(),
+            bytes: seal(&statement, key)?,
+            annotations: annotations.into(),
+        });
+    }
+    repository.put_under(&tag, kept, &papers)?;
+    Ok(())
+}

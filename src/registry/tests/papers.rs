@@ -1,0 +1,133 @@
+//! What is about an image is listed once, by the registry or under the tag that takes its place.
+
+use std::collections::BTreeMap;
+
+use super::fake::{Fake, Packed, packed};
+use super::*;
+use crate::registry::{Paper, Repository, fallback_tag};
+
+const LIST_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+fn paper(name: &str) -> Paper {
+    Paper {
+        name: name.into(),
+        media_type: format!("application/{name}+json"),
+        bytes: format!(r#"{{"about":"{name}"}}"#).into_bytes(),
+        annotations: BTreeMap::from([("of".to_owned(), name.to_owned())]),
+    }
+}
+
+fn with<T>(
+    fake: &Fake,
+    work: impl FnOnce(&Repository<'_>) -> Result<T, PushError>,
+) -> Result<T, PushError> {
+    let person = Person::anonymous();
+    let credentials = Credentials { files: vec![], programs: None, ms_max: 1_000 };
+    let http = door(&[]);
+    let security = Security::Encrypted;
+    let door = Door { http: &http, credentials: &credentials, security, observer: &person.heard };
+    let reference = Reference::parse(&format!("{}/team/app", fake.host())).unwrap();
+    work(&Repository::open(door, &reference))
+}
+
+fn attach(fake: &Fake, packed: &Packed, names: &[&str]) -> Result<(), PushError> {
+    let papers: Vec<Paper> = names.iter().map(|name| paper(name)).collect();
+    with(fake, |repository| repository.attach(&packed.contents, &papers))
+}
+
+#[test]
+fn a_registry_without_a_list_gets_one_under_the_tag_of_the_digest() {
+    let (fake, packed) = (Fake::start(), packed());
+    attach(&fake, &packed, &["spdx"]).unwrap();
+    attach(&fake, &packed, &["spdx", "slsa"]).unwrap();
+    let image = packed.contents.manifest_digest;
+    let listed = with(&fake, |repository| repository.about(image)).unwrap();
+    let kinds: Vec<_> =
+        listed.iter().map(|entry| entry.artifact_type.as_deref().unwrap()).collect();
+    assert_eq!(kinds, ["application/spdx+json", "application/slsa+json"]);
+    assert_eq!(listed[1].annotations["of"], "slsa");
+    assert!(fake.tags().contains(&format!("team/app:{}", fallback_tag(image))));
+    let kept = fake.kept.lock().unwrap();
+    let manifest = &kept.manifests[&("team/app".to_owned(), listed[0].digest.to_string())];
+    let manifest: serde_json::Value = serde_json::from_slice(manifest).unwrap();
+    assert_eq!(manifest["subject"]["digest"], image.to_string());
+    assert_eq!(manifest["artifactType"], "application/spdx+json");
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.oci.empty.v1+json");
+}
+
+#[test]
+fn what_is_attached_already_is_not_sent_again() {
+    let (fake, packed) = (Fake::start(), packed());
+    attach(&fake, &packed, &["spdx", "slsa"]).unwrap();
+    let before = fake.asked("PUT").len();
+    attach(&fake, &packed, &["spdx", "slsa"]).unwrap();
+    assert_eq!(fake.asked("PUT").len(), before);
+}
+
+#[test]
+fn a_registry_with_a_list_of_its_own_needs_no_tag() {
+    let fake = Fake::with(|asked, kept| {
+        if asked.path.contains("/referrers/") {
+            let listed = kept.manifests.values().map(|bytes| {
+                format!(
+                    r#"{{"mediaType":"m","digest":"{}","size":1}}"#,
+                    crate::digest::Digest::of(bytes)
+                )
+            });
+            let listed = listed.collect::<Vec<_>>().join(",");
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{listed}]}}"#);
+            return Some(Reply::ok(index).header("Content-Type", LIST_TYPE));
+        }
+        if asked.method == "PUT" && asked.path.contains("/manifests/") {
+            let name = ("team/app".to_owned(), asked.path.rsplit('/').next().unwrap().to_owned());
+            kept.manifests.insert(name, asked.body.clone());
+            return Some(Reply::status(201).header("OCI-Subject", "sha256:00"));
+        }
+        None
+    });
+    let packed = packed();
+    attach(&fake, &packed, &["spdx"]).unwrap();
+    attach(&fake, &packed, &["spdx"]).unwrap();
+    let puts = fake.asked("PUT").into_iter().filter(|path| path.contains("/manifests/"));
+    assert_eq!(puts.count(), 1);
+    assert!(!fake.tags().iter().any(|tag| tag.contains("sha256-")));
+}
+
+#[test]
+fn a_list_that_is_none_is_refused_and_not_replaced() {
+    for garbage in ["[]", "{", r#"{"schemaVersion":2,"manifests":[{"digest":"x"}]}"#] {
+        let (fake, packed) = (Fake::start(), packed());
+        let tag = fallback_tag(packed.contents.manifest_digest);
+        let place = ("team/app".to_owned(), tag);
+        fake.kept.lock().unwrap().manifests.insert(place.clone(), garbage.into());
+        let error = attach(&fake, &packed, &["spdx"]).unwrap_err();
+        assert!(error.to_string().contains("list of documents is no index"), "{error}");
+        assert_eq!(fake.kept.lock().unwrap().manifests[&place], garbage.as_bytes());
+    }
+}
+
+#[test]
+fn a_document_that_is_another_is_not_believed() {
+    let (fake, packed) = (Fake::start(), packed());
+    attach(&fake, &packed, &["spdx"]).unwrap();
+    let digest = Digest::of(&paper("spdx").bytes);
+    let place = ("team/app".to_owned(), digest.to_string());
+    fake.kept.lock().unwrap().blobs.insert(place, b"other".to_vec());
+    let error = with(&fake, |repository| repository.blob("spdx", digest)).unwrap_err();
+    assert!(matches!(error, PushError::WrongDigest { .. }), "{error}");
+    let gone = Digest::of(b"gone");
+    let error = with(&fake, |repository| repository.blob("spdx", gone)).unwrap_err();
+    assert!(error.to_string().contains("does not have it"), "{error}");
+    assert!(with(&fake, |repository| repository.manifest("none")).unwrap().is_none());
+}
+
+#[test]
+fn a_failure_on_the_way_leaves_no_line_in_the_list() {
+    let fake = Fake::with(|asked, _| {
+        let is_manifest = asked.method == "PUT" && asked.path.contains("/manifests/sha256:");
+        is_manifest.then(|| Reply::status(400))
+    });
+    let packed = packed();
+    attach(&fake, &packed, &["spdx"]).unwrap_err();
+    assert!(fake.tags().is_empty());
+}

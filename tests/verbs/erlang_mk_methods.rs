@@ -1,0 +1,207 @@
+//! erlang.mk: every method of fetching, and the traps that are in what is fetched.
+
+use std::fs;
+
+use super::erlang_mk::project;
+use super::harness::World;
+use super::hex::{PUBLIC_KEY, Package, publish};
+
+/// An application of one module, which says its own name.
+fn app(name: &str) -> [(String, String); 2] {
+    [
+        (
+            "Makefile".into(),
+            format!("PROJECT = {name}\nPROJECT_VERSION = 1.0.0\ninclude erlang.mk\n"),
+        ),
+        (
+            format!("src/{name}.erl"),
+            format!("-module({name}).\n-export([name/0]).\nname() -> {name}.\n"),
+        ),
+    ]
+}
+
+/// Replaces the project's dependencies by these lines of a Makefile.
+fn depends(world: &World, lines: &str) {
+    let makefile = world.read("Makefile");
+    let own = "DEPS = mk_words\n";
+    assert!(makefile.contains(own), "{makefile}");
+    world.write("Makefile", &makefile.replace(own, lines));
+}
+
+/// Says when it starts what these calls return.
+fn starts_with(world: &World, calls: &str) {
+    world.edit(
+        "src/mk_hello_app.erl",
+        "io:format(\"~s ~p~n\", [mk_words:greeting(), ?OLD])",
+        &format!("io:format(\"~s ~p ~p~n\", [mk_words:greeting(), ?OLD, [{calls}]])"),
+    );
+}
+
+#[test]
+fn trap_18_every_method_of_fetching_is_locked_and_built() {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    let nested = app("mk_sub").map(|(name, text)| (format!("deps/mk_sub/{name}"), text));
+    let nested: Vec<_> = nested.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    world.repository("mono", "1.0.0", &nested);
+    for (place, name) in [("lib/mk_copied", "mk_copied"), ("../mk_linked", "mk_linked")] {
+        for (file, text) in app(name) {
+            world.write(&format!("{place}/{file}"), &text);
+        }
+    }
+    fs::create_dir_all(world.path("hex")).unwrap();
+    fs::write(world.path("hex/repository"), "hexpm").unwrap();
+    let source = "-module(greeting).\n-export([name/0]).\nname() -> greeting.\n";
+    let package = Package { name: "acme_greeting", app: "greeting", source, needs: None };
+    publish(&world.path("hex"), &package);
+    world.write("keys/hexpm.pem", PUBLIC_KEY);
+    let registry = "[hex.hexpm]\nurl = \"../hex\"\npublic-key = \"keys/hexpm.pem\"\n\n[mirrors]";
+    world.edit("rebeam.toml", "[mirrors]", registry);
+    depends(
+        &world,
+        "DEPS = mk_words mk_sub mk_copied mk_linked greeting\n\
+         dep_mk_sub = git-subfolder https://git.example/mono 1.0.0 deps/mk_sub\n\
+         dep_mk_copied = cp lib/mk_copied\n\
+         dep_mk_linked = ln ../mk_linked\n\
+         dep_greeting = hex 1.0.0 acme_greeting\n",
+    );
+    starts_with(&world, "App:name() || App <- [mk_sub, mk_copied, mk_linked, greeting]");
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    for line in [
+        "subdir = \"deps/mk_sub\"",
+        "path = \"lib/mk_copied\"",
+        "path = \"../mk_linked\"",
+        "package = \"acme_greeting\"",
+    ] {
+        assert!(lock.contains(line), "{line} is missing in:\n{lock}");
+    }
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let built = world.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
+fn traps_1_and_3_references_and_addresses_of_every_kind_are_read_from_a_makefile() {
+    let Some(world) = project() else { return };
+    let commit = world.git("mk_old", &["rev-parse", "HEAD"]);
+    // No commit at all, a protocol that is dead, and an abbreviated commit behind a slash.
+    world.edit("Makefile", "dep_mk_words_commit = 1.0.0\n", "");
+    world.edit(
+        "Makefile",
+        "git https://git.example/mk_words.git nowhere",
+        "git git://git.example/mk_words.git",
+    );
+    let short = format!("git https://git.example/mk_old/ {}", &commit[..8]);
+    world.edit("Makefile", "git https://git.example/mk_old v0.1.0", &short);
+    let ran = world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("url = \"https://git.example/mk_words\""), "{lock}");
+    assert!(lock.contains("url = \"https://git.example/mk_old\""), "{lock}");
+    assert!(lock.contains(&commit), "{lock}");
+    assert!(ran.stderr.contains("git://"), "a dead protocol is remarked on: {}", ran.stderr);
+
+    // A branch that was renamed; a tag where a branch is meant.
+    world.edit("Makefile", "git://git.example/mk_words.git", "https://git.example/mk_words master");
+    let ran = world.rebeam(&["lock"]).succeeds();
+    assert!(ran.stderr.contains("`master`"), "{}", ran.stderr);
+    world.rebeam(&["lock", "--check"]).succeeds();
+}
+
+#[test]
+fn traps_19_22_and_23_raw_dependencies_overlays_and_nifs_of_an_erlang_mk_project() {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    // No code at all: erlang.mk makes it a Makefile that does nothing.
+    world.repository("mk_raw", "1.0.0", &[("etc/mk_raw.conf", "raw = yes\n")]);
+    let native = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/git/adler");
+    let read = |file: &str| fs::read_to_string(format!("{native}/{file}")).unwrap();
+    let erl = read("src/adler.erl").replace("code:priv_dir(adler)", "code:priv_dir(mk_adler)");
+    let nif = read("c_src/adler_nif.c");
+    let makefile = "PROJECT = mk_adler\nPROJECT_VERSION = 1.0.0\n\
+                    C_SRC_OUTPUT = $(CURDIR)/priv/adler_nif\ninclude erlang.mk\n";
+    let files = [
+        ("Makefile", makefile),
+        ("src/adler.erl", &erl),
+        ("c_src/adler_nif.c", &nif),
+        ("etc/adler.conf", "sum = 32\n"),
+    ];
+    world.repository("mk_adler", "1.0.0", &files);
+    depends(
+        &world,
+        "DEPS = mk_words mk_adler\n\
+         dep_mk_raw = git https://git.example/mk_raw 1.0.0\n\
+         dep_mk_adler = git https://git.example/mk_adler 1.0.0\n",
+    );
+    world.edit("Makefile", "BUILD_DEPS = mk_old", "BUILD_DEPS = mk_old mk_raw");
+    starts_with(&world, "adler:sum(<<\"x\">>)");
+    let overlay = "{overlay, [{mkdir, \"etc\"}, {copy, \"deps/mk_adler/etc/adler.conf\", \"etc/adler.conf\"},\n\
+                   \x20          {copy, \"deps/mk_raw/etc/mk_raw.conf\", \"etc/raw.conf\"}]}.\n";
+    let relx = world.read("relx.config");
+    world.write("relx.config", &format!("{relx}{overlay}"));
+    world.rebeam(&["lock"]).succeeds();
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    let table = world.rebeam(&["image", "size", "--files=100"]).succeeds();
+    for file in ["etc/adler.conf", "etc/raw.conf", "priv/adler_nif.so"] {
+        assert!(table.stdout.contains(file), "{file} is missing in:\n{}", table.stdout);
+    }
+}
+
+#[test]
+fn makefiles_that_dependencies_bring_along_are_read_before_the_projects_own_is_understood() {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    let late = app("mk_late");
+    let late: Vec<_> = late.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    world.repository("mk_late", "1.0.0", &late);
+    let early = "DEPS += mk_late\ndep_mk_late = git https://git.example/mk_late 1.0.0\n";
+    let plugins = [("early-plugins.mk", early), ("plugins.mk", "ERLC_OPTS += -DPLUGGED=plugged\n")];
+    world.repository("mk_plug", "1.0.0", &plugins);
+    world.edit(
+        "Makefile",
+        "BUILD_DEPS = mk_old",
+        "BUILD_DEPS = mk_plug mk_old\n\
+        dep_mk_plug = git https://git.example/mk_plug 1.0.0\n\
+        DEP_EARLY_PLUGINS = mk_plug\nDEP_PLUGINS = mk_plug",
+    );
+    starts_with(&world, "mk_late:name(), ?PLUGGED");
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("app = \"mk_plug\"") && lock.contains("app = \"mk_late\""), "{lock}");
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let built = world.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
+fn a_submodule_of_the_project_is_a_dependency_that_lies_there_already() {
+    let Some(world) = project() else { return };
+    for (file, text) in app("mk_inside") {
+        world.write(&format!("deps/mk_inside/{file}"), &text);
+    }
+    depends(&world, "DEPS = mk_words mk_inside\ndep_mk_inside = git-submodule\n");
+    starts_with(&world, "mk_inside:name()");
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("path = \"deps/mk_inside\""));
+    world.rebeam(&["build"]).succeeds();
+}
+
+#[test]
+fn what_a_dependencys_makefile_says_anew_makes_the_lock_stale() {
+    let Some(world) = project() else { return };
+    for (file, text) in app("mk_copied") {
+        world.write(&format!("lib/mk_copied/{file}"), &text);
+    }
+    depends(&world, "DEPS = mk_words mk_copied\ndep_mk_copied = cp lib/mk_copied\n");
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    world.edit(
+        "lib/mk_copied/Makefile",
+        "include",
+        "DEPS = mk_words\n\
+        dep_mk_words = git https://git.example/mk_words 1.0.0\ninclude",
+    );
+    let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    assert!(stale.stdout.contains("mk_words"), "{}", stale.stdout);
+}
