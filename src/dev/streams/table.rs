@@ -4,7 +4,8 @@ use super::call::{Answer, Call};
 use super::engine::Engine;
 use super::session::{self, SessionId};
 use super::{
-    client, hashes, keys, lists, pubsub, restore, server, sets, strings, xadd, xclaim, xgroup, xinfo, xread,
+    client, hashes, keys, lists, pubsub, restore, server, sets, strings, xadd, xclaim, xgroup,
+    xinfo, xread,
 };
 
 /// Who runs a command.
