@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::broker;
+use crate::dev::{broker, streams};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -52,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
     ("terms", terms),
@@ -236,6 +237,11 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a client of the streams sends.
+pub fn streams(data: &[u8]) {
+    streams::fuzz::requests(data);
 }
 
 /// A plain tar, as a source and as a part of a system.

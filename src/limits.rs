@@ -82,6 +82,28 @@ pub const CREDENTIALS_MS_MAX: u64 = 60_000;
 pub const FORWARDED_MAX: usize = 512;
 /// Milliseconds that a container engine may be silent while it loads an image.
 pub const ENGINE_SILENCE_MS_MAX: u64 = 600_000;
+/// Bytes of one command that a client of the streams sends, with all its arguments.
+pub const STREAMS_REQUEST_BYTES_MAX: usize = 64 << 20;
+/// Arguments of one command.
+pub const STREAMS_ARGUMENTS_MAX: usize = 1 << 20;
+/// Bytes of a command that is sent as a line, and of a line that announces a length.
+pub const STREAMS_INLINE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of all keys and values together, bookkeeping included.
+pub const STREAMS_STATE_BYTES_MAX: usize = 256 << 20;
+/// Commands that wait for `EXEC`, and their bytes.
+pub const STREAMS_QUEUED_MAX: usize = 100_000;
+/// Bytes that wait for one client to read them.
+pub const STREAMS_OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// Bytes that wait for a client that only listens: to channels, or to everything.
+pub const STREAMS_LISTENER_BYTES_MAX: usize = 8 << 20;
+/// Bytes that wait for all clients of the streams together.
+pub const STREAMS_ALL_OUTPUT_BYTES_MAX: usize = 256 << 20;
+/// Clients of the streams at once.
+pub const STREAMS_CLIENTS_MAX: usize = 4096;
+/// Channels and patterns that one client listens to.
+pub const STREAMS_SUBSCRIPTIONS_MAX: usize = 10_000;
+/// Seconds that a client may leave an answer lying without reading a byte of it.
+pub const STREAMS_STALL_S_MAX: u64 = 30;
 /// Bytes of a key file, or of a signature.
 pub const KEY_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of a file that is signed; it is held in memory meanwhile.

@@ -1,5 +1,7 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod streams;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub(super) struct Dev {
 enum DevVerb {
     /// Run the MQTT broker alone, open to everybody who reaches it
     Broker(Broker),
+    /// Run the streams alone: a server of the Redis protocol
+    Streams(streams::Streams),
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +69,7 @@ impl Dev {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
             DevVerb::Broker(verb) => verb.run(common),
+            DevVerb::Streams(verb) => verb.run(common),
         }
     }
 }

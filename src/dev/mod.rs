@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod broker;
+pub mod streams;
 
 mod bus;
 mod error;

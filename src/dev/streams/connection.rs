@@ -1,0 +1,249 @@
+//! Connection: the sockets around the one writer: who reads is read from, and who stalls is left.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::engine::Engine;
+use super::outlet::Outlet;
+use super::request::{Reader, Request, Trust};
+use super::session::SessionId;
+use crate::limits::STREAMS_STALL_S_MAX;
+
+/// Messages to the writer that may wait.
+pub(super) const MESSAGES_MAX: usize = 1024;
+/// Messages that are done in one go, and written down in one transaction.
+const MESSAGES_AT_ONCE: usize = 256;
+/// Commands, and their bytes, that a client hands over in one go.
+const REQUESTS_AT_ONCE: usize = 1024;
+const REQUESTS_BYTES: usize = 1 << 20;
+/// Bytes that are read ahead of a client that waits.
+const AHEAD_BYTES: usize = 64 << 10;
+
+/// What the writer is told.
+pub(super) enum Message {
+    Opened {
+        id: SessionId,
+        outlet: Arc<Outlet>,
+        peer: String,
+    },
+    Requests {
+        id: SessionId,
+        requests: Vec<Request>,
+    },
+    /// What came is no command.
+    Broken {
+        id: SessionId,
+        text: String,
+    },
+    /// What had been answered was read.
+    Drained {
+        id: SessionId,
+    },
+    Closed {
+        id: SessionId,
+    },
+    /// Commands of our own.
+    Inject {
+        requests: Vec<Request>,
+    },
+    Stop,
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs the writer until it is told to stop.
+pub(super) async fn write(mut engine: Engine, mut messages: mpsc::Receiver<Message>) {
+    let mut batch = Vec::new();
+    loop {
+        let now = now_ms();
+        let ahead = match engine.next_tick() {
+            _ if engine.has_more() => Duration::ZERO,
+            Some(at_ms) => Duration::from_millis(at_ms.saturating_sub(now)),
+            None => Duration::from_secs(3600),
+        };
+        tokio::select! {
+            biased;
+            count = messages.recv_many(&mut batch, MESSAGES_AT_ONCE) => {
+                if count == 0 {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(ahead) => {}
+        }
+        // Time never runs backwards here, whatever the machine's clock does.
+        engine.now_ms = engine.now_ms.max(now_ms());
+        engine.tick();
+        let mut is_over = false;
+        for message in batch.drain(..) {
+            match message {
+                Message::Opened { id, outlet, peer } => engine.open(id, outlet, peer),
+                Message::Requests { id, requests } => engine.requests(id, requests),
+                Message::Broken { id, text } => engine.broken(id, &text),
+                Message::Drained { id } => engine.drained(id),
+                Message::Closed { id } => engine.close(id),
+                Message::Inject { requests } => engine.inject(requests),
+                Message::Stop => is_over = true,
+            }
+        }
+        engine.finish();
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// Lets clients in.
+pub(super) async fn listen(listener: TcpListener, writer: mpsc::Sender<Message>) {
+    let all = Arc::new(AtomicUsize::new(0));
+    let mut next: SessionId = 1;
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: some client will leave.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(client(stream, next, Arc::clone(&all), writer.clone()));
+        next += 1;
+    }
+}
+
+async fn client(
+    stream: TcpStream,
+    id: SessionId,
+    all: Arc<AtomicUsize>,
+    writer: mpsc::Sender<Message>,
+) {
+    let peer = stream.peer_addr().map_or_else(|_| "?".into(), |peer| peer.to_string());
+    let outlet = Arc::new(Outlet::new(all, false));
+    let opened = Message::Opened { id, outlet: Arc::clone(&outlet), peer };
+    if writer.send(opened).await.is_err() {
+        return;
+    }
+    let (read, write) = stream.into_split();
+    let sending = tokio::spawn(send(write, id, Arc::clone(&outlet), writer.clone()));
+    receive(read, id, &outlet, &writer).await;
+    let _ = writer.send(Message::Closed { id }).await;
+    let _ = sending.await;
+}
+
+/// Reads commands and hands them over, some at a time.
+async fn receive(
+    mut socket: OwnedReadHalf,
+    id: SessionId,
+    outlet: &Outlet,
+    writer: &mpsc::Sender<Message>,
+) {
+    let mut reader = Reader::default();
+    let mut input = BytesMut::new();
+    loop {
+        let mut requests = Vec::new();
+        let mut bytes = 0;
+        let mut broken = None;
+        while requests.len() < REQUESTS_AT_ONCE && bytes < REQUESTS_BYTES {
+            let trust = if outlet.is_known() { Trust::Known } else { Trust::Stranger };
+            match reader.next(&mut input, trust) {
+                Ok(Some(request)) => {
+                    bytes += request.iter().map(bytes::Bytes::len).sum::<usize>();
+                    requests.push(request);
+                    if trust == Trust::Stranger {
+                        // The next may be the first that is trusted.
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    broken = Some(error.0);
+                    break;
+                }
+            }
+        }
+        if !requests.is_empty() {
+            if writer.send(Message::Requests { id, requests }).await.is_err()
+                || !until_done(&mut socket, &mut input, outlet).await
+            {
+                return;
+            }
+        } else if broken.is_none() && !more(&mut socket, &mut input, outlet).await {
+            return;
+        }
+        if let Some(text) = broken {
+            let _ = writer.send(Message::Broken { id, text }).await;
+            // The client is to read why before it sees the end.
+            outlet.done.notified().await;
+            return;
+        }
+        if outlet.is_ending() {
+            return;
+        }
+    }
+}
+
+/// Waits until the commands that were handed over are run; `false` once the client is gone.
+async fn until_done(socket: &mut OwnedReadHalf, input: &mut BytesMut, outlet: &Outlet) -> bool {
+    loop {
+        let has_room = input.len() < AHEAD_BYTES;
+        tokio::select! {
+            biased;
+            () = outlet.done.notified() => return true,
+            read = socket.read_buf(input), if has_room => {
+                if !matches!(read, Ok(count) if count > 0) {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// Reads more; `false` once the client is gone.
+async fn more(socket: &mut OwnedReadHalf, input: &mut BytesMut, outlet: &Outlet) -> bool {
+    input.reserve(AHEAD_BYTES / 4);
+    tokio::select! {
+        biased;
+        () = outlet.done.notified() => true,
+        read = socket.read_buf(input) => matches!(read, Ok(count) if count > 0),
+    }
+}
+
+/// Writes what waits for the client, as long as it reads.
+async fn send(
+    mut socket: OwnedWriteHalf,
+    id: SessionId,
+    outlet: Arc<Outlet>,
+    writer: mpsc::Sender<Message>,
+) {
+    loop {
+        let mut bytes = outlet.take();
+        if bytes.is_empty() {
+            if outlet.is_ending() {
+                let _ = socket.shutdown().await;
+                return;
+            }
+            outlet.filled.notified().await;
+            continue;
+        }
+        while bytes.has_remaining() {
+            let stall = Duration::from_secs(STREAMS_STALL_S_MAX);
+            let Ok(Ok(count)) = tokio::time::timeout(stall, socket.write(&bytes)).await else {
+                // Who does not read for so long is not waited for.
+                let _ = writer.send(Message::Closed { id }).await;
+                return;
+            };
+            bytes.advance(count);
+            if outlet.sent(count) && writer.send(Message::Drained { id }).await.is_err() {
+                return;
+            }
+        }
+    }
+}
