@@ -239,8 +239,8 @@ async fn publish(stream: TcpStream, load: Load, start: Instant) -> io::Result<()
     let mut chunk = Vec::with_capacity(CHUNK_BYTES * 2 + load.bytes);
     let mut payload = vec![b'x'; load.bytes.max(8)];
     for number in 0..load.messages {
-        if load.rate > 0 {
-            let due = start + Duration::from_nanos(number * 1_000_000_000 / load.rate);
+        if let Some(nanos) = (number * 1_000_000_000).checked_div(load.rate) {
+            let due = start + Duration::from_nanos(nanos);
             tokio::time::sleep_until(due.into()).await;
         }
         if load.qos > 0 {

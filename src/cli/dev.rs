@@ -1,130 +1,100 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod broker;
 mod streams;
+mod up;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::Common;
-use crate::dev::access::Open;
-use crate::dev::broker::{self, Dress, Limits, Listener};
-use crate::dev::{Bus, DevError, Ports};
+use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
-use crate::terminal;
+use crate::manifest::{self, Manifest};
+use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
+    /// Keep the state of stacks below this directory [default: the user's state directory]
+    #[arg(long, global = true, value_name = "DIR", env = "REBEAM_STATE")]
+    state_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: DevVerb,
 }
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
+    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    Up(up::Up),
+    /// Say what runs and where
+    Ps,
+    /// End the stack; its state stays
+    Down {
+        /// Remove the state, too: sessions, messages and keys
+        #[arg(long)]
+        volumes: bool,
+    },
     /// Run the MQTT broker alone, open to everybody who reaches it
-    Broker(Broker),
+    #[command(hide = true)]
+    Broker(broker::Broker),
     /// Run the streams alone: a server of the Redis protocol
+    #[command(hide = true)]
     Streams(streams::Streams),
-}
-
-#[derive(Debug, Args)]
-struct Broker {
-    /// Listen on this port of the loopback
-    #[arg(long, value_name = "N", default_value_t = 1883)]
-    port: u16,
-    /// Listen for WebSockets on this port
-    #[arg(long, value_name = "N")]
-    ws_port: Option<u16>,
-    /// Listen for TLS on this port
-    #[arg(long, value_name = "N", requires = "cert", requires = "key")]
-    tls_port: Option<u16>,
-    /// The certificate for TLS, as PEM
-    #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
-    /// The certificate's key, as PEM
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// Keep sessions and messages here
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
-    /// Let clients of MQTT 5 be silent for at most this many seconds
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    keep_alive_max: u16,
-    /// Let nobody subscribe to this filter
-    #[arg(long, value_name = "FILTER")]
-    deny: Vec<String>,
-    /// Tell clients of MQTT 5 only that a filter is denied, and not that a rule did it
-    #[arg(long)]
-    terse_denials: bool,
-    /// Let messages that wait take at most this many bytes
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().budget_bytes)]
-    budget: usize,
 }
 
 impl Dev {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
+        let place = || place(common, self.state_dir.clone());
         match self.verb {
+            DevVerb::Up(verb) => verb.run(common, &place()?),
+            DevVerb::Ps => ps(common, &place()?),
+            DevVerb::Down { volumes } => down(&place()?, volumes),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
     }
 }
 
-impl Broker {
-    fn run(self, common: &Common) -> Result<u8, Failure> {
-        let project = disk::canonical(&common.project)?;
-        if let Some(state) = &self.state {
-            disk::create_dir_all(state)?;
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(DevError::Runtime)?;
-        runtime.block_on(async {
-            let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &project);
-            let limits = Limits {
-                keep_alive_max_s: self.keep_alive_max,
-                budget_bytes: self.budget,
-                tells_why_denied: !self.terse_denials,
-                ..Limits::default()
-            };
-            let listeners = self.listeners(&ports)?;
-            let broker = broker::serve(
-                listeners,
-                Arc::new(Open { denied: self.deny.clone() }),
-                Bus::default(),
-                limits,
-                self.state.as_deref(),
-            )?;
-            for address in broker.addresses() {
-                terminal::data(&format!("listening on {address}"));
-            }
-            // Whoever cannot be told to stop by a signal is ended by one that nobody can catch.
-            drop(tokio::signal::ctrl_c().await);
-            broker.stop().await;
-            Ok::<_, Failure>(())
-        })?;
-        // A task that hangs in a socket ends with the process.
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        Ok(0)
-    }
+/// The place of the project's stack. A directory without a manifest is a project, too: it may have no release yet.
+fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let name = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.project.name,
+        false => project.file_name().map_or_else(String::new, |name| name.to_string_lossy().into()),
+    };
+    let states = states.or_else(default_states).ok_or(DevError::NoHome)?;
+    Ok(Place::new(&states, &name, &project))
+}
 
-    fn listeners(&self, ports: &Ports) -> Result<Vec<Listener>, Failure> {
-        let mut listeners =
-            vec![Listener { socket: ports.exactly("mqtt", self.port)?, dress: Dress::Bare }];
-        if let Some(port) = self.ws_port {
-            let socket = ports.exactly("mqtt over websocket", port)?;
-            listeners.push(Listener { socket, dress: Dress::WebSocket });
+fn default_states() -> Option<PathBuf> {
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    Some(state.or_else(|| Some(set("HOME")?.join(".local/state")))?.join("rebeam/dev"))
+}
+
+fn ps(common: &Common, place: &Place) -> Result<u8, Failure> {
+    let running = place.running()?;
+    match (common.mode(), running) {
+        (Mode::Json, running) => {
+            let services = running.map(|running| running.services).unwrap_or_default();
+            terminal::data(&serde_json::json!(services).to_string());
         }
-        if let (Some(port), Some(cert), Some(key)) = (self.tls_port, &self.cert, &self.key) {
-            let socket = ports.exactly("mqtt over tls", port)?;
-            let config = broker::tls(cert, key)?;
-            listeners.push(Listener { socket, dress: Dress::Tls(config) });
-        }
-        Ok(listeners)
+        (_, Some(running)) => terminal::data(&up::table(&running)),
+        (_, None) => terminal::talk("nothing runs; `rebeam dev up` starts the stack"),
     }
+    Ok(0)
+}
+
+fn down(place: &Place, volumes: bool) -> Result<u8, Failure> {
+    match place.running()? {
+        Some(running) => place.end(&running)?,
+        None => terminal::talk("nothing runs"),
+    }
+    if volumes {
+        place.wipe()?;
+    }
+    Ok(0)
 }

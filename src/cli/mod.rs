@@ -181,8 +181,7 @@ enum Verb {
     Store(store::Store),
     /// Check what this machine allows, and name what mends it
     Doctor(doctor::Doctor),
-    /// Run parts of the stack on one's desk
-    #[command(hide = true)]
+    /// Run the stack that a release talks to on one's desk
     Dev(dev::Dev),
     /// Print a completion script
     Completions(texts::Completions),

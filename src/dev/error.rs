@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::database::DatabaseError;
 use crate::disk::DiskError;
-use crate::explain::{Blame, Explain};
+use crate::explain::{Blame, Explain, quoted};
 
 /// The stack refused.
 #[derive(Debug, Error)]
@@ -22,10 +22,38 @@ pub enum DevError {
         holder: Option<String>,
     },
     /// A stack of this project is up already.
-    #[error("a stack of this project is up already (process {process})")]
+    #[error("a stack of this project is up already{}", process.map(|process| format!(" (process {process})")).unwrap_or_default())]
     IsUp {
+        /// Its process, if it is so far.
+        process: Option<u32>,
+    },
+    /// The process in the background ended before everything listened.
+    #[error("the stack ended before it was ready; the end of `{}`:\n{}", log.display(), quoted(lines))]
+    NotReady {
+        /// What it wrote.
+        log: PathBuf,
+        /// The last lines of that.
+        lines: Vec<String>,
+    },
+    /// A stack was told to end and did not.
+    #[error("the stack (process {process}) was told to end {seconds} s ago and still runs")]
+    Stubborn {
         /// Its process.
         process: u32,
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// There is no place for the state.
+    #[error("no place for the stack's state is known: HOME is not set")]
+    NoHome,
+    /// Another process could not be started or told something.
+    #[error("process {process} could not be told to end")]
+    Signal {
+        /// The process.
+        process: u32,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
     },
     /// State of the stack is damaged.
     #[error("`{}` is damaged", path.display())]
@@ -65,7 +93,7 @@ pub enum DevError {
 impl Explain for DevError {
     fn blame(&self) -> Blame {
         match self {
-            Self::IsUp { .. } | Self::BadCertificate { .. } => Blame::User,
+            Self::IsUp { .. } | Self::BadCertificate { .. } | Self::NoHome => Blame::User,
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
         }
@@ -76,10 +104,12 @@ impl Explain for DevError {
             Self::PortTaken { .. } => {
                 Some("let it end, or leave the choice to rebeam: take the port out".into())
             }
-            Self::IsUp { .. } => Some("look at it with `rebeam dev ps`, or end it: `rebeam dev down`".into()),
-            Self::Damaged { .. } => {
-                Some("take up a snapshot again: `rebeam dev snapshot load NAME`, or begin anew: `rebeam dev down --volumes`".into())
+            Self::IsUp { .. } => {
+                Some("look at it with `rebeam dev ps`, or end it: `rebeam dev down`".into())
             }
+            Self::Damaged { .. } => Some("begin anew: `rebeam dev down --volumes`".into()),
+            Self::NoHome => Some("name one: `--state DIR` or REBEAM_STATE".into()),
+            Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),
             Self::Database(DatabaseError::Newer { .. }) => {
                 Some("use that rebeam, or begin anew: `rebeam dev down --volumes`".into())
             }

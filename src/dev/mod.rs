@@ -7,9 +7,13 @@ pub mod streams;
 mod bus;
 mod error;
 mod happening;
+mod place;
 mod ports;
+mod stack;
 
 pub use bus::{Bus, Interest, Watch};
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
+pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
+pub use stack::Stack;

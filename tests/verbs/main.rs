@@ -12,6 +12,7 @@ mod build;
 mod cache;
 mod carry;
 mod closure;
+mod dev;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;

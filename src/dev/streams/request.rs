@@ -41,6 +41,12 @@ pub(super) struct Reader {
     bytes: usize,
 }
 
+/// Tells whether a line came from a browser: any page may make one send text to any port of its user's machine, and a
+/// body after these lines could be commands. Redis leaves at the same words.
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+}
+
 impl Reader {
     /// Takes the next whole command from the front of `input`.
     pub(super) fn next(
@@ -61,6 +67,9 @@ impl Reader {
                     Some(_) => match inline(input)? {
                         None => return Ok(None),
                         Some(words) if words.is_empty() => {}
+                        Some(words) if is_http(&words[0]) => {
+                            return Err(broken("this is HTTP, and no browser may speak here"));
+                        }
                         Some(words) => return Ok(Some(words)),
                     },
                 }
@@ -256,6 +265,9 @@ mod tests {
         assert_eq!(refused(b"*1\r\n$-5\r\n"), "Protocol error: invalid bulk length");
         assert_eq!(refused(b"*1\r\n$9999999999\r\n"), "Protocol error: invalid bulk length");
         assert_eq!(refused(b"set a \"b\r\n"), "Protocol error: unbalanced quotes in request");
+        for line in ["POST / HTTP/1.1\r\n", "Host: 127.0.0.1:6379\r\n"] {
+            assert!(refused(line.as_bytes()).contains("no browser may speak here"), "{line}");
+        }
         let long = vec![b'a'; STREAMS_INLINE_BYTES_MAX];
         assert_eq!(refused(&long), "Protocol error: too big inline request");
     }

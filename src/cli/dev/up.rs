@@ -1,0 +1,137 @@
+//! `rebeam dev up`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Common;
+use crate::dev::access::Open;
+use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
+use crate::disk;
+use crate::explain::Failure;
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::terminal::{self, Mode};
+
+/// How long a stack in the background may take to be ready.
+const READY_MAX: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Lines of a log that are shown.
+const LINES_MAX: usize = 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every service takes its standard port where that is free, else one that stays the same for the project; programs read
+the addresses from the file `env` that is named at the end. Only this machine reaches them.
+
+  rebeam dev up -d        start it and leave it in the background
+  rebeam dev ps           say what runs and where
+  rebeam dev down         end it; --volumes removes its state, too")]
+pub(super) struct Up {
+    /// Leave the stack in the background once it is ready
+    #[arg(short, long)]
+    detach: bool,
+}
+
+impl Up {
+    pub(super) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
+        if self.detach {
+            let running = detach(place)?;
+            tell(common, place, &running);
+            return Ok(0);
+        }
+        let taken = place.take()?;
+        let project = disk::canonical(&common.project)?;
+        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &project);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(DevError::Runtime)?;
+        runtime.block_on(serve(common, place, &ports, &taken))?;
+        // A task that hangs in a socket ends with the process.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        Ok(0)
+    }
+}
+
+/// Serves until somebody says that it is enough.
+async fn serve(
+    common: &Common,
+    place: &Place,
+    ports: &Ports,
+    taken: &Taken,
+) -> Result<(), DevError> {
+    // Heard from the start on, so that nothing is left half begun.
+    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
+    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()))?;
+    let running = Running { process: std::process::id(), services: stack.services().to_vec() };
+    taken.tell(&running)?;
+    tell(common, place, &running);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stack.stop().await;
+    Ok(())
+}
+
+/// Starts this program once more in the background and waits until it is ready.
+fn detach(place: &Place) -> Result<Running, DevError> {
+    // Taken for a moment only: an error that is found here needs no log.
+    drop(place.take()?);
+    let log = place.log();
+    if disk::exists(&log) {
+        disk::remove_file(&log)?;
+    }
+    let output = disk::append(&log)?;
+    let errors = output.try_clone().map_err(DevError::Runtime)?;
+    let arguments = std::env::args_os().skip(1).filter(|word| word != "-d" && word != "--detach");
+    let program = std::env::current_exe().map_err(DevError::Runtime)?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .process_group(0)
+        .spawn()
+        .map_err(DevError::Runtime)?;
+    wait(place, &mut child)
+}
+
+fn wait(place: &Place, child: &mut Child) -> Result<Running, DevError> {
+    let until = Instant::now() + READY_MAX;
+    loop {
+        if let Some(running) = place.running()?.filter(|running| running.process == child.id()) {
+            return Ok(running);
+        }
+        let has_ended = child.try_wait().map_err(DevError::Runtime)?.is_some();
+        if has_ended || Instant::now() > until {
+            // One that is not ready by now is not left behind.
+            drop(child.kill());
+            let text = disk::read_text(&place.log(), TEXT_FILE_BYTES_MAX)?;
+            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            let lines = lines[lines.len().saturating_sub(LINES_MAX)..].to_vec();
+            return Err(DevError::NotReady { log: place.log(), lines });
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn tell(common: &Common, place: &Place, running: &Running) {
+    match common.mode() {
+        Mode::Json => terminal::data(&serde_json::json!(running.services).to_string()),
+        _ => {
+            terminal::data(&table(running));
+            terminal::talk(&format!("addresses for programs: {}", place.env_file().display()));
+        }
+    }
+}
+
+/// Lays the services out, a line each.
+pub(super) fn table(running: &Running) -> String {
+    let row = |service: &crate::dev::Service| vec![service.name.clone(), service.url.clone()];
+    terminal::table(&running.services.iter().map(row).collect::<Vec<_>>())
+}

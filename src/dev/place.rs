@@ -1,0 +1,236 @@
+//! Place: where the stack of one project keeps its state, and who runs it.
+//!
+//! A lock says whether a stack is up, for the kernel lets go of it however its process ends; a file beside it says
+//! who holds the lock and where each service listens.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::DevError;
+use crate::digest::Digest;
+use crate::disk::{self, FileLock, LockMode};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+
+/// Digits of the hash that tells projects of one name apart.
+const DIGITS: usize = 8;
+/// Seconds that a stack may take to end.
+const END_S_MAX: u64 = 15;
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// The directory of one project's stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    directory: PathBuf,
+}
+
+/// A service of a stack and where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// What it is: `mqtt`, `redis`.
+    pub name: String,
+    /// Where.
+    pub address: SocketAddr,
+    /// What a program is told: `mqtt://127.0.0.1:1883`.
+    pub url: String,
+}
+
+/// A stack that is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// Its process.
+    pub process: u32,
+    /// Its services, in the order in which they were started.
+    pub services: Vec<Service>,
+}
+
+/// A place that is ours until this is dropped.
+#[derive(Debug)]
+pub struct Taken {
+    place: Place,
+    _lock: FileLock,
+}
+
+impl Place {
+    /// The place below `states` for the project at `project`, which is called `name`.
+    pub fn new(states: &Path, name: &str, project: &Path) -> Self {
+        let digest = Digest::of(project.as_os_str().as_encoded_bytes()).hex();
+        Self { directory: states.join(format!("{name}-{}", &digest[..DIGITS])) }
+    }
+
+    /// Returns the directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns the file that programs read addresses from, as `NAME=value` lines.
+    pub fn env_file(&self) -> PathBuf {
+        self.directory.join("env")
+    }
+
+    /// Returns the file that a stack in the background writes to.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.directory.join("lock")
+    }
+
+    fn record(&self) -> PathBuf {
+        self.directory.join("stack.json")
+    }
+
+    /// Takes the place for a stack.
+    ///
+    /// # Errors
+    /// Where a stack of this project is up.
+    pub fn take(&self) -> Result<Taken, DevError> {
+        disk::create_dir_all(&self.directory)?;
+        let Some(lock) = disk::try_lock(&self.lock(), LockMode::Exclusive)? else {
+            let process = self.running()?.map(|running| running.process);
+            return Err(DevError::IsUp { process });
+        };
+        // What a stack that was killed left behind says nothing any more.
+        if disk::exists(&self.record()) {
+            disk::remove_file(&self.record())?;
+        }
+        Ok(Taken { place: self.clone(), _lock: lock })
+    }
+
+    /// Tells whether some stack holds the place, be it one that is still starting or already ending.
+    pub fn is_held(&self) -> Result<bool, DevError> {
+        if !disk::exists(&self.lock()) {
+            return Ok(false);
+        }
+        Ok(disk::try_lock(&self.lock(), LockMode::Shared)?.is_none())
+    }
+
+    /// Returns the stack that is up and has told where it listens.
+    pub fn running(&self) -> Result<Option<Running>, DevError> {
+        if !self.is_held()? || !disk::exists(&self.record()) {
+            return Ok(None);
+        }
+        let text = disk::read_text(&self.record(), TEXT_FILE_BYTES_MAX)?;
+        Ok(serde_json::from_str(&text).ok())
+    }
+
+    /// Tells the stack to end, and waits until it has.
+    ///
+    /// # Errors
+    /// Where it cannot be told, or does not end.
+    pub fn end(&self, running: &Running) -> Result<(), DevError> {
+        let process = running.process;
+        let refused = |source: std::io::Error| DevError::Signal { process, source };
+        let number = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+        let number = number.ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
+        rustix::process::kill_process(number, rustix::process::Signal::TERM)
+            .map_err(|errno| refused(errno.into()))?;
+        let until = Instant::now() + Duration::from_secs(END_S_MAX);
+        while self.is_held()? {
+            if Instant::now() > until {
+                return Err(DevError::Stubborn { process, seconds: END_S_MAX });
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Removes all state.
+    ///
+    /// # Errors
+    /// Where a stack is up.
+    pub fn wipe(&self) -> Result<(), DevError> {
+        if !disk::exists(&self.directory) {
+            return Ok(());
+        }
+        let taken = self.take()?;
+        disk::remove_tree(&self.directory)?;
+        drop(taken);
+        Ok(())
+    }
+}
+
+impl Taken {
+    /// Writes down where everything listens: the stack is ready.
+    pub fn tell(&self, running: &Running) -> Result<(), DevError> {
+        let variable = |service: &Service| {
+            let name = service.name.to_uppercase().replace('-', "_");
+            format!("{name}_URL={}\n", service.url)
+        };
+        let env: String = running.services.iter().map(variable).collect();
+        disk::write_atomic(&self.place.env_file(), env.as_bytes())?;
+        let record = serde_json::to_vec(running).expect("a record has only strings and numbers");
+        Ok(disk::write_atomic(&self.place.record(), &record)?)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // Gone while the lock is still held; what stays after a kill is not believed.
+        let _ = disk::remove_file(&self.place.record());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn running() -> Running {
+        let address = "127.0.0.1:1883".parse().unwrap();
+        let url = "mqtt://127.0.0.1:1883".into();
+        Running { process: 7, services: vec![Service { name: "mqtt".into(), address, url }] }
+    }
+
+    #[test]
+    fn a_stack_is_up_only_while_its_process_holds_the_place() {
+        let states = tempfile::tempdir().unwrap();
+        let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
+        assert_eq!(place.running().unwrap(), None);
+        let taken = place.take().unwrap();
+        assert_eq!(place.running().unwrap(), None);
+        taken.tell(&running()).unwrap();
+        assert_eq!(place.running().unwrap(), Some(running()));
+        let refused = place.take().unwrap_err();
+        assert!(matches!(refused, DevError::IsUp { process: Some(7) }), "{refused}");
+        drop(taken);
+        assert_eq!(place.running().unwrap(), None);
+        let env = disk::read_text(&place.env_file(), 100).unwrap();
+        assert_eq!(env, "MQTT_URL=mqtt://127.0.0.1:1883\n");
+    }
+
+    #[test]
+    fn what_a_killed_stack_left_behind_is_not_believed() {
+        let states = tempfile::tempdir().unwrap();
+        let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
+        let taken = place.take().unwrap();
+        taken.tell(&running()).unwrap();
+        let record = disk::read(&place.record(), 1000).unwrap();
+        drop(taken);
+        disk::write_atomic(&place.record(), &record).unwrap();
+        assert_eq!(place.running().unwrap(), None);
+        let taken = place.take().unwrap();
+        assert_eq!(place.running().unwrap(), None);
+        drop(taken);
+    }
+
+    #[test]
+    fn projects_of_one_name_have_places_of_their_own() {
+        let at = |project: &str| Place::new(Path::new("/s"), "shop", Path::new(project));
+        assert_ne!(at("/a/shop"), at("/b/shop"));
+        assert_eq!(at("/a/shop"), at("/a/shop"));
+    }
+
+    #[test]
+    fn state_goes_only_when_nobody_uses_it() {
+        let states = tempfile::tempdir().unwrap();
+        let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
+        let taken = place.take().unwrap();
+        assert!(matches!(place.wipe(), Err(DevError::IsUp { .. })));
+        drop(taken);
+        place.wipe().unwrap();
+        assert!(!disk::exists(place.directory()));
+    }
+}
