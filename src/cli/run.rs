@@ -5,6 +5,7 @@ use clap::Args;
 use super::Common;
 use super::outside::Outside;
 use super::pull::From;
+use crate::event::{Event, Observer as _};
 use crate::explain::Failure;
 use crate::pipeline::{self, Port, RunWish};
 use crate::terminal::Reasons;
@@ -43,7 +44,12 @@ impl Run {
             ports,
         };
         let opened = self.from.open(common, self.image.as_deref())?;
-        let store = common.open_store(&common.screen(Reasons::Summed))?;
-        pipeline::run(&store, opened.path(), common.sandbox.into(), &wish)
+        let screen = common.screen(Reasons::Summed);
+        let store = common.open_store(&screen)?;
+        let ran = pipeline::run(&store, opened.path(), common.sandbox.into(), &wish)?;
+        if let Some(message) = ran.complaint() {
+            screen.observe(&Event::Warned { message: &message });
+        }
+        Ok(ran.exit_code())
     }
 }

@@ -185,7 +185,7 @@ pub struct RunWish {
 }
 
 /// Starts an image in the sandbox, with the host's network and the caller's terminal.
-pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Result<u8, Failure> {
+pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Result<Ran, Failure> {
     let scratch = store.scratch()?;
     let root = scratch.path().join("root");
     disk::create_dir(&root)?;
@@ -203,7 +203,34 @@ pub fn run(store: &Store, archive: &Path, level: Level, wish: &RunWish) -> Resul
     room.env.extend(wish.env.clone());
     show(&mut room, &wish.mounts);
     ports::open(&wish.ports)?;
-    Ok(exit_code(sandbox::interactive(&room)?))
+    let status = sandbox::interactive(&room)?;
+    Ok(Ran { command: room.argv, status })
+}
+
+/// A release that was started and has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// What was started.
+    command: Vec<String>,
+    status: Status,
+}
+
+impl Ran {
+    /// The exit code, as a shell would report it.
+    pub fn exit_code(&self) -> u8 {
+        exit_code(self.status)
+    }
+
+    /// What is to be said of its end, if it failed by itself. Start scripts often end without a word, and who waits
+    /// for a port should not take that for a release that is slow. A signal came from somebody who knows of it.
+    pub fn complaint(&self) -> Option<String> {
+        match self.status {
+            Status::Exited(0) | Status::Killed { .. } | Status::TimedOut => None,
+            Status::Exited(code) => {
+                Some(format!("`{}` ended with exit code {code}", self.command.join(" ")))
+            }
+        }
+    }
 }
 
 /// What a person wants to see in a build's room, beside what is there.
@@ -272,6 +299,20 @@ fn exit_code(status: Status) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_release_that_fails_without_a_word_is_reported_and_a_stopped_one_is_not() {
+        let ran = |status| Ran { command: vec!["/app/bin/x".into(), "foreground".into()], status };
+        let failed = ran(Status::Exited(127));
+        assert_eq!(failed.exit_code(), 127);
+        assert_eq!(
+            failed.complaint().as_deref(),
+            Some("`/app/bin/x foreground` ended with exit code 127")
+        );
+        assert_eq!(ran(Status::Exited(0)).complaint(), None);
+        assert_eq!(ran(Status::Killed { signal: 15 }).complaint(), None);
+        assert_eq!(ran(Status::Killed { signal: 15 }).exit_code(), 143);
+    }
 
     #[test]
     fn the_last_words_of_a_release_lead_to_the_next_step() {
