@@ -107,6 +107,7 @@ fn assemble(root: &Path, made: &Path, toolchain: &Path) -> Image {
 fn manifest() -> Manifest {
     let say = "echo the image has started as $(id -u) in $(pwd)".to_owned();
     Manifest {
+        content: rebeam::digest::Digest::of(b""),
         project: Project { name: "fake".into(), version: TAG.into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },

@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Item, TableLike};
 
-use super::check;
 use super::error::ManifestError;
 use super::form::{self, Form};
 use super::rebar::WishSource;
@@ -14,6 +13,7 @@ use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
     Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
+use super::{check, content};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
@@ -74,6 +74,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     let mirrors = top.texts_by_name("mirrors").into_iter();
     let build = tools(&top.section("build"));
     Ok(Manifest {
+        content: content::digest(text),
         toolchain: toolchain(&top.section("toolchain"), build.tool),
         build,
         lock: lock(&top.section("lock")),

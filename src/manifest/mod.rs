@@ -1,6 +1,7 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
 mod check;
+mod content;
 pub mod detect;
 mod edit;
 mod error;
@@ -37,6 +38,8 @@ pub const USER: (u32, u32) = (65532, 65532);
 /// A project's wishes. Read from `rebeam.toml`; every field has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
+    /// The digest of what it says about the image, however it is laid out.
+    pub content: Digest,
     /// Name and version.
     pub project: Project,
     /// Which OTP, with which Debian packages beside it.

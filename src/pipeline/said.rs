@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::Desk;
 use super::configs::unpinned;
 use crate::compile;
-use crate::disk;
 use crate::explain::Failure;
 use crate::lock::{IMAGE_FORMAT, Lock};
-use crate::manifest;
 use crate::project;
 use crate::release;
 use crate::store::HeldTree;
@@ -17,7 +15,7 @@ use crate::store::HeldTree;
 pub(super) const REVISION: &str = "org.opencontainers.image.revision";
 /// The label of the content hash of the project's files, as `rebeam hash` prints hashes.
 pub(super) const PROJECT_LABEL: &str = "rebeam.project";
-/// The label of the SHA-256 of the project's `rebeam.toml`.
+/// The label of the digest of what the project's `rebeam.toml` says about the image.
 pub(super) const MANIFEST_LABEL: &str = "rebeam.manifest";
 
 /// What an image says of itself that is no part of its manifest or lock.
@@ -54,10 +52,9 @@ pub(super) fn identity(
     lock: &Lock,
     project: &HeldTree,
 ) -> Result<BTreeMap<String, String>, Failure> {
-    let manifest = disk::digest(&desk.root.join(manifest::FILE_NAME))?;
     let mut labels = BTreeMap::from([
         (PROJECT_LABEL.to_owned(), project.digest().sri()),
-        (MANIFEST_LABEL.to_owned(), manifest.to_string()),
+        (MANIFEST_LABEL.to_owned(), desk.manifest.content.to_string()),
     ]);
     // A directory that is no part of the project is pinned by nothing else.
     for (app, tree) in unpinned(desk, &lock.sources)? {

@@ -25,6 +25,7 @@ pub(crate) struct World {
 
 pub(crate) fn manifest() -> Manifest {
     Manifest {
+        content: Digest::of(b""),
         project: Project { name: "shop".into(), version: "1.2.0".into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },

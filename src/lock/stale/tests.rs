@@ -10,6 +10,7 @@ use crate::manifest::{
 
 fn manifest() -> Manifest {
     Manifest {
+        content: Digest::of(b""),
         project: Project { name: "top".into(), version: "1".into() },
         toolchain: ToolchainWish {
             otp: "25".into(),

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::compile::{self, RECIPE_VERSION};
-use crate::digest::Digest;
 use crate::disk;
 use crate::explain::{Blame, Explain, Failure};
 use crate::fetch::Doors;
 use crate::image::{self, Inspected};
 use crate::lock::{IMAGE_FORMAT, LOCK_IN_IMAGE, Lock};
-use crate::manifest;
+use crate::manifest::{self, Manifest};
 use crate::pipeline::said::{MANIFEST_LABEL, PROJECT_LABEL, REVISION};
 use crate::project::{self, Survey};
 use crate::release;
@@ -195,7 +194,7 @@ fn is_commit(text: &str) -> bool {
 /// Names what of the project at `root` is not what the image says.
 fn differs(claim: &Claim, root: &Path, tree: &HeldTree) -> Result<Vec<String>, Failure> {
     let mut differs = Vec::new();
-    let manifest = disk::digest(&root.join(manifest::FILE_NAME))?.to_string();
+    let manifest = Manifest::read(root)?.content.to_string();
     let ours = [(PROJECT_LABEL, tree.digest().sri()), (MANIFEST_LABEL, manifest)];
     for (name, value) in ours {
         if claim.label(name).is_some_and(|said| said != value) {
@@ -218,17 +217,19 @@ fn lay_out(
     project::make_repository(&top)?;
     let wanted = claim.label(MANIFEST_LABEL);
     for (path, entry) in store.listing(tree)?.entries() {
-        let Entry::File { digest, .. } = entry else {
+        let is_manifest = path.name() == manifest::FILE_NAME.as_bytes();
+        if !is_manifest || !matches!(entry, Entry::File { .. }) {
             continue;
-        };
-        let is_it = path.name() == manifest::FILE_NAME.as_bytes()
-            && wanted.is_none_or(|wanted| wanted == Digest::to_string(digest));
-        if is_it {
-            let root = path.parent().map_or_else(|| top.clone(), |parent| parent.under(&top));
-            let found = Survey::new(&root)?.take(store)?;
-            if differs(claim, &root, &found)?.is_empty() {
-                return Ok(Some((root, scratch)));
-            }
+        }
+        let root = path.parent().map_or_else(|| top.clone(), |parent| parent.under(&top));
+        // One that cannot be read is another project's.
+        let content = Manifest::read(&root).map(|manifest| manifest.content.to_string());
+        if !content.is_ok_and(|content| wanted.is_none_or(|wanted| wanted == content)) {
+            continue;
+        }
+        let found = Survey::new(&root)?.take(store)?;
+        if differs(claim, &root, &found)?.is_empty() {
+            return Ok(Some((root, scratch)));
         }
     }
     Ok(None)
