@@ -166,6 +166,16 @@ fn a_client_that_does_not_read_its_answers_holds_nobody_up() {
 }
 
 #[test]
+fn a_client_that_begins_with_much_is_known_from_the_start() {
+    let world = world();
+    let server = Server::start(&world, &[]);
+    let big = format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$500000\r\n{}\r\n", "x".repeat(500_000));
+    for _ in 0..100 {
+        say(&mut server.connect(), big.as_bytes(), "+OK\r\n");
+    }
+}
+
+#[test]
 fn the_password_is_asked_for() {
     let world = world();
     let server = Server::start(&world, &["--password", "hunter2"]);

@@ -133,7 +133,14 @@ async fn client(
     }
     let (read, write) = stream.into_split();
     let sending = tokio::spawn(send(write, id, Arc::clone(&outlet), writer.clone()));
-    receive(read, id, &outlet, &writer).await;
+    // How much a client may say before it gave a password depends on whether there is one: the writer knows.
+    tokio::select! {
+        () = outlet.done.notified() => {}
+        () = writer.closed() => return,
+    }
+    if !outlet.is_ending() {
+        receive(read, id, &outlet, &writer).await;
+    }
     let _ = writer.send(Message::Closed { id }).await;
     let _ = sending.await;
 }

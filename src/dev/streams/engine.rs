@@ -109,7 +109,9 @@ impl Engine {
         self.stats.connections += 1;
         let is_known = self.password.is_none();
         outlet.set_known(is_known);
-        self.sessions.insert(id, Session::new(outlet, peer, self.now_ms, is_known));
+        let session = Session::new(Arc::clone(&outlet), peer, self.now_ms, is_known);
+        self.sessions.insert(id, session);
+        outlet.done.notify_one();
     }
 
     /// Forgets a client.
