@@ -70,7 +70,9 @@ fn a_stack_in_the_background_keeps_its_state_until_that_is_wiped() {
     say(&mut connect(&services, "redis"), "EXISTS mainflux.mqtt\r\n", ":1\r\n");
     world.rebeam(&["dev", "--state-dir", "states", "down", "--volumes"]).succeeds();
 
-    let services = dev(&world, &["up", "-d"]);
+    // However the option is written, one process is started and no more.
+    world.rebeam(&["dev", "--state-dir", "states", "up", "-qd"]).succeeds();
+    let services = dev(&world, &["ps"]);
     say(&mut connect(&services, "redis"), "EXISTS kept\r\n", ":0\r\n");
 }
 

@@ -35,11 +35,14 @@ pub(super) struct Up {
     /// Leave the stack in the background once it is ready
     #[arg(short, long)]
     detach: bool,
+    /// Be the one that was left in the background
+    #[arg(long, hide = true)]
+    here: bool,
 }
 
 impl Up {
     pub(super) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
-        if self.detach {
+        if self.detach && !self.here {
             let running = detach(place)?;
             tell(common, place, &running);
             return Ok(0);
@@ -88,10 +91,11 @@ fn detach(place: &Place) -> Result<Running, DevError> {
     }
     let output = disk::append(&log)?;
     let errors = output.try_clone().map_err(DevError::Runtime)?;
-    let arguments = std::env::args_os().skip(1).filter(|word| word != "-d" && word != "--detach");
     let program = std::env::current_exe().map_err(DevError::Runtime)?;
     let mut child = Command::new(program)
-        .args(arguments)
+        .args(std::env::args_os().skip(1))
+        // However `-d` was written, it must not start one more.
+        .arg("--here")
         .stdin(Stdio::null())
         .stdout(output)
         .stderr(errors)
