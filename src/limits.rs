@@ -130,3 +130,13 @@ pub const UPLOAD_RESUMES_MAX: u32 = 16;
 pub const CACHE_OUTPUTS_MAX: usize = 64;
 /// Results that are brought to a cache at once.
 pub const CACHE_OFFERS_MAX: usize = 4;
+/// Bytes of a request's body to a service of the desk.
+pub const WEB_BODY_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a request's head to a service of the desk.
+pub const WEB_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Seconds in which a request's head has to have come.
+pub const WEB_HEAD_S_MAX: u64 = 10;
+/// Seconds in which an answer has to have begun, the request's body included.
+pub const WEB_ANSWER_S_MAX: u64 = 30;
+/// Connections to one service of the desk at once.
+pub const WEB_CONNECTIONS_MAX: usize = 512;
