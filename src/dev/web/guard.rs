@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::header::{CONTENT_LENGTH, HOST, HeaderName, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::refusal::Refusal;
-use crate::limits::WEB_ANSWER_S_MAX;
+use crate::limits::{WEB_ANSWER_S_MAX, WEB_BODY_BYTES_MAX};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -44,6 +44,11 @@ fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     let is_cross = matches!(text(&SITE), Some("cross-site" | "same-site"));
     if is_foreign || is_cross {
         return Err(Refusal::new(StatusCode::FORBIDDEN, "a page of another site may not ask here"));
+    }
+    let length = text(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > WEB_BODY_BYTES_MAX as u64) {
+        let error = format!("the body is larger than {WEB_BODY_BYTES_MAX} bytes");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error));
     }
     Ok(())
 }
