@@ -1,5 +1,6 @@
 //! Stack: everything of the desk that runs in this process, started so that each finds what it needs.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::access::Access;
 use super::broker::{self, Broker, Dress, Limits, Listener};
 use super::bus::Bus;
 use super::error::DevError;
+use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
 use super::streams::{self, Streams};
@@ -17,6 +19,7 @@ use super::streams::{self, Streams};
 /// The standard ports.
 const MQTT: u16 = 1883;
 const REDIS: u16 = 6379;
+const PAGE: u16 = 18083;
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
 
@@ -24,6 +27,7 @@ const SINK_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Stack {
     services: Vec<Service>,
+    page: Page,
     broker: Broker,
     streams: Streams,
     sink: JoinHandle<()>,
@@ -41,22 +45,29 @@ impl Stack {
         // All ports are had before anything is served, so that nothing has to be taken back.
         let mqtt = ports.standard_or_stable("mqtt", MQTT)?;
         let redis = ports.standard_or_stable("redis", REDIS)?;
+        let page = ports.standard_or_stable("page", PAGE)?;
         let bus = Bus::default();
         let streams = Streams::start(redis, state, None)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let sink = streams::sink(bus.clone(), streams.inlet(), instance.unwrap_or_default());
         let sink = tokio::spawn(sink);
         let listener = Listener { socket: mqtt, dress: Dress::Bare };
+        let said = bus.clone();
         let broker = broker::serve(vec![listener], access, bus, Limits::default(), Some(state))?;
-        let service = |name: &str, address| Service {
+        let service = |name: &str, scheme: &str, address: SocketAddr| Service {
             name: name.to_owned(),
             address,
-            url: format!("{name}://{address}"),
+            url: format!("{scheme}://{address}"),
         };
-        let mut services: Vec<Service> =
-            broker.addresses().iter().map(|address| service("mqtt", *address)).collect();
-        services.push(service("redis", streams.address()));
-        Ok(Self { services, broker, streams, sink })
+        let address = page.local_addr();
+        let address = address.map_err(|source| DevError::Listen { service: "page", source })?;
+        let mut services = vec![service("page", "http", address)];
+        services.extend(broker.addresses().iter().map(|at| service("mqtt", "mqtt", *at)));
+        services.push(service("redis", "redis", streams.address()));
+        let (handle, inlet) = (broker.handle(), streams.inlet());
+        let parts = Parts { services: services.clone(), broker: handle, streams: inlet, bus: said };
+        let page = Page::start(page, parts)?;
+        Ok(Self { services, page, broker, streams, sink })
     }
 
     /// Returns what runs, in the order in which it can be used.
@@ -66,6 +77,8 @@ impl Stack {
 
     /// Ends everything, each before what it needs; what was promised is on the disk.
     pub async fn stop(self) {
+        // The page holds the bus, too, and would keep the sink waiting.
+        self.page.stop().await;
         self.broker.stop().await;
         // The bus goes with the broker's last task: the sink writes what is left, and ends.
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
