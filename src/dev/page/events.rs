@@ -89,7 +89,7 @@ impl Row {
         html! {
             tr tabindex="-1" {
                 td.time { (time(at_ms)) }
-                td { @if is_bad { (badge(Mood::Bad, event)) } @else { (visible(event)) } }
+                td.short { @if is_bad { (badge(Mood::Bad, event)) } @else { (visible(event)) } }
                 td { @if !client.is_empty() { a href=(link("/client", &[("id", client)])) { (name(client)) } } }
                 td { code.payload { (visible(&self.rest())) } }
             }

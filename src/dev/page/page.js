@@ -21,6 +21,17 @@
     }
   }
 
+  // Where the screen is narrow a row is a card, and each cell says what it is.
+  function label(within) {
+    for (const table of within.querySelectorAll("table")) {
+      const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+      for (const row of table.tBodies[0].rows) {
+        [...row.cells].forEach((cell, at) => heads[at] && (cell.dataset.label = heads[at]));
+      }
+      table.classList.add("labelled");
+    }
+  }
+
   function say(text) {
     if (status.textContent !== text) status.textContent = text;
   }
@@ -36,6 +47,7 @@
     const scrolls = [...live.querySelectorAll(".scroll, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
     live.innerHTML = html;
     localise(live);
+    label(live);
     for (const details of live.querySelectorAll("details[data-open]")) {
       if (open.has(details.dataset.open)) details.open = open.get(details.dataset.open);
     }
@@ -73,6 +85,7 @@
       localise(row);
     }
     body.prepend(...rows);
+    label(live);
     while (body.rows.length > ROWS_MAX) body.lastElementChild.remove();
     const none = live.querySelector(".none");
     if (none && body.rows.length) none.hidden = true;
@@ -163,6 +176,7 @@
   }
 
   localise(document);
+  label(document);
   document.addEventListener("keydown", key);
   if (!live) return;
   pause.hidden = false;

@@ -12,6 +12,8 @@ use crate::image::rfc3339;
 
 /// Bytes of a payload that a row of a list shows.
 pub(super) const PREVIEW_BYTES: usize = 300;
+/// Bytes that are no text, in a row of a list.
+const HEX_BYTES: usize = 32;
 /// Bytes of a payload that its own page shows.
 pub(super) const WHOLE_BYTES: usize = 256 << 10;
 /// Bytes in a line of hexadecimal digits.
@@ -58,7 +60,10 @@ impl Shown {
         html! {
             @match self.kind {
                 Kind::Empty => span.muted { "empty" },
-                Kind::Binary => code.hex { (self.text) @if self.is_cut { "…" } },
+                Kind::Binary => {
+                    @let digits = &self.text[..self.text.len().min(HEX_BYTES * 3 - 1)];
+                    code.hex { (digits) @if digits.len() < self.text.len() || self.is_cut { "…" } }
+                },
                 Kind::Text | Kind::Json => code.payload { (visible(&self.text)) @if self.is_cut { "…" } },
             }
             @if self.is_cut || self.kind == Kind::Binary { " " span.muted { (size(self.bytes)) } }
