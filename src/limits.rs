@@ -140,3 +140,7 @@ pub const WEB_HEAD_S_MAX: u64 = 10;
 pub const WEB_ANSWER_S_MAX: u64 = 30;
 /// Connections to one service of the desk at once.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
+/// Entries of a stack's event log; the oldest go first.
+pub const EVENTS_MAX: i64 = 200_000;
+/// Bytes of their documents.
+pub const EVENTS_BYTES_MAX: i64 = 128 << 20;

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod broker;
+pub mod events;
 pub mod streams;
 pub mod web;
 

@@ -10,6 +10,7 @@ use super::access::Access;
 use super::broker::{self, Broker, Dress, Limits, Listener};
 use super::bus::Bus;
 use super::error::DevError;
+use super::events::Events;
 use super::place::Service;
 use super::ports::Ports;
 use super::streams::{self, Streams};
@@ -27,6 +28,7 @@ pub struct Stack {
     broker: Broker,
     streams: Streams,
     sink: JoinHandle<()>,
+    events: Events,
 }
 
 impl Stack {
@@ -46,6 +48,7 @@ impl Stack {
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let sink = streams::sink(bus.clone(), streams.inlet(), instance.unwrap_or_default());
         let sink = tokio::spawn(sink);
+        let events = Events::start(&bus, state)?;
         let listener = Listener { socket: mqtt, dress: Dress::Bare };
         let broker = broker::serve(vec![listener], access, bus, Limits::default(), Some(state))?;
         let service = |name: &str, address| Service {
@@ -56,7 +59,7 @@ impl Stack {
         let mut services: Vec<Service> =
             broker.addresses().iter().map(|address| service("mqtt", *address)).collect();
         services.push(service("redis", streams.address()));
-        Ok(Self { services, broker, streams, sink })
+        Ok(Self { services, broker, streams, sink, events })
     }
 
     /// Returns what runs, in the order in which it can be used.
@@ -70,5 +73,6 @@ impl Stack {
         // The bus goes with the broker's last task: the sink writes what is left, and ends.
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
         self.streams.stop().await;
+        self.events.stop().await;
     }
 }
