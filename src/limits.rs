@@ -150,3 +150,7 @@ pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
 /// Live views of the page that are open at once.
 pub const PAGE_LIVES_MAX: usize = 64;
+/// Entries of a stack's event log; the oldest go first.
+pub const EVENTS_MAX: i64 = 200_000;
+/// Bytes of their documents.
+pub const EVENTS_BYTES_MAX: i64 = 128 << 20;

@@ -12,6 +12,7 @@ use super::broker::{self, Broker, Dress, Limits, Listener};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
+use super::events::Events;
 use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
@@ -36,6 +37,7 @@ pub struct Stack {
     broker: Broker,
     streams: Streams,
     sink: JoinHandle<()>,
+    events: Events,
 }
 
 /// Where everything will listen.
@@ -87,6 +89,7 @@ impl Stack {
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let sink = streams::sink(bus.clone(), streams.inlet(), instance.unwrap_or_default());
         let sink = tokio::spawn(sink);
+        let events = Events::start(&bus, state)?;
         let certificate = Certificate::have(state, address)?;
         let config = broker::tls(&certificate.server, &certificate.key)?;
         let listeners = vec![
@@ -107,7 +110,7 @@ impl Stack {
         let inlet = streams.inlet();
         let parts = Parts { services: services.clone(), broker: handle, streams: inlet, bus };
         let page = Page::start(page, parts, guard)?;
-        Ok(Self { services, certificate, page, broker, streams, sink })
+        Ok(Self { services, certificate, page, broker, streams, sink, events })
     }
 
     /// Returns what clients of the services that speak TLS have to trust.
@@ -128,6 +131,7 @@ impl Stack {
         // The bus goes with the broker's last task: the sink writes what is left, and ends.
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
         self.streams.stop().await;
+        self.events.stop().await;
     }
 }
 
