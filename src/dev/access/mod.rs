@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::happening::Message;
+
 pub use open::Open;
 
 /// An answer that may take a while.
@@ -96,5 +98,11 @@ pub trait Access: Debug + Send + Sync {
     /// Counts the changes of the rules: an answer for a topic is asked anew once this moved.
     fn generation(&self) -> u64 {
         0
+    }
+
+    /// Hears of each message that was let through, before its sender is told that it arrived. It must be quick:
+    /// the sender waits.
+    fn published(&self, who: &Who, message: &Message) {
+        let _ = (who, message);
     }
 }
