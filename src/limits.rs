@@ -140,3 +140,5 @@ pub const WEB_HEAD_S_MAX: u64 = 10;
 pub const WEB_ANSWER_S_MAX: u64 = 30;
 /// Connections to one service of the desk at once.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
+/// Services of one stack.
+pub const SERVICES_MAX: usize = 64;

@@ -3,6 +3,7 @@
 //! The broker asks and obeys; it knows nothing of tables, files or things. Every answer names the rule that
 //! decided, so that a denial can be explained to a person.
 
+mod guarded;
 mod open;
 
 use std::fmt::Debug;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use super::happening::Message;
 
+pub use guarded::Guarded;
 pub use open::Open;
 
 /// An answer that may take a while.
@@ -98,6 +100,11 @@ pub trait Access: Debug + Send + Sync {
     /// Counts the changes of the rules: an answer for a topic is asked anew once this moved.
     fn generation(&self) -> u64 {
         0
+    }
+
+    /// Tells whether nobody is let in whom the rules do not know, by a password or a key.
+    fn knows_clients(&self) -> bool {
+        false
     }
 
     /// Hears of each message that was let through, before its sender is told that it arrived. It must be quick:
