@@ -3,6 +3,7 @@
 pub mod access;
 pub mod broker;
 pub mod streams;
+pub mod things;
 pub mod web;
 
 mod bus;

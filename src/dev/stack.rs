@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::access::{Access, Guarded};
-use super::broker::{self, Broker, Dress, Limits, Listener};
+use super::broker::{self, Broker, Dress, Limits, Listener, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
 use super::place::Service;
 use super::ports::Ports;
 use super::streams::{self, Streams};
+use super::things::{self, Things};
 use super::web::{Exposure, Guard};
 
 /// The standard ports.
@@ -31,6 +32,7 @@ pub struct Stack {
     certificate: Certificate,
     broker: Broker,
     streams: Streams,
+    things: Things,
     sink: JoinHandle<()>,
 }
 
@@ -47,6 +49,7 @@ impl Stack {
         ports: &Ports,
         state: &Path,
         access: Arc<dyn Access>,
+        things: things::Setup,
         guard: &Guard,
     ) -> Result<Self, DevError> {
         let address = ports.address();
@@ -59,12 +62,19 @@ impl Stack {
         let mqtts = ports.standard_or_stable("mqtts", MQTTS)?;
         let mqtt_ws = ports.standard_or_stable("mqtt-ws", MQTT_WS)?;
         let redis = ports.standard_or_stable("redis", REDIS)?;
+        let sockets = things::Sockets::take(ports, &things)?;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
         let streams = Streams::start(redis, state, password)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
-        let sink = streams::sink(bus.clone(), streams.inlet(), instance.unwrap_or_default());
-        let sink = tokio::spawn(sink);
+        let mut limits = Limits::default();
+        if things.is_mainflux {
+            // Mainflux's adapter closes the door on who publishes where it may not.
+            limits.when_denied = WhenDenied::Close;
+        }
+        let things = things::Opened::open(state, bus.clone(), things, sockets)?;
+        let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
+        let sink = tokio::spawn(streams::sink(bus.clone(), inlet, instance, things.names()));
         let certificate = Certificate::have(state, address)?;
         let config = broker::tls(&certificate.server, &certificate.key)?;
         let listeners = vec![
@@ -72,18 +82,21 @@ impl Stack {
             Listener { socket: mqtts, dress: Dress::Tls(config) },
             Listener { socket: mqtt_ws, dress: Dress::WebSocket(guard.clone()) },
         ];
+        let access = things.access(access);
         let access = match guard.secret() {
             Some(secret) => Guarded::new(access, secret.clone()),
             None => access,
         };
-        let broker = broker::serve(listeners, access, bus, Limits::default(), Some(state))?;
+        let broker = broker::serve(listeners, access, bus, limits, Some(state))?;
+        let things = things.serve(broker.handle(), guard)?;
         let kinds = [("mqtt", "mqtt", ""), ("mqtts", "mqtts", ""), ("mqtt-ws", "ws", "/mqtt")];
         let of_broker = kinds.iter().zip(broker.addresses());
         let mut services: Vec<Service> = of_broker
             .map(|((name, scheme, path), address)| Service::new(name, *address, scheme, path))
             .collect();
         services.push(Service::new("redis", streams.address(), "redis", ""));
-        Ok(Self { services, certificate, broker, streams, sink })
+        services.extend(things.services());
+        Ok(Self { services, certificate, broker, streams, things, sink })
     }
 
     /// Returns what clients of the services that speak TLS have to trust.
@@ -98,6 +111,7 @@ impl Stack {
 
     /// Ends everything, each before what it needs; what was promised is on the disk.
     pub async fn stop(self) {
+        self.things.stop().await;
         self.broker.stop().await;
         // The bus goes with the broker's last task: the sink writes what is left, and ends.
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
