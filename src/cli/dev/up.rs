@@ -12,8 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exposing::{Exposing, VARIABLE};
 use crate::cli::Common;
 use crate::dev::access::Open;
+use crate::dev::things::Setup;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
+use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -40,6 +41,9 @@ pub(super) struct Up {
     detach: bool,
     #[command(flatten)]
     exposing: Exposing,
+    /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
+    #[arg(long)]
+    things: bool,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
@@ -60,7 +64,8 @@ impl Up {
         let ports = Ports::new(self.exposing.listen, &project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        runtime.block_on(serve(common, place, (&ports, &guard), &taken))?;
+        let things = Setup { is_mainflux: self.things, ..Setup::default() };
+        runtime.block_on(serve(common, place, (&ports, &guard, things), &taken))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
@@ -71,13 +76,14 @@ impl Up {
 async fn serve(
     common: &Common,
     place: &Place,
-    (ports, guard): (&Ports, &Guard),
+    (ports, guard, things): (&Ports, &Guard, Setup),
     taken: &Taken,
 ) -> Result<(), DevError> {
     // Heard from the start on, so that nothing is left half begun.
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()), guard)?;
+    let (state, access) = (place.directory(), Arc::new(Open::default()));
+    let stack = Stack::start(Plan { ports, state, guard, access, things })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];
