@@ -9,7 +9,9 @@ use self::craft::{AARCH64, Craft, X86_64, craft, module};
 use super::*;
 use crate::explain::{Blame, Explain as _};
 use crate::fetch::debian::Papers;
-use crate::manifest::{Build, ImageWish, Project, ReleaseWish, Shell, Tool, ToolchainWish};
+use crate::manifest::{
+    Build, DevWish, ImageWish, Project, ReleaseWish, Shell, Tool, ToolchainWish,
+};
 use crate::tree;
 
 const LIB: &str = "usr/lib/x86_64-linux-gnu";
@@ -25,6 +27,8 @@ pub(crate) struct World {
 
 pub(crate) fn manifest() -> Manifest {
     Manifest {
+        dev: DevWish::default(),
+        services: BTreeMap::new(),
         content: Digest::of(b""),
         project: Project { name: "shop".into(), version: "1.2.0".into() },
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
