@@ -148,3 +148,5 @@ pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
 pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
 /// Live views of the page that are open at once.
 pub const PAGE_LIVES_MAX: usize = 64;
+/// Services of one stack.
+pub const SERVICES_MAX: usize = 64;

@@ -45,7 +45,7 @@ use self::view::page;
 use self::watching::Watching;
 use super::error::DevError;
 use super::place::Service;
-use super::web::Web;
+use super::web::{Guard, Web};
 use super::{Bus, Interest, broker, streams};
 use crate::limits::PAGE_LIVES_MAX;
 
@@ -74,14 +74,14 @@ pub struct Page {
 }
 
 impl Page {
-    /// Serves the page of these parts on `socket`.
+    /// Serves the page of these parts on `socket` to whom `guard` lets in.
     ///
     /// # Errors
     /// Where the kernel refuses the socket.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(socket: TcpListener, parts: Parts) -> Result<Self, DevError> {
+    pub fn start(socket: TcpListener, parts: Parts, guard: &Guard) -> Result<Self, DevError> {
         let stop = CancellationToken::new();
         let desk = Desk {
             services: parts.services,
@@ -98,7 +98,7 @@ impl Page {
         watching.spawn(watching::events(at(), events, stop.clone()));
         watching.spawn(watching::messages(at(), parts.bus, stop.clone()));
         watching.spawn(samples::run(Arc::clone(&desk.samples), parts.broker, stop.clone()));
-        let web = Web::serve("page", socket, router(desk))?;
+        let web = Web::guarded("page", socket, router(desk), guard)?;
         Ok(Self { web, stop, watching })
     }
 
@@ -132,7 +132,7 @@ fn router(desk: Desk) -> Router {
     let router = page(router, "/events", events::load);
     let router = page(router, "/streams", stream::load);
     let router = page(router, "/stream", stream::load_one);
-    router.fallback(view::nothing).layer(middleware::from_fn(guard)).with_state(Arc::new(desk))
+    router.fallback(view::nothing).layer(middleware::from_fn(confine)).with_state(Arc::new(desk))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -140,7 +140,7 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 }
 
 /// Lets a browser load from here alone, and run nothing that stands in a page.
-async fn guard(request: Request, next: Next) -> Response {
+async fn confine(request: Request, next: Next) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                           img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
