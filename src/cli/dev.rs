@@ -2,6 +2,7 @@
 
 mod broker;
 mod exposing;
+mod events;
 mod streams;
 mod up;
 
@@ -37,6 +38,8 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Show what happened in the stack, newest last
+    Events(events::Events),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -52,6 +55,7 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod broker;
 pub mod page;
+pub mod events;
 pub mod streams;
 pub mod web;
 
