@@ -1,6 +1,7 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::{OTP_PRESETS, Platform, Shell, Tool, source};
+use super::access::NOMATCH;
+use super::{AccessProvider, Anonymous, OTP_PRESETS, Platform, Shell, Tool, source};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -51,6 +52,12 @@ pub(super) enum Form {
     Label,
     /// `12h`, `7d`, `2w`, `1mo`.
     Age,
+    /// What decides about access.
+    AccessProvider,
+    /// Who is let in unknown.
+    Anonymous,
+    /// What is decided where no rule speaks.
+    Nomatch,
 }
 
 impl Form {
@@ -61,7 +68,13 @@ impl Form {
             Self::Name => is_component(text),
             Self::ImageName => is_image_name(text),
             Self::Version => is_tag(text),
-            Self::Otp | Self::Tool | Self::Shell | Self::Platform => self.choices().contains(&text),
+            Self::Otp
+            | Self::Tool
+            | Self::Shell
+            | Self::Platform
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => self.choices().contains(&text),
             Self::App => is_app(text),
             Self::Package => is_package(text),
             Self::Variable => is_variable(text),
@@ -91,7 +104,13 @@ impl Form {
             Self::Version => {
                 "a version that can be a tag: letters, digits, `.`, `_` and `-`, at most 128"
             }
-            Self::Otp | Self::Tool | Self::Shell | Self::Platform => return self.one_of(),
+            Self::Otp
+            | Self::Tool
+            | Self::Shell
+            | Self::Platform
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => return self.one_of(),
             Self::App => "an Erlang name like `cowboy`",
             Self::Repository => "the name of a hex repository like `acme` or `hexpm:acme`",
             Self::Package => "the name of a Debian package like `libsnappy-dev`",
@@ -127,6 +146,9 @@ impl Form {
             Self::Tool => Tool::ALL.map(Tool::name).to_vec(),
             Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
             Self::Platform => Platform::ALL.map(Platform::name).to_vec(),
+            Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
+            Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
+            Self::Nomatch => NOMATCH.to_vec(),
             _ => Vec::new(),
         }
     }

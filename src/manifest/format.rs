@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use toml_edit::{Item, TableLike};
 
+use super::dev;
 use super::error::ManifestError;
 use super::form::{self, Form};
 use super::rebar::WishSource;
@@ -86,6 +87,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
             auth_key_env: section.text("auth-key-env"),
         }),
         release: release(&top.section("release")),
+        dev: dev::read(&top.section("dev")),
         mirrors: mirrors.map(|(prefix, place)| (prefix, mirror(place, root))).collect(),
         image,
         project,
@@ -94,14 +96,14 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
 
 /// A table of the checked document, or none where it was left out.
 #[derive(Clone, Copy)]
-struct Section<'a>(Option<&'a dyn TableLike>);
+pub(super) struct Section<'a>(Option<&'a dyn TableLike>);
 
 impl<'a> Section<'a> {
     fn get(self, key: &str) -> Option<&'a Item> {
         self.0?.get(key)
     }
 
-    fn section(self, key: &str) -> Self {
+    pub(super) fn section(self, key: &str) -> Self {
         Self(self.get(key).and_then(Item::as_table_like))
     }
 
@@ -114,7 +116,7 @@ impl<'a> Section<'a> {
         Some(u64::try_from(number).expect(CHECKED))
     }
 
-    fn text(self, key: &str) -> Option<String> {
+    pub(super) fn text(self, key: &str) -> Option<String> {
         self.get(key)?.as_value().map(text)
     }
 

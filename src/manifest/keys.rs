@@ -1,6 +1,7 @@
 //! Keys: the one table of what a `rebeam.toml` may hold. The strict check walks it, and the schema
 //! for editors is made from it, so the two cannot drift apart.
 
+use super::dev::DEV;
 use super::form::Form;
 
 /// A key of a table.
@@ -38,7 +39,7 @@ pub(super) enum Kind {
     Tables(&'static [Key]),
 }
 
-const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, about, required: None }
 }
 
@@ -82,6 +83,7 @@ pub(super) const TOP: &[Key] = &[
     ),
     key("release", Kind::Table(RELEASE), "What of the release matters."),
     key("image", Kind::Table(IMAGE), "What the image says of itself."),
+    key("dev", Kind::Table(DEV), "How `rebeam dev up` runs the stack on one's desk."),
     key(
         "hex",
         Kind::TableMap(Form::Repository, HEX),

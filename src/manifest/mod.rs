@@ -1,8 +1,10 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod access;
 mod check;
 mod content;
 pub mod detect;
+mod dev;
 mod edit;
 mod error;
 mod form;
@@ -21,6 +23,8 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use access::{AccessProvider, AccessWish, Anonymous};
+pub use dev::DevWish;
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
 pub use platform::Platform;
@@ -56,6 +60,8 @@ pub struct Manifest {
     pub release: ReleaseWish,
     /// What the image says of itself.
     pub image: ImageWish,
+    /// How the stack on one's desk runs.
+    pub dev: DevWish,
     /// Repositories of hex packages beside the public one, by name; `hexpm` and `hexpm:ORGANISATION` change or add
     /// to that.
     pub hex: BTreeMap<String, HexWish>,

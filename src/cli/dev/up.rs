@@ -3,14 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Common;
-use crate::dev::access::Open;
+use crate::dev::access::{self, Settings};
 use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
@@ -49,10 +48,11 @@ impl Up {
         }
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
+        let settings = super::access(common)?;
         let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        runtime.block_on(serve(common, place, &ports, &taken))?;
+        runtime.block_on(serve(common, &settings, &ports, (place, &taken)))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
@@ -62,14 +62,15 @@ impl Up {
 /// Serves until somebody says that it is enough.
 async fn serve(
     common: &Common,
-    place: &Place,
+    settings: &Settings,
     ports: &Ports,
-    taken: &Taken,
-) -> Result<(), DevError> {
+    (place, taken): (&Place, &Taken),
+) -> Result<(), Failure> {
     // Heard from the start on, so that nothing is left half begun.
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()))?;
+    let access = access::guard(settings, place.directory())?;
+    let stack = Stack::start(ports, place.directory(), access)?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     taken.tell(&running)?;
     tell(common, place, &running);

@@ -3,14 +3,36 @@
 //! The broker asks and obeys; it knows nothing of tables, files or things. Every answer names the rule that
 //! decided, so that a denial can be explained to a person.
 
+mod cell;
+mod conf;
+mod error;
+mod file;
+mod guard;
+mod hash;
 mod open;
+mod policy;
+mod postgres;
+mod query;
+mod row;
+mod rule;
+mod schema;
+mod settings;
+mod source;
+mod sqlite;
+mod topic;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use error::AccessError;
+pub use guard::guard;
+pub use hash::PasswordHash;
 pub use open::Open;
+pub use rule::Action;
+pub use schema::postgres_schema;
+pub use settings::Settings;
 
 /// An answer that may take a while.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
