@@ -112,6 +112,7 @@ fn manifest() -> Manifest {
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
+        dev: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),

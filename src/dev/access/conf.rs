@@ -44,7 +44,13 @@ fn rule(term: &Term, name: Arc<str>) -> Result<Rule, String> {
                 one @ Term::Binary(_) => vec![pattern(one)?],
                 other => return Err(format!("`{other}` is no list of topics")),
             };
-            Ok(Rule { allows, whom: whom(who)?, reach: read_reach(reach), topics: Some(topics), name })
+            Ok(Rule {
+                allows,
+                whom: whom(who)?,
+                reach: read_reach(reach),
+                topics: Some(topics),
+                name,
+            })
         }
         _ => Err(format!("`{term}` is none of {{allow, all}} and {{allow, Who, Action, Topics}}")),
     }
@@ -68,8 +74,9 @@ fn whom(term: &Term) -> Result<Whom, String> {
     let parts = term.as_tuple().unwrap_or_default();
     let [kind, value] = parts else { return Err(nobody()) };
     let is_all = value.as_atom() == Some("all");
-    let several =
-        || -> Result<Vec<_>, String> { value.as_list().ok_or_else(nobody)?.iter().map(whom).collect() };
+    let several = || -> Result<Vec<_>, String> {
+        value.as_list().ok_or_else(nobody)?.iter().map(whom).collect()
+    };
     match kind.as_atom() {
         Some("user" | "client") if is_all => Ok(Whom::All),
         Some("user") => Ok(Whom::User(text(value)?)),
@@ -112,8 +119,7 @@ mod tests {
 
     fn decide(text: &str, user: &str, address: &str, topic: &str) -> Option<(bool, String)> {
         let rules = read(text, "acl.conf").unwrap();
-        let asker =
-            Asker { client: "c", user: Some(user), address: address.parse().unwrap() };
+        let asker = Asker { client: "c", user: Some(user), address: address.parse().unwrap() };
         let rule =
             rules.iter().find(|rule| rule.speaks(&asker, Action::Subscribe, topic).is_ok())?;
         Some((rule.allows, rule.name.to_string()))
@@ -138,7 +144,10 @@ mod tests {
             {allow, {user, all}, pubsub, []}.
             {allow, all}.
         "#;
-        assert_eq!(decide(text, "u", "10.0.0.1", "x/c"), Some((false, "rule 1 of acl.conf".into())));
+        assert_eq!(
+            decide(text, "u", "10.0.0.1", "x/c"),
+            Some((false, "rule 1 of acl.conf".into()))
+        );
         assert_eq!(decide(text, "u", "11.0.0.1", "x/c"), Some((true, "rule 4 of acl.conf".into())));
     }
 

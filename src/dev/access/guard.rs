@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -12,13 +13,14 @@ use super::open::Open;
 use super::policy::{Chain, Known, Policy, Stop, Turned, Watch, asker};
 use super::rule::{Action, Asker};
 use super::settings::Settings;
-use super::source::QUESTION_MAX;
 use super::{Access, Admission, Answer, Attempt, Verdict, Who};
 
 /// Clients whose rules are remembered; with one more all are asked anew.
 const REMEMBERED_MAX: usize = 10_000;
 /// Passwords that are compared at once: it takes a processor each.
 const HASHED_MAX: usize = 2;
+/// How long a password may wait to be compared, and be compared.
+const COMPARED_MAX: Duration = Duration::from_secs(5);
 
 /// Begins to guard the broker as `settings` say; embedded rules are below `state`.
 ///
@@ -66,11 +68,14 @@ impl Guard {
                 let hash = self.policy.hash;
                 let compare = async {
                     let _place = self.hashing.acquire().await.expect("the places are never closed");
-                    let compared = tokio::task::spawn_blocking(move || hash.verify(&row, &password));
+                    let compared =
+                        tokio::task::spawn_blocking(move || hash.verify(&row, &password));
                     compared.await.expect("what runs there does not panic")
                 };
-                let compared = tokio::time::timeout(QUESTION_MAX, compare).await;
-                match compared.map_err(|_| Turned::away("too many passwords are compared at once"))? {
+                let compared = tokio::time::timeout(COMPARED_MAX, compare).await;
+                match compared
+                    .map_err(|_| Turned::away("too many passwords are compared at once"))?
+                {
                     Ok(true) => self.policy.is_superuser(&asker(attempt)).await,
                     Ok(false) => Err(Turned::bad("the password is wrong")),
                     Err(why) => Err(Turned::bad(&format!("no password can be right: {why}"))),

@@ -34,7 +34,11 @@ enum Scheme {
     Bcrypt,
     /// With the salt in a column, too.
     SaltBcrypt,
-    Pbkdf2 { function: Function, rounds: u32, bytes: usize },
+    Pbkdf2 {
+        function: Function,
+        rounds: u32,
+        bytes: usize,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +176,9 @@ impl PasswordHash {
     pub(super) fn verify(self, row: &[Cell], password: &[u8]) -> Result<bool, String> {
         if row.len() != self.columns() {
             let (found, wanted) = (row.len(), self.columns());
-            return Err(format!("the auth query gives {found} columns, and the hash needs {wanted}"));
+            return Err(format!(
+                "the auth query gives {found} columns, and the hash needs {wanted}"
+            ));
         }
         let Some(kept) = row[0].text() else { return Ok(false) };
         if let Some(why) = self.misfit(&kept) {
@@ -205,9 +211,9 @@ impl PasswordHash {
                 let mut parts = kept.split('$').skip(2);
                 let cost: Option<u32> = parts.next().and_then(|cost| cost.parse().ok());
                 return match cost {
-                    Some(cost) if cost > BCRYPT_COST_MAX => {
-                        Some(format!("its bcrypt cost is {cost}, and the most is {BCRYPT_COST_MAX}"))
-                    }
+                    Some(cost) if cost > BCRYPT_COST_MAX => Some(format!(
+                        "its bcrypt cost is {cost}, and the most is {BCRYPT_COST_MAX}"
+                    )),
                     Some(_) if kept.len() == 60 => None,
                     _ => Some("the row's password is no bcrypt hash".to_owned()),
                 };
@@ -225,16 +231,16 @@ impl PasswordHash {
     /// Makes of a password what a row keeps.
     pub(super) fn keep(self, password: &[u8]) -> Kept {
         let salt = random_salt();
-        let with = |hash: Vec<u8>, salt| Kept {
-            hash: String::from_utf8_lossy(&hash).into_owned(),
-            salt,
-        };
+        let with =
+            |hash: Vec<u8>, salt| Kept { hash: String::from_utf8_lossy(&hash).into_owned(), salt };
         match self.0 {
             Scheme::Bare(function) => with(function.of([password, b""]), None),
             Scheme::SaltFirst(function) => {
                 with(function.of([salt.as_bytes(), password]), Some(salt))
             }
-            Scheme::SaltLast(function) => with(function.of([password, salt.as_bytes()]), Some(salt)),
+            Scheme::SaltLast(function) => {
+                with(function.of([password, salt.as_bytes()]), Some(salt))
+            }
             Scheme::Pbkdf2 { function, rounds, bytes } => {
                 with(function.derive(password, salt.as_bytes(), rounds, bytes), Some(salt))
             }
@@ -284,7 +290,11 @@ mod tests {
             ("md5", &["1bc29b36f623ba82aaf6724fd3b16718"], "md5"),
             ("sha", &["d8f4590320e1343a915b6394170650a8f35d6926"], "sha"),
             ("sha256", &[SHA256], "sha256"),
-            ("pbkdf2,sha,1,16", &["cdedb5281bb2f801565a1122b2563515", "ATHENA.MIT.EDUraeburn"], "password"),
+            (
+                "pbkdf2,sha,1,16",
+                &["cdedb5281bb2f801565a1122b2563515", "ATHENA.MIT.EDUraeburn"],
+                "password",
+            ),
             ("salt,bcrypt", &[BCRYPT, "$2a$12$sSS8Eg.ovVzaHzi1nUHYK."], "foo"),
             ("bcrypt", &[BCRYPT], "foo"),
         ] {
@@ -296,7 +306,8 @@ mod tests {
     #[test]
     fn the_salt_stands_where_the_words_say() {
         // The MD5 of `saltpw`, and of `pwsalt`.
-        let (before, after) = ("963e2232fa95666443f1ee9ffcdceda0", "55e70b9971d050fe8f7455eb551189cf");
+        let (before, after) =
+            ("963e2232fa95666443f1ee9ffcdceda0", "55e70b9971d050fe8f7455eb551189cf");
         assert_eq!(verify("salt,md5", &[before, "salt"], "pw"), Ok(true));
         assert_eq!(verify("salt,md5", &[after, "salt"], "pw"), Ok(false));
         assert_eq!(verify("md5,salt", &[after, "salt"], "pw"), Ok(true));
@@ -305,7 +316,17 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_known_again_and_cannot_be_read() {
-        for text in ["md5", "sha", "sha256", "salt,md5", "sha256,salt", "bcrypt", "salt,bcrypt", "pbkdf2,sha512,10,20", "pbkdf2,md5,1,8"] {
+        for text in [
+            "md5",
+            "sha",
+            "sha256",
+            "salt,md5",
+            "sha256,salt",
+            "bcrypt",
+            "salt,bcrypt",
+            "pbkdf2,sha512,10,20",
+            "pbkdf2,md5,1,8",
+        ] {
             let hash: PasswordHash = text.parse().unwrap();
             let kept = hash.keep(b"hunter2");
             assert!(!kept.hash.contains("hunter2"), "{text}");
@@ -318,7 +339,17 @@ mod tests {
 
     #[test]
     fn words_that_are_no_hash_are_refused() {
-        for text in ["plain;", "", "sha1", "bcrypt,salt", "salt,sha512", "pbkdf2,sha256,0,20", "pbkdf2,md4,1,16", "pbkdf2,plain,1,16", "pbkdf2,sha256,20"] {
+        for text in [
+            "plain;",
+            "",
+            "sha1",
+            "bcrypt,salt",
+            "salt,sha512",
+            "pbkdf2,sha256,0,20",
+            "pbkdf2,md4,1,16",
+            "pbkdf2,plain,1,16",
+            "pbkdf2,sha256,20",
+        ] {
             let error = text.parse::<PasswordHash>().unwrap_err().to_string();
             assert!(error.contains(&format!("`{text}`")), "{error}");
         }
@@ -330,7 +361,11 @@ mod tests {
             ("md5", &["secret"][..], "not 32 digits"),
             ("salt,md5", &["1bc29b36f623ba82aaf6724fd3b16718"], "1 columns, and the hash needs 2"),
             ("sha256", &["1bc29b36f623ba82aaf6724fd3b16718"], "not 64 digits"),
-            ("bcrypt", &["$2a$31$sSS8Eg.ovVzaHzi1nUHYK.HbUIOdlQI0iS22Q5rd5z.JVVYH6sfm6"], "cost is 31"),
+            (
+                "bcrypt",
+                &["$2a$31$sSS8Eg.ovVzaHzi1nUHYK.HbUIOdlQI0iS22Q5rd5z.JVVYH6sfm6"],
+                "cost is 31",
+            ),
         ] {
             let error = verify(hash, row, "secret").unwrap_err();
             assert!(error.contains(why), "{hash}: {error}");

@@ -3,12 +3,15 @@
 //! The broker asks and obeys; it knows nothing of tables, files or things. Every answer names the rule that
 //! decided, so that a denial can be explained to a person.
 
+mod book;
 mod cell;
 mod conf;
 mod error;
+mod explain;
 mod file;
 mod guard;
 mod hash;
+mod lint;
 mod open;
 mod policy;
 mod postgres;
@@ -20,15 +23,20 @@ mod settings;
 mod source;
 mod sqlite;
 mod topic;
+mod users;
+mod wording;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use book::{Book, Listed, NewRow};
 pub use error::AccessError;
+pub use explain::{Explained, Question, Step};
 pub use guard::guard;
 pub use hash::PasswordHash;
+pub use lint::{Finding, Level};
 pub use open::Open;
 pub use rule::Action;
 pub use schema::postgres_schema;
@@ -120,3 +128,6 @@ pub trait Access: Debug + Send + Sync {
         0
     }
 }
+
+#[cfg(test)]
+mod tests;

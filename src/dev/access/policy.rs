@@ -131,13 +131,15 @@ impl Policy {
         if !has_name || !is_given(attempt.password) {
             return Err(Turned::bad("no user name or no password was given"));
         }
-        let found = self.ask(auth, &asker).await.map_err(|trouble| Turned::trouble("auth", trouble))?;
+        let found =
+            self.ask(auth, &asker).await.map_err(|trouble| Turned::trouble("auth", trouble))?;
         match <[_; 1]>::try_from(found.rows) {
             Ok([row]) => Ok(Known::Row(row)),
             Err(rows) if rows.is_empty() => Ok(Known::Nobody),
-            Err(rows) => {
-                Err(Turned::bad(&format!("the auth query gave {} rows, and only one may be", rows.len())))
-            }
+            Err(rows) => Err(Turned::bad(&format!(
+                "the auth query gave {} rows, and only one may be",
+                rows.len()
+            ))),
         }
     }
 

@@ -246,7 +246,9 @@ impl<'a> FromSql<'a> for Cell {
             Type::INT2 => Self::Integer(i16::from_sql(kind, raw)?.into()),
             Type::INT4 => Self::Integer(i32::from_sql(kind, raw)?.into()),
             Type::INT8 => Self::Integer(i64::from_sql(kind, raw)?),
-            Type::INET | Type::CIDR => Self::Text(address(raw).ok_or("an address of no known kind")?),
+            Type::INET | Type::CIDR => {
+                Self::Text(address(raw).ok_or("an address of no known kind")?)
+            }
             Type::UUID => Self::Text(uuid::Uuid::from_slice(raw)?.to_string()),
             _ => Self::Text(std::str::from_utf8(raw)?.to_owned()),
         })

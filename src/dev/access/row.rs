@@ -115,7 +115,9 @@ pub(super) mod tests {
 
     #[test]
     fn one_is_to_subscribe_two_to_publish_and_three_both() {
-        for (access, publish, subscribe) in [("1", None, Some(true)), ("2", Some(true), None), ("\"3\"", Some(true), Some(true))] {
+        for (access, publish, subscribe) in
+            [("1", None, Some(true)), ("2", Some(true), None), ("\"3\"", Some(true), Some(true))]
+        {
             let row = format!("\"1\"|-|u|-|{access}|a");
             assert_eq!(decide(&[&row], Action::Publish, "a"), publish);
             assert_eq!(decide(&[&row], Action::Subscribe, "a"), subscribe);

@@ -90,7 +90,12 @@ impl Action {
 
 impl Rule {
     /// Tells whether the rule speaks of a question, or why it does not.
-    pub(super) fn speaks(&self, asker: &Asker<'_>, action: Action, topic: &str) -> Result<(), Miss> {
+    pub(super) fn speaks(
+        &self,
+        asker: &Asker<'_>,
+        action: Action,
+        topic: &str,
+    ) -> Result<(), Miss> {
         if !self.reach.has(action) {
             return Err(Miss::Action);
         }
@@ -292,7 +297,9 @@ mod tests {
         ] {
             assert!(network(range).is(&asker(inside)), "{range}");
         }
-        for (range, outside) in [("127.0.0.1", "127.0.0.2"), ("10.0.0.0/8", "11.0.0.1"), ("::/0", "1.2.3.4")] {
+        for (range, outside) in
+            [("127.0.0.1", "127.0.0.2"), ("10.0.0.0/8", "11.0.0.1"), ("::/0", "1.2.3.4")]
+        {
             assert!(!network(range).is(&asker(outside)), "{range}");
         }
         for bad in ["", "10.0.0.0/33", "10.0.0.0/", "host", "::1/129"] {

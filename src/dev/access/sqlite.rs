@@ -96,7 +96,11 @@ impl Shared {
         self.idle.lock().expect("nothing panics while it holds the connections")
     }
 
-    async fn ask(self: &Arc<Self>, sql: &str, values: Vec<Option<String>>) -> Result<Rows, Trouble> {
+    async fn ask(
+        self: &Arc<Self>,
+        sql: &str,
+        values: Vec<Option<String>>,
+    ) -> Result<Rows, Trouble> {
         let place = Arc::clone(&self.places).acquire_owned();
         let place = place.await.expect("the places are never closed");
         let connection = self.idle().pop();

@@ -18,6 +18,7 @@ fn manifest() -> Manifest {
         },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
+        dev: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),
