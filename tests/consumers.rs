@@ -112,7 +112,6 @@ fn manifest() -> Manifest {
         toolchain: ToolchainWish { otp: "25".into(), packages: vec![] },
         build: Build { tool: Tool::Rebar3, profile: "prod".into(), ..Build::default() },
         lock: Default::default(),
-        dev: Default::default(),
         deps: BTreeMap::new(),
         tools: BTreeMap::new(),
         release: ReleaseWish::default(),
@@ -134,6 +133,8 @@ fn manifest() -> Manifest {
         },
         hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
+        dev: Default::default(),
+        services: BTreeMap::new(),
     }
 }
 

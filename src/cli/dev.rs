@@ -1,6 +1,8 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod acl;
 mod broker;
+mod exposing;
 mod streams;
 mod up;
 
@@ -37,6 +39,8 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// See and change who may connect, publish and subscribe, and why
+    Acl(acl::Acl),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -52,6 +56,7 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

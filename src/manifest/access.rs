@@ -1,11 +1,8 @@
 //! Access: who may use the broker on one's desk, as `[dev.access]` says it.
 
 use super::form::Form;
-use super::format::Section;
 use super::keys::{Key, Kind, key};
-
-/// Says why a value can be read without an error: the walk over the table of keys came first.
-const CHECKED: &str = "the document was checked against the table of keys";
+use super::section::{CHECKED, Section};
 
 /// `[dev.access]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -14,6 +14,7 @@ use super::policy::{Chain, Known, Policy, Stop, Turned, Watch, asker};
 use super::rule::{Action, Asker};
 use super::settings::Settings;
 use super::{Access, Admission, Answer, Attempt, Verdict, Who};
+use crate::manifest::Anonymous;
 
 /// Clients whose rules are remembered; with one more all are asked anew.
 const REMEMBERED_MAX: usize = 10_000;
@@ -144,5 +145,9 @@ impl Access for Guard {
 
     fn generation(&self) -> u64 {
         self.policy.generation()
+    }
+
+    fn knows_clients(&self) -> bool {
+        self.policy.auth.is_some() && self.policy.anonymous == Anonymous::Deny
     }
 }

@@ -9,7 +9,9 @@ mod conf;
 mod error;
 mod explain;
 mod file;
+pub mod fuzz;
 mod guard;
+mod guarded;
 mod hash;
 mod lint;
 mod open;
@@ -35,6 +37,7 @@ pub use book::{Book, Listed, NewRow};
 pub use error::AccessError;
 pub use explain::{Explained, Question, Step};
 pub use guard::guard;
+pub use guarded::Guarded;
 pub use hash::PasswordHash;
 pub use lint::{Finding, Level};
 pub use open::Open;
@@ -126,6 +129,11 @@ pub trait Access: Debug + Send + Sync {
     /// Counts the changes of the rules: an answer for a topic is asked anew once this moved.
     fn generation(&self) -> u64 {
         0
+    }
+
+    /// Tells whether nobody is let in whom the rules do not know, by a password or a key.
+    fn knows_clients(&self) -> bool {
+        false
     }
 }
 
