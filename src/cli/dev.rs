@@ -2,6 +2,7 @@
 
 mod broker;
 mod exposing;
+mod pub_sub;
 mod streams;
 mod up;
 
@@ -37,6 +38,10 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Publish a message
+    Pub(pub_sub::Publish),
+    /// Subscribe to topics and write what comes
+    Sub(pub_sub::Subscribe),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -52,6 +57,8 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Pub(verb) => verb.run(&place()?),
+            DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

@@ -13,7 +13,7 @@ use super::exposing::{Exposing, VARIABLE};
 use crate::cli::Common;
 use crate::dev::access::Open;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
+use crate::dev::{self, DevError, Place, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -55,6 +55,7 @@ impl Up {
             tell(common, place, &running);
             return Ok(0);
         }
+        dev::allow_open_files();
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
         let ports = Ports::new(self.exposing.listen, &project);

@@ -320,3 +320,28 @@ fn what_redis_dumped_is_restored_with_its_groups() {
     assert_eq!(world.say(&format!("RESTORE e 0 \"{torn}\"")), refusal);
     assert!(world.say(&format!("RESTORE d 0 \"{dump}\"")).starts_with("-BUSYKEY"));
 }
+
+#[test]
+fn a_stream_that_is_named_ten_thousand_times_is_answered_within_a_bound() {
+    let mut world = World::new();
+    let value = "x".repeat(60_000);
+    for _ in 0..100 {
+        world.say(&format!("XADD s * field {value}"));
+    }
+    let many = 10_000;
+    let names = " s".repeat(many);
+    let command = format!("XREAD STREAMS{names}{}", " 0".repeat(many));
+    let bytes = world.say(&command).len();
+    assert!((30 << 20..40 << 20).contains(&bytes), "{bytes}");
+    // The one who waits is noted once for each stream, however often it is named.
+    let missing = " m".repeat(many);
+    world.say(&format!("XREAD BLOCK 1 STREAMS{missing}{}", " 0".repeat(many)));
+    world.after(5);
+    world.heard(0);
+    world.say("XGROUP CREATE s g 0");
+    let read = format!("XREADGROUP GROUP g c STREAMS{names}");
+    let bytes = world.say(&format!("{read}{}", " >".repeat(many))).len();
+    assert!((5 << 20..8 << 20).contains(&bytes), "{bytes}");
+    let bytes = world.say(&format!("{read}{}", " 0".repeat(many))).len();
+    assert!((30 << 20..40 << 20).contains(&bytes), "{bytes}");
+}
