@@ -3,7 +3,10 @@
 pub mod access;
 pub mod broker;
 pub mod caller;
+pub mod page;
+pub mod events;
 pub mod streams;
+pub mod things;
 pub mod web;
 
 mod bus;
@@ -24,4 +27,4 @@ pub use open_files::allow_open_files;
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
-pub use stack::Stack;
+pub use stack::{Plan, Stack};
