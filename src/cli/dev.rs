@@ -3,6 +3,7 @@
 mod acl;
 mod broker;
 mod exposing;
+mod pub_sub;
 mod events;
 mod streams;
 mod up;
@@ -40,6 +41,10 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Publish a message
+    Pub(pub_sub::Publish),
+    /// Subscribe to topics and write what comes
+    Sub(pub_sub::Subscribe),
     /// Show what happened in the stack, newest last
     Events(events::Events),
     /// See and change who may connect, publish and subscribe, and why
@@ -59,6 +64,8 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Pub(verb) => verb.run(&place()?),
+            DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),

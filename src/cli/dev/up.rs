@@ -13,7 +13,7 @@ use crate::cli::Common;
 use crate::dev::access::{self, Settings};
 use crate::dev::things;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -58,6 +58,7 @@ impl Up {
             tell(common, place, &running);
             return Ok(0);
         }
+        dev::allow_open_files();
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
         let settings = super::access(common)?;
