@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{broker, streams};
+use crate::dev::{broker, events, streams};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -29,6 +29,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
+    ("elasticsearch", elasticsearch),
     ("elf", elf),
     ("evidence", evidence),
     ("external_term", external_term),
@@ -56,6 +57,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tar", tar),
     ("tarball", tarball),
     ("terms", terms),
+    ("zone", zone),
 ];
 
 /// Bytes that a tar of the fuzzer's may unpack to.
@@ -86,6 +88,11 @@ pub fn external_term(data: &[u8]) {
 /// A program or library.
 pub fn elf(data: &[u8]) {
     release::fuzz::program(data);
+}
+
+/// A time zone's file.
+pub fn zone(data: &[u8]) {
+    release::fuzz::zone(data);
 }
 
 /// Keys, envelopes and signed documents of cosign's.
@@ -237,6 +244,11 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a client of Elasticsearch sends.
+pub fn elasticsearch(data: &[u8]) {
+    events::fuzz::elasticsearch(data);
 }
 
 /// What a client of the streams sends.

@@ -144,3 +144,7 @@ pub const WEB_CONNECTIONS_MAX: usize = 512;
 pub const EVENTS_MAX: i64 = 200_000;
 /// Bytes of their documents.
 pub const EVENTS_BYTES_MAX: i64 = 128 << 20;
+/// Services of one stack.
+pub const SERVICES_MAX: usize = 64;
+/// Bytes of documents that others index beside a stack's event log.
+pub const INDEXED_BYTES_MAX: i64 = 256 << 20;

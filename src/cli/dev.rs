@@ -2,6 +2,7 @@
 
 mod broker;
 mod events;
+mod exposing;
 mod streams;
 mod up;
 
