@@ -148,3 +148,11 @@ pub const EVENTS_BYTES_MAX: i64 = 128 << 20;
 pub const SERVICES_MAX: usize = 64;
 /// Bytes of documents that others index beside a stack's event log.
 pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
+/// Bytes of messages that the page remembers while somebody looks.
+pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
+/// Bytes of one payload that the page remembers.
+pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of events that the page remembers.
+pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
+/// Live views of the page that are open at once.
+pub const PAGE_LIVES_MAX: usize = 64;

@@ -3,6 +3,7 @@
 mod broker;
 mod events;
 mod exposing;
+mod forwarding;
 mod streams;
 mod up;
 

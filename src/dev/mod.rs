@@ -3,6 +3,7 @@
 pub mod access;
 pub mod broker;
 pub mod events;
+pub mod page;
 pub mod streams;
 pub mod web;
 
@@ -22,4 +23,4 @@ pub use happening::{Client, Happening, Message, What};
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
-pub use stack::Stack;
+pub use stack::{Stack, Wishes};

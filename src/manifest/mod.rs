@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
-pub use dev::{DevWish, Profile};
+pub use dev::{DevWish, EventsWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
 pub use platform::Platform;

@@ -13,6 +13,7 @@ mod cache;
 mod carry;
 mod closure;
 mod dev;
+mod dev_events;
 mod dev_listen;
 mod diff;
 mod erlang_mk;

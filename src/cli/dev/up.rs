@@ -10,10 +10,11 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
+use super::forwarding;
 use crate::cli::Common;
 use crate::dev::access::Open;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
+use crate::dev::{DevError, Place, Ports, Running, Stack, Taken, Wishes};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -73,11 +74,12 @@ async fn serve(
     place: &Place,
     (ports, guard): (&Ports, &Guard),
     taken: &Taken,
-) -> Result<(), DevError> {
+) -> Result<(), Failure> {
     // Heard from the start on, so that nothing is left half begun.
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()), guard)?;
+    let wishes = Wishes { access: Arc::new(Open::default()), forwards: forwarding::read(common)? };
+    let stack = Stack::start(ports, place.directory(), wishes, guard)?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];

@@ -82,7 +82,8 @@ impl Events {
         self.web.stop().await;
         self.log.close();
         let couriers = self.couriers;
-        let all = tokio::task::spawn_blocking(|| couriers.into_iter().for_each(|one| drop(one.join())));
+        let all =
+            tokio::task::spawn_blocking(|| couriers.into_iter().for_each(|one| drop(one.join())));
         // One that waits for an answer ends with the process, and sends the same again next time.
         drop(tokio::time::timeout(SINK_MAX, all).await);
     }

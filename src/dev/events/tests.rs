@@ -25,7 +25,8 @@ fn published(from: &str, topic: &str, payload: &str) -> What {
 async fn written(state: &Path, all: Vec<What>) -> Reader {
     let bus = Bus::default();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    let events = Events::start(&bus, state, socket, &Guard::default(), &Forwards::default()).unwrap();
+    let events =
+        Events::start(&bus, state, socket, &Guard::default(), &Forwards::default()).unwrap();
     // The sink takes its first ration.
     tokio::time::sleep(Duration::from_millis(50)).await;
     for (at_ms, what) in (1000..).zip(all) {

@@ -112,7 +112,10 @@ impl Search {
             "_source" | "timeout" | "track_scores" | "explain" | "profile" | "terminate_after"
             | "stats" | "track_total_hits" | "stored_fields" | "min_score" | "slice" => {}
             _ => {
-                return Err(Error::parsing(format!("Unknown key for a search in [{}].", cut(name))));
+                return Err(Error::parsing(format!(
+                    "Unknown key for a search in [{}].",
+                    cut(name)
+                )));
             }
         }
         Ok(())

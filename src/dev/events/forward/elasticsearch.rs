@@ -26,7 +26,12 @@ pub(super) struct Bulk {
 
 impl Bulk {
     pub(super) fn new(url: &str, authorization: Option<Secret>, index: Index, log: &str) -> Self {
-        let pace = Pace { attempts_max: 1, connect_ms_max: 5_000, silence_ms_max: 20_000, ..Pace::default() };
+        let pace = Pace {
+            attempts_max: 1,
+            connect_ms_max: 5_000,
+            silence_ms_max: 20_000,
+            ..Pace::default()
+        };
         let http = Http::with_pace(Network::Open, Mirrors::default(), pace);
         Self { http, url: format!("{url}/_bulk"), authorization, index, log: log.to_owned() }
     }
@@ -47,15 +52,21 @@ impl Bulk {
 
     fn post(&self, body: &str) -> Result<(u16, Value, Option<Duration>), Trouble> {
         let mut headers = vec![("content-type", "application/x-ndjson".to_owned())];
-        headers.extend(self.authorization.as_ref().map(|secret| ("authorization", secret.reveal().to_owned())));
-        let request = Request { name: "events", url: &self.url, limit: ANSWER_BYTES_MAX, headers: &headers };
+        headers.extend(
+            self.authorization.as_ref().map(|secret| ("authorization", secret.reveal().to_owned())),
+        );
+        let request =
+            Request { name: "events", url: &self.url, limit: ANSWER_BYTES_MAX, headers: &headers };
         let sent = Sent::Bytes(body.as_bytes());
-        let Answer { status, headers, mut body, .. } =
-            self.http.attempt(&Step { method: Method::Post, request, sent }).map_err(|failed| match failed {
+        let Answer { status, headers, mut body, .. } = self
+            .http
+            .attempt(&Step { method: Method::Post, request, sent })
+            .map_err(|failed| match failed {
                 Failed::Final(error) => Trouble::new(error),
                 Failed::Passing(passing) => Trouble::new(passing.error),
             })?;
-        let after = headers.get("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let after =
+            headers.get("retry-after").and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let mut text = Vec::new();
         body.read_to_end(&mut text).map_err(Trouble::new)?;
         Ok((status, serde_json::from_slice(&text).unwrap_or_default(), after))
@@ -79,9 +90,15 @@ impl Receiver for Bulk {
             }
             413 => Ok(Outcome { refused: 1, again: Vec::new() }),
             _ => {
-                let why = answer["error"]["reason"].as_str().or(answer["error"].as_str()).unwrap_or_default();
+                let why = answer["error"]["reason"]
+                    .as_str()
+                    .or(answer["error"].as_str())
+                    .unwrap_or_default();
                 let why: String = why.chars().take(200).collect();
-                Err(Trouble { reason: format!("it answers {status} {why}").trim_end().to_owned(), after })
+                Err(Trouble {
+                    reason: format!("it answers {status} {why}").trim_end().to_owned(),
+                    after,
+                })
             }
         }
     }

@@ -210,9 +210,8 @@ impl Courier {
         );
         self.log.append(&[entry])?;
         let sql = "update forward set trouble = ?2 where target = ?1";
-        self.log.write(|transaction| {
-            transaction.execute(sql, params![self.name, trouble]).map(drop)
-        })?;
+        self.log
+            .write(|transaction| transaction.execute(sql, params![self.name, trouble]).map(drop))?;
         self.trouble = trouble;
         Ok(())
     }
@@ -248,7 +247,12 @@ impl Courier {
                 if bytes > BYTES_AT_ONCE && !parcels.is_empty() {
                     break;
                 }
-                parcels.push(Parcel { id: row.get(0)?, at_ms: row.get(1)?, kind: row.get(2)?, source });
+                parcels.push(Parcel {
+                    id: row.get(0)?,
+                    at_ms: row.get(1)?,
+                    kind: row.get(2)?,
+                    source,
+                });
             }
             Ok(parcels)
         };

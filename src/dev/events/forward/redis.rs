@@ -59,7 +59,8 @@ impl Stream {
         let mut connection = Connection { stream: BufReader::new(stream), arrived: 0 };
         if let Some(password) = &self.credentials.redis_password {
             let user = self.credentials.redis_user.as_deref();
-            let words: Vec<&str> = ["AUTH"].into_iter().chain(user).chain([password.reveal()]).collect();
+            let words: Vec<&str> =
+                ["AUTH"].into_iter().chain(user).chain([password.reveal()]).collect();
             // Redis says what was wrong and not what was sent.
             connection.ask(&words)?;
         }
@@ -97,8 +98,10 @@ impl Connection {
         let mut request = Vec::new();
         write(&mut request, &["MULTI"]);
         for parcel in &new {
-            let mut words: Vec<String> = ["XADD", STREAM, "MAXLEN", "~", LENGTH, "*"].map(str::to_owned).into();
-            let document: Map<String, Value> = serde_json::from_str(&parcel.source).unwrap_or_default();
+            let mut words: Vec<String> =
+                ["XADD", STREAM, "MAXLEN", "~", LENGTH, "*"].map(str::to_owned).into();
+            let document: Map<String, Value> =
+                serde_json::from_str(&parcel.source).unwrap_or_default();
             for (name, value) in document {
                 let text = match value {
                     Value::Null => continue,
@@ -124,7 +127,9 @@ impl Connection {
                     });
                     refused = refused.or(error);
                 }
-                Reply::Nothing if number == answers => refused = refused.or(Some("EXEC did nothing".into())),
+                Reply::Nothing if number == answers => {
+                    refused = refused.or(Some("EXEC did nothing".into()))
+                }
                 _ => {}
             }
         }
@@ -150,7 +155,8 @@ impl Connection {
         let mut line = String::new();
         let limit = TEXT_BYTES_MAX as u64;
         self.stream.by_ref().take(limit).read_line(&mut line).map_err(Trouble::new)?;
-        let line = line.strip_suffix("\r\n").ok_or_else(|| Trouble::new("it ended the connection"))?;
+        let line =
+            line.strip_suffix("\r\n").ok_or_else(|| Trouble::new("it ended the connection"))?;
         let (kind, rest) = line.split_at_checked(1).ok_or_else(wrong)?;
         let length = || rest.parse::<i64>().map_err(|_| wrong());
         match kind {
@@ -158,7 +164,8 @@ impl Connection {
             "-" => Ok(Reply::Error(rest.chars().take(200).collect())),
             "$" | "*" if length()? < 0 => Ok(Reply::Nothing),
             "$" => {
-                let length = usize::try_from(length()?).ok().filter(|length| *length <= TEXT_BYTES_MAX);
+                let length =
+                    usize::try_from(length()?).ok().filter(|length| *length <= TEXT_BYTES_MAX);
                 let mut text = vec![0; length.ok_or_else(wrong)? + 2];
                 self.stream.read_exact(&mut text).map_err(Trouble::new)?;
                 text.truncate(text.len() - 2);
@@ -166,7 +173,10 @@ impl Connection {
             }
             "*" if depth < 2 => {
                 let length = usize::try_from(length()?).ok().filter(|length| *length <= ITEMS_MAX);
-                (0..length.ok_or_else(wrong)?).map(|_| self.read(depth + 1)).collect::<Result<_, _>>().map(Reply::List)
+                (0..length.ok_or_else(wrong)?)
+                    .map(|_| self.read(depth + 1))
+                    .collect::<Result<_, _>>()
+                    .map(Reply::List)
             }
             _ => Err(wrong()),
         }

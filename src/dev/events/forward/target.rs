@@ -63,12 +63,18 @@ impl FromStr for Target {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        if text.contains(|letter: char| letter.is_whitespace() || letter.is_control() || "@?#".contains(letter)) {
+        if text.contains(|letter: char| {
+            letter.is_whitespace() || letter.is_control() || "@?#".contains(letter)
+        }) {
             return Err(());
         }
         let text = text.trim_end_matches('/');
         if let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) {
-            return if rest.is_empty() || rest.starts_with(['/', ':']) { Err(()) } else { Ok(Self::Elasticsearch(text.to_owned())) };
+            return if rest.is_empty() || rest.starts_with(['/', ':']) {
+                Err(())
+            } else {
+                Ok(Self::Elasticsearch(text.to_owned()))
+            };
         }
         let rest = text.strip_prefix("redis://").ok_or(())?;
         let (server, database) = rest.split_once('/').unwrap_or((rest, "0"));
@@ -91,7 +97,9 @@ impl fmt::Display for Target {
             Self::Redis { host, port, database } if host.contains(':') => {
                 write!(formatter, "redis://[{host}]:{port}/{database}")
             }
-            Self::Redis { host, port, database } => write!(formatter, "redis://{host}:{port}/{database}"),
+            Self::Redis { host, port, database } => {
+                write!(formatter, "redis://{host}:{port}/{database}")
+            }
         }
     }
 }
@@ -110,7 +118,16 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), shown);
         }
-        for bad in ["http://user:secret@host", "redis://:secret@host", "ftp://host", "http://", "redis://", "redis://a:b", "redis://a/b", "host:9200"] {
+        for bad in [
+            "http://user:secret@host",
+            "redis://:secret@host",
+            "ftp://host",
+            "http://",
+            "redis://",
+            "redis://a:b",
+            "redis://a/b",
+            "host:9200",
+        ] {
             assert_eq!(bad.parse::<Target>(), Err(()), "{bad}");
         }
     }
