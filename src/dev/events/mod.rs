@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use self::log::{Bounds, Log};
-use super::bus::{Bus, Interest};
+use super::bus::Bus;
 use super::error::DevError;
 use super::web::{Guard, Web};
 
@@ -65,8 +65,7 @@ impl Events {
         let log = Arc::new(Log::open(state, Bounds::default())?);
         let router = elastic::router(Arc::clone(&log));
         let web = Web::guarded("elasticsearch", socket, router, guard)?;
-        let watch = bus.watch(Interest::Rationed, sink::ROOM);
-        let sink = tokio::spawn(sink::run(watch, Arc::clone(&log)));
+        let sink = tokio::spawn(sink::run(sink::watch(bus), Arc::clone(&log)));
         let couriers = forward::start(&log, forwards)?;
         Ok(Self { log, sink, web, couriers })
     }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 use crate::dev::{Client, Message, What};
 
@@ -27,8 +25,6 @@ async fn written(state: &Path, all: Vec<What>) -> Reader {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let events =
         Events::start(&bus, state, socket, &Guard::default(), &Forwards::default()).unwrap();
-    // The sink takes its first ration.
-    tokio::time::sleep(Duration::from_millis(50)).await;
     for (at_ms, what) in (1000..).zip(all) {
         bus.say(at_ms, what);
     }

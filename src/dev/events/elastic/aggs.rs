@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::query::{self, Field, Query, cut, object, only};
+use super::query::{Field, Query, cut, object, only};
+use super::read;
 use crate::dev::events::when::{self, Unit};
 
 /// Aggregations within one another, and all of one search.
@@ -173,7 +174,7 @@ impl Reader {
             return Ok(Kind::Metric(metric, options.field()?));
         }
         match kind {
-            "filter" => Ok(Kind::Filter(query::read(value, self.now_ms)?)),
+            "filter" => Ok(Kind::Filter(read::query(value, self.now_ms)?)),
             "filters" => self.filters(value),
             "missing" => Ok(Kind::Missing(Options::new(kind, value, &["field"])?.field()?)),
             "terms" => terms(value),
@@ -189,7 +190,7 @@ impl Reader {
             .body
             .get("filters")
             .ok_or_else(|| Error::parsing("[filters] cannot be empty"))?;
-        let read = |value: &Value| query::read(value, self.now_ms);
+        let read = |value: &Value| read::query(value, self.now_ms);
         let all = match filters {
             Value::Array(all) => {
                 all.iter().map(|value| Ok((None, read(value)?))).collect::<Result<Vec<_>, Error>>()

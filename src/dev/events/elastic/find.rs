@@ -9,6 +9,7 @@ use super::cursor::Cursor;
 use super::error::Error;
 use super::names::Names;
 use super::query::{self, Query, cut};
+use super::read;
 use super::request::Request;
 use super::sort::{self, Key};
 use super::source::Shown;
@@ -94,7 +95,7 @@ impl Search {
 
     fn take(&mut self, name: &str, value: &Value, now_ms: i64) -> Result<(), Error> {
         match name {
-            "query" => self.query = query::read(value, now_ms)?,
+            "query" => self.query = read::query(value, now_ms)?,
             "size" => self.size = count(value, name)?,
             "from" => self.from = count(value, name)?,
             "sort" => self.sort = sort::read(value)?,
@@ -128,7 +129,7 @@ impl Search {
         self.from = number("from")?.unwrap_or(self.from);
         if let Some(text) = request.option("q") {
             let body = json!({"query_string": {"query": text}});
-            self.query = query::read(&body, request.now_ms)?;
+            self.query = read::query(&body, request.now_ms)?;
         }
         if let Some(text) = request.option("sort") {
             let keys: Vec<Value> = text.split(',').map(Value::from).collect();

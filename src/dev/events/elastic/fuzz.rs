@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::request::{Request, json};
-use super::{aggs, bulk, cursor, names, query, sort, sql, text};
+use super::{aggs, bulk, cursor, names, query, read, sort, sql, text};
 use crate::dev::events::leaf;
 
 /// A moment in 2026.
@@ -16,11 +16,11 @@ pub fn requests(data: &[u8]) {
     let _ = names::Names::read(&text, NOW_MS);
     let _ = cursor::Cursor::read(&text);
     let _ = Request::new("GET", &text, Vec::new(), NOW_MS).parts();
-    if let Ok(query) = text::read(&text, &["*".into()], query::Operator::Or(1), NOW_MS) {
+    if let Ok(query) = text::read(&text, &["*".into()], read::Operator::Or(1), NOW_MS) {
         check(&query);
     }
     let Ok(value) = json(data) else { return };
-    if let Ok(query) = query::read(&value, NOW_MS) {
+    if let Ok(query) = read::query(&value, NOW_MS) {
         check(&query);
     }
     let _ = aggs::read(&value, NOW_MS);

@@ -7,6 +7,7 @@
 mod aggs;
 mod buckets;
 mod bulk;
+mod column;
 mod cursor;
 mod docs;
 mod error;
@@ -15,6 +16,7 @@ pub(super) mod fuzz;
 mod indices;
 pub(super) mod names;
 mod query;
+mod read;
 mod request;
 mod route;
 mod sort;

@@ -1,9 +1,8 @@
 //! Text: the query language that people type: `event:message_published AND topic:"home/kitchen" -qos:0`.
 
 use super::error::Error;
-use super::query::{
-    Bool, Bound, Field, Operator, Query, Side, Test, Wanted, matching, pattern, phrase,
-};
+use super::query::{Bool, Bound, Field, Query, Side, Test, Wanted};
+use super::read::{Operator, matching, pattern, phrase};
 
 /// Parentheses within one another, and parts of one text.
 const DEPTH_MAX: usize = 20;

@@ -152,35 +152,39 @@ impl Courier {
             }
             parcels = self.next(&database, cursor)?;
             let Some(last) = parcels.last().map(|parcel| parcel.id) else { continue };
-            let count = parcels.len();
-            let Some(refused) = self.deliver(parcels)? else { break };
-            self.move_on(last, count - refused, refused)?;
+            let Some((sent, refused)) = self.deliver(&database, parcels)? else { break };
+            self.move_on(last, sent, refused)?;
             (cursor, seen) = (last, last);
         }
         // A file takes the last of it; who is far away gets it once the stack is up again.
-        if self.receiver.gather().is_zero() {
+        while self.receiver.gather().is_zero() {
             let parcels = self.next(&database, cursor)?;
-            if let Some(last) = parcels.last().map(|parcel| parcel.id)
-                && self.receiver.send(&parcels).is_ok()
-            {
-                self.move_on(last, parcels.len(), 0)?;
+            let Some(last) = parcels.last().map(|parcel| parcel.id) else { break };
+            if self.receiver.send(&parcels).is_err() {
+                break;
             }
+            self.move_on(last, parcels.len(), 0)?;
+            cursor = last;
         }
         Ok(())
     }
 
-    /// Sends until all have arrived or were refused for good; `None` once the log is closed.
-    fn deliver(&mut self, mut parcels: Vec<Parcel>) -> Result<Option<usize>, DevError> {
+    /// Sends until all have arrived or were refused for good, and returns how many of each; `None` once the log is
+    /// closed. What the log lets go meanwhile was counted as dropped, and is sent no more.
+    fn deliver(
+        &mut self,
+        database: &Connection,
+        mut parcels: Vec<Parcel>,
+    ) -> Result<Option<(usize, usize)>, DevError> {
         let mut pause = PAUSE_MIN;
-        let mut refused = 0;
-        while !parcels.is_empty() {
+        let (mut sent, mut refused) = (0, 0);
+        loop {
             let wanted = match self.receiver.send(&parcels) {
                 Ok(outcome) => {
                     refused += outcome.refused;
-                    parcels = outcome.again.iter().map(|place| parcels[*place].clone()).collect();
-                    if parcels.is_empty() {
-                        break;
-                    }
+                    sent += parcels.len() - outcome.refused - outcome.again.len();
+                    let again = outcome.again.iter().map(|place| parcels[*place].clone());
+                    parcels = again.collect();
                     None
                 }
                 Err(trouble) => {
@@ -188,13 +192,28 @@ impl Courier {
                     trouble.after
                 }
             };
-            if !self.log.rest(wanted.map_or(pause, |wanted| wanted.clamp(pause, PAUSE_MAX * 2))) {
+            if parcels.is_empty() {
+                break;
+            }
+            let pause_now = wanted.map_or(pause, |wanted| wanted.clamp(pause, PAUSE_MAX * 2));
+            if !self.log.rest(pause_now) {
                 return Ok(None);
             }
             pause = (pause * 2).min(PAUSE_MAX);
+            let cursor = self.reached(database)?;
+            parcels.retain(|parcel| parcel.id > cursor);
+            if parcels.is_empty() {
+                break;
+            }
         }
         self.say(None)?;
-        Ok(Some(refused))
+        Ok(Some((sent, refused)))
+    }
+
+    fn reached(&self, database: &Connection) -> Result<i64, DevError> {
+        let sql = "select cursor from forward where target = ?1";
+        let cursor = database.query_row(sql, [&self.name], |row| row.get(0));
+        cursor.map_err(|source| schema::refused(self.log.path(), source))
     }
 
     /// Says in the log that nothing arrives and why, or that it does again; once for each reason.

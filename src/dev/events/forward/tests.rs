@@ -49,7 +49,8 @@ impl Sending {
     }
 
     fn forwarded(&self) -> Forwarded {
-        Reader::open(self.state.path()).unwrap().unwrap().forwarded().unwrap().remove(0)
+        let reader = Reader::open(self.state.path()).unwrap().unwrap();
+        eventually(|| reader.forwarded().unwrap().pop())
     }
 
     /// Waits until nothing waits any more.

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::World;
-use crate::dev::events::elastic::query::{self, Bool, Bound, Field, Query, Side, Test, Wanted};
+use crate::dev::events::elastic::query::{Bool, Bound, Field, Query, Side, Test, Wanted};
+use crate::dev::events::elastic::read;
 use crate::dev::events::leaf::{self, Leaf};
 
 fn fits(query: &Query, id: &str, leaves: &[Leaf]) -> bool {
@@ -203,7 +204,7 @@ proptest! {
         world.ask("POST", "/_bulk", &body);
         let leaves: Vec<_> = documents.iter().map(|document| leaf::leaves(document.as_object().unwrap()).unwrap()).collect();
         for value in queries {
-            let query = query::read(&value, super::NOW_MS).unwrap();
+            let query = read::query(&value, super::NOW_MS).unwrap();
             let wanted: Vec<String> = leaves.iter().enumerate().map(|(id, leaves)| (id.to_string(), leaves))
                 .filter(|(id, leaves)| fits(&query, id, leaves)).map(|(id, _)| id).collect();
             prop_assert_eq!(world.ids("p", value.clone()), wanted, "{}", value);
