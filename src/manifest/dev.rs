@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::access::{self, ACCESS, AccessWish};
+use super::events::{self, EVENTS, EventsWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
@@ -15,29 +17,23 @@ pub struct DevWish {
     pub release: bool,
     /// Variables of the release, beside the image's own.
     pub env: BTreeMap<String, String>,
+    /// Who may use the broker.
+    pub access: AccessWish,
     /// Where events go beside the log.
     pub events: EventsWish,
 }
 
-/// `[dev.events]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EventsWish {
-    /// Addresses of servers: `http://…` of an Elasticsearch, `redis://…`.
-    pub forward: Vec<String>,
-    /// Whether an Elasticsearch gets an index for each event and day.
-    pub is_daily: bool,
-    /// A file that gets a line of JSON for each, relative to the project.
-    pub ndjson: Option<String>,
-}
-
 impl Default for DevWish {
     fn default() -> Self {
-        Self { profile: None, release: true, env: BTreeMap::new(), events: EventsWish::default() }
+        Self {
+            profile: None,
+            release: true,
+            env: BTreeMap::new(),
+            access: AccessWish::default(),
+            events: EventsWish::default(),
+        }
     }
 }
-
-/// How the index of an event and a day is asked for.
-pub(super) const DAILY: &str = "<event>-YYYY.MM.DD";
 
 /// A stack that is known by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,25 +82,8 @@ pub(super) const DEV: &[Key] = &[
         ENV,
         "Variables of the release beside the image's own; `${NAME_URL}` stands for a service's address.",
     ),
+    key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
     key("events", Kind::Table(EVENTS), "Where events go beside the log."),
-];
-
-const EVENTS: &[Key] = &[
-    key(
-        "forward",
-        Kind::Texts(Form::Forward),
-        "Servers that get every event of the log: `http://HOST:9200` of an Elasticsearch or OpenSearch, `redis://HOST:6379`. Who we are there comes from the environment.",
-    ),
-    key(
-        "index",
-        Kind::Text(Form::EventIndex),
-        "The index of an Elasticsearch: `mqtt`, or `<event>-YYYY.MM.DD`; `mqtt` by default.",
-    ),
-    key(
-        "ndjson",
-        Kind::Text(Form::Inside),
-        "A file that gets a line of JSON for each event, relative to the project; at 16 MiB a new one is begun, and four old ones stay.",
-    ),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -113,14 +92,7 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         profile: profile.map(|name| Profile::from_name(&name).expect(CHECKED)),
         release: section.flag("release").unwrap_or(true),
         env: section.texts_by_name("env"),
-        events: events(&section.section("events")),
-    }
-}
-
-fn events(section: &Section<'_>) -> EventsWish {
-    EventsWish {
-        forward: section.texts("forward").unwrap_or_default(),
-        is_daily: section.text("index").is_some_and(|index| index == DAILY),
-        ndjson: section.text("ndjson"),
+        access: access::read(&section.section("access")),
+        events: events::read(&section.section("events")),
     }
 }

@@ -1,7 +1,10 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::dev::DAILY;
-use super::{OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source};
+use super::access::NOMATCH;
+use super::events::DAILY;
+use super::{
+    AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
+};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -56,6 +59,12 @@ pub(super) enum Form {
     Service,
     /// A real server that Debian has.
     Server,
+    /// What decides about access.
+    AccessProvider,
+    /// Who is let in unknown.
+    Anonymous,
+    /// What is decided where no rule speaks.
+    Nomatch,
     /// What becomes of a service that ended.
     Restart,
     /// A stack that is known by name.
@@ -85,6 +94,9 @@ impl Form {
             | Self::Server
             | Self::Restart
             | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch
             | Self::EventIndex => self.choices().contains(&text),
             Self::Forward => is_forward(text),
             Self::Service => is_host(text),
@@ -126,6 +138,9 @@ impl Form {
             | Self::Server
             | Self::Restart
             | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch
             | Self::EventIndex => return self.one_of(),
             Self::Forward => {
                 "an address like `http://search:9200` or `redis://queue:6379`, without a user or password"
@@ -176,6 +191,9 @@ impl Form {
             Self::Platform => Platform::ALL.map(Platform::name).to_vec(),
             Self::Server => Server::ALL.map(Server::name).to_vec(),
             Self::Restart => Restart::ALL.map(Restart::name).to_vec(),
+            Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
+            Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
+            Self::Nomatch => NOMATCH.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
             Self::EventIndex => vec!["mqtt", DAILY],
             _ => Vec::new(),

@@ -145,7 +145,9 @@ fn tell(common: &Common, all: &[Forwarded]) {
         [one.target.clone()].into_iter().chain(counts).chain([trouble]).collect()
     };
     match all {
-        [] => terminal::talk("events go nowhere else; `[dev.events]` with `forward` in rebeam.toml"),
+        [] => {
+            terminal::talk("events go nowhere else; `[dev.events]` with `forward` in rebeam.toml")
+        }
         all => terminal::data(&terminal::table(&all.iter().map(row).collect::<Vec<_>>())),
     }
 }
