@@ -144,6 +144,8 @@ pub const WEB_ANSWER_S_MAX: u64 = 30;
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
 pub const SERVICES_MAX: usize = 64;
+/// Bytes of documents that others index beside a stack's event log.
+pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.

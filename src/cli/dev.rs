@@ -5,6 +5,7 @@ mod broker;
 mod exposing;
 mod pub_sub;
 mod events;
+mod forwarding;
 mod streams;
 mod up;
 

@@ -13,6 +13,7 @@ mod cache;
 mod carry;
 mod closure;
 mod dev;
+mod dev_events;
 mod dev_listen;
 mod dev_pub_sub;
 mod diff;

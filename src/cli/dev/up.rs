@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
+use super::forwarding;
 use crate::cli::Common;
 use crate::dev::access::{self, Settings};
 use crate::dev::things;
@@ -95,7 +96,14 @@ async fn serve(
     let Wanted { ports, guard, settings, things } = wanted;
     let state = place.directory();
     let access = access::guard(&settings, state)?;
-    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, things })?;
+    let stack = Stack::start(Plan {
+        ports: &ports,
+        state,
+        guard: &guard,
+        access,
+        things,
+        forwards: forwarding::read(common)?,
+    })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];
