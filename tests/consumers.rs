@@ -127,12 +127,15 @@ fn manifest() -> Manifest {
             health: None,
             entrypoint: Some(vec!["/bin/sh".into(), "-c".into(), say]),
             cmd: vec![],
+            epmd: None,
             shell: Some(Shell::Busybox),
             tzdata: false,
             ca_certificates: None,
         },
         hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
+        dev: Default::default(),
+        services: BTreeMap::new(),
     }
 }
 

@@ -2,19 +2,26 @@
 
 pub mod access;
 pub mod broker;
+pub mod page;
+pub mod events;
 pub mod streams;
+pub mod things;
 pub mod web;
 
 mod bus;
+mod certificate;
 mod error;
 mod happening;
 mod place;
 mod ports;
+mod secret;
 mod stack;
 
 pub use bus::{Bus, Interest, Watch};
+pub use certificate::Certificate;
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
-pub use stack::Stack;
+pub use secret::Secret;
+pub use stack::{Plan, Stack};

@@ -1,15 +1,15 @@
 //! Content: the digest of what a manifest says about the image, however it is laid out.
 //!
 //! Comments, order and spaces count for nothing. Nor does what says where sources come from and when they are pinned:
-//! a mirror is one machine's affair, and what became of the rest is in the lock. Nor do the other machines that images
-//! are made for: each image is the same whether it is made alone or with others.
+//! a mirror is one machine's affair, and what became of the rest is in the lock; nor what runs beside it on one's desk. Nor do
+//! the other machines that images are made for: each image is the same whether it is made alone or with others.
 
 use serde_json::Value;
 
 use crate::digest::Digest;
 
-/// Tables about where from and when.
-const ELSEWHERE: [&str; 3] = ["hex", "lock", "mirrors"];
+/// Tables about where from and when, and about one's desk.
+const ELSEWHERE: [&str; 5] = ["dev", "hex", "lock", "mirrors", "services"];
 
 /// Returns the SHA-256 of the document as JSON, keys sorted, without what says nothing about the image.
 pub(super) fn digest(text: &str) -> Digest {

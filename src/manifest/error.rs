@@ -116,6 +116,18 @@ pub enum ManifestError {
         /// What it is, shortened.
         value: String,
     },
+    /// A service whose keys, each right by itself, do not go together.
+    #[error("{file}: `[services.{table}]` {problem}")]
+    Contradiction {
+        /// The file, the last of those that speak of the stack.
+        file: String,
+        /// The service, perhaps with a table of its own: `db.ready`.
+        table: String,
+        /// What is wrong, as the rest of the sentence.
+        problem: String,
+        /// What would be right.
+        hint: &'static str,
+    },
     /// The file cannot be read.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -148,6 +160,7 @@ impl Explain for ManifestError {
             }),
             Self::WrongType { meant, .. } => meant.as_ref().map(|meant| format!("write `{meant}`")),
             Self::Disk(error) => error.hint(),
+            Self::Contradiction { hint, .. } => Some((*hint).to_owned()),
             Self::Malformed { .. } | Self::BadValue { .. } => None,
         }
     }

@@ -1,6 +1,9 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::{OTP_PRESETS, Platform, Shell, Tool, source};
+use super::access::NOMATCH;
+use super::{
+    AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
+};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -51,6 +54,24 @@ pub(super) enum Form {
     Label,
     /// `12h`, `7d`, `2w`, `1mo`.
     Age,
+    /// A service's name, which is a host's name too.
+    Service,
+    /// A real server that Debian has.
+    Server,
+    /// What decides about access.
+    AccessProvider,
+    /// Who is let in unknown.
+    Anonymous,
+    /// What is decided where no rule speaks.
+    Nomatch,
+    /// What becomes of a service that ended.
+    Restart,
+    /// A stack that is known by name.
+    Profile,
+    /// `/data`, or `conf:/etc/app`.
+    Volume,
+    /// `http://127.0.0.1:8080/health`, or `/health`.
+    Page,
 }
 
 impl Form {
@@ -61,7 +82,19 @@ impl Form {
             Self::Name => is_component(text),
             Self::ImageName => is_image_name(text),
             Self::Version => is_tag(text),
-            Self::Otp | Self::Tool | Self::Shell | Self::Platform => self.choices().contains(&text),
+            Self::Otp
+            | Self::Tool
+            | Self::Shell
+            | Self::Platform
+            | Self::Server
+            | Self::Restart
+            | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => self.choices().contains(&text),
+            Self::Service => is_host(text),
+            Self::Volume => volume(text).is_some(),
+            Self::Page => is_page(text),
             Self::App => is_app(text),
             Self::Package => is_package(text),
             Self::Variable => is_variable(text),
@@ -91,7 +124,25 @@ impl Form {
             Self::Version => {
                 "a version that can be a tag: letters, digits, `.`, `_` and `-`, at most 128"
             }
-            Self::Otp | Self::Tool | Self::Shell | Self::Platform => return self.one_of(),
+            Self::Otp
+            | Self::Tool
+            | Self::Shell
+            | Self::Platform
+            | Self::Server
+            | Self::Restart
+            | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => return self.one_of(),
+            Self::Service => {
+                "a name that a host can have: lower-case letters, digits and `-`, at most 63"
+            }
+            Self::Volume => {
+                "an absolute path like `/data`, or one of the project and where it is seen, like `conf:/etc/app`"
+            }
+            Self::Page => {
+                "a path like `/health`, or an address like `http://127.0.0.1:8080/health`"
+            }
             Self::App => "an Erlang name like `cowboy`",
             Self::Repository => "the name of a hex repository like `acme` or `hexpm:acme`",
             Self::Package => "the name of a Debian package like `libsnappy-dev`",
@@ -127,6 +178,12 @@ impl Form {
             Self::Tool => Tool::ALL.map(Tool::name).to_vec(),
             Self::Shell => vec![Shell::None.name(), Shell::Busybox.name()],
             Self::Platform => Platform::ALL.map(Platform::name).to_vec(),
+            Self::Server => Server::ALL.map(Server::name).to_vec(),
+            Self::Restart => Restart::ALL.map(Restart::name).to_vec(),
+            Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
+            Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
+            Self::Nomatch => NOMATCH.to_vec(),
+            Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
             _ => Vec::new(),
         }
     }
@@ -153,6 +210,9 @@ impl Form {
             Self::Inside => Some("^[^/]+(/[^/]+)*$"),
             Self::Address => Some("^\\S+$"),
             Self::Age => Some("^[0-9]{1,4}(h|d|w|mo)$"),
+            Self::Service => Some("^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"),
+            Self::Volume => Some("^([^:/]+(/[^:/]+)*:)?/[^/]+(/[^/]+)*$"),
+            Self::Page => Some("^(/\\S*|http://\\S+)$"),
             _ => None,
         }
     }
@@ -216,6 +276,30 @@ fn is_variable(text: &str) -> bool {
 fn is_path(text: &str) -> bool {
     let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
     text.split('/').all(plain)
+}
+
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.chars().all(plain)
+}
+
+fn is_page(text: &str) -> bool {
+    let begins =
+        text.starts_with('/') || text.strip_prefix("http://").is_some_and(|rest| !rest.is_empty());
+    begins && !text.contains(blank)
+}
+
+/// Reads a volume: what of the project is seen, if it is not a place of the service's own, and where.
+pub(super) fn volume(text: &str) -> Option<(Option<&str>, &str)> {
+    let (project, inside) = match text.split_once(':') {
+        Some((project, inside)) => (Some(project), inside),
+        None => (None, text),
+    };
+    let fits = project.is_none_or(is_path) && Form::Absolute.fits(inside);
+    fits.then_some((project, inside))
 }
 
 /// Reads a port and its protocol.

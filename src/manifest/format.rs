@@ -1,19 +1,17 @@
 //! Format: reads a `rebeam.toml` that has been checked into a [`Manifest`].
 
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-
-use toml_edit::{Item, TableLike};
 
 use super::error::ManifestError;
 use super::form::{self, Form};
 use super::rebar::WishSource;
+use super::section::{CHECKED, Section};
 use super::source;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
     Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
-use super::{check, content};
+use super::{check, content, dev, services};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
@@ -23,9 +21,6 @@ const CHECKOUTS: &str = "_checkouts";
 const HEALTH_INTERVAL_S: u64 = 30;
 const HEALTH_TIMEOUT_S: u64 = 5;
 const HEALTH_RETRIES: u32 = 3;
-
-/// Says why a value can be read without an error: the walk over the table of keys came first.
-const CHECKED: &str = "the document was checked against the table of keys";
 
 impl Manifest {
     /// Reads the manifest of the project in `dir`.
@@ -69,6 +64,7 @@ impl Manifest {
 fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError> {
     let document = check::read(text, file)?;
     let top = Section(Some(document.as_table()));
+    let services = services::read(&top, file)?;
     let project = project(&top.section("project"));
     let image = image(&top.section("image"), &project.name);
     let mirrors = top.texts_by_name("mirrors").into_iter();
@@ -87,87 +83,11 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
         }),
         release: release(&top.section("release")),
         mirrors: mirrors.map(|(prefix, place)| (prefix, mirror(place, root))).collect(),
+        dev: dev::read(&top.section("dev")),
+        services,
         image,
         project,
     })
-}
-
-/// A table of the checked document, or none where it was left out.
-#[derive(Clone, Copy)]
-struct Section<'a>(Option<&'a dyn TableLike>);
-
-impl<'a> Section<'a> {
-    fn get(self, key: &str) -> Option<&'a Item> {
-        self.0?.get(key)
-    }
-
-    fn section(self, key: &str) -> Self {
-        Self(self.get(key).and_then(Item::as_table_like))
-    }
-
-    fn flag(self, key: &str) -> Option<bool> {
-        self.get(key)?.as_bool()
-    }
-
-    fn number(self, key: &str) -> Option<u64> {
-        let number = self.get(key)?.as_integer()?;
-        Some(u64::try_from(number).expect(CHECKED))
-    }
-
-    fn text(self, key: &str) -> Option<String> {
-        self.get(key)?.as_value().map(text)
-    }
-
-    fn texts(self, key: &str) -> Option<Vec<String>> {
-        Some(self.get(key)?.as_array()?.iter().map(text).collect())
-    }
-
-    fn commands(self, key: &str) -> Vec<Vec<String>> {
-        let commands = self.get(key).and_then(Item::as_array).into_iter().flatten();
-        let commands = commands.filter_map(toml_edit::Value::as_array);
-        commands.map(|command| command.iter().map(text).collect()).collect()
-    }
-
-    /// Returns the texts of a list whose order means nothing.
-    fn sorted_texts(self, key: &str) -> Vec<String> {
-        let mut texts = self.texts(key).unwrap_or_default();
-        texts.sort_unstable();
-        texts.dedup();
-        texts
-    }
-
-    fn texts_by_name(self, key: &str) -> BTreeMap<String, String> {
-        let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
-        entries.filter_map(|(name, item)| Some((name.to_owned(), text(item.as_value()?)))).collect()
-    }
-
-    fn sections<T>(self, key: &str, read: impl Fn(&Self) -> T) -> BTreeMap<String, T> {
-        let entries = self.section(key).0.into_iter().flat_map(TableLike::iter);
-        entries.map(|(name, item)| (name.to_owned(), read(&Self(item.as_table_like())))).collect()
-    }
-
-    /// Reads a list of tables, in brackets or under headers.
-    fn list<T>(self, key: &str, read: impl Fn(&Section<'_>) -> T) -> Vec<T> {
-        match self.get(key) {
-            Some(Item::ArrayOfTables(tables)) => {
-                tables.iter().map(|table| read(&Section(Some(table)))).collect()
-            }
-            Some(item) => {
-                let values = item.as_array().into_iter().flatten();
-                let tables = values.filter_map(|value| value.as_inline_table());
-                tables.map(|table| read(&Section(Some(table)))).collect()
-            }
-            None => Vec::new(),
-        }
-    }
-}
-
-/// Returns a text, or a number where one is as good.
-fn text(value: &toml_edit::Value) -> String {
-    match value.as_str() {
-        Some(text) => text.to_owned(),
-        None => value.as_integer().expect(CHECKED).to_string(),
-    }
 }
 
 fn project(section: &Section<'_>) -> Project {

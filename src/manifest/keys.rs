@@ -1,7 +1,9 @@
 //! Keys: the one table of what a `rebeam.toml` may hold. The strict check walks it, and the schema
 //! for editors is made from it, so the two cannot drift apart.
 
+use super::dev::DEV;
 use super::form::Form;
+use super::services::SERVICE;
 
 /// A key of a table.
 #[derive(Debug)]
@@ -38,11 +40,11 @@ pub(super) enum Kind {
     Tables(&'static [Key]),
 }
 
-const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
     Key { name, kind, about, required: None }
 }
 
-const fn required(
+pub(super) const fn required(
     name: &'static str,
     kind: Kind,
     about: &'static str,
@@ -51,8 +53,11 @@ const fn required(
     Key { name, kind, about, required: Some(example) }
 }
 
-const SECONDS: Kind = Kind::Number(1, 3600);
-const ENV: Kind = Kind::TextMap(Form::Variable, Form::Any);
+pub(super) const SECONDS: Kind = Kind::Number(1, 3600);
+pub(super) const ENV: Kind = Kind::TextMap(Form::Variable, Form::Any);
+
+const DEV_ABOUT: &str = "How `rebeam dev up` runs the stack on one's desk.";
+const SERVICES_ABOUT: &str = "What runs beside the release on one's desk, by name; the name is a host's name for the others.";
 
 /// The top of the file.
 pub(super) const TOP: &[Key] = &[
@@ -82,6 +87,8 @@ pub(super) const TOP: &[Key] = &[
     ),
     key("release", Kind::Table(RELEASE), "What of the release matters."),
     key("image", Kind::Table(IMAGE), "What the image says of itself."),
+    key("dev", Kind::Table(DEV), DEV_ABOUT),
+    key("services", Kind::TableMap(Form::Service, SERVICE), SERVICES_ABOUT),
     key(
         "hex",
         Kind::TableMap(Form::Repository, HEX),

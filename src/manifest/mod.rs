@@ -1,8 +1,10 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod access;
 mod check;
 mod content;
 pub mod detect;
+mod dev;
 mod edit;
 mod error;
 mod form;
@@ -13,6 +15,8 @@ pub mod mix;
 mod platform;
 pub mod rebar;
 mod schema;
+mod section;
+mod services;
 mod source;
 pub mod tools;
 
@@ -21,10 +25,13 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use access::{AccessProvider, AccessWish, Anonymous};
+pub use dev::{DevWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
 pub use platform::Platform;
 pub use schema::json_schema;
+pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.toml";
@@ -56,6 +63,10 @@ pub struct Manifest {
     pub release: ReleaseWish,
     /// What the image says of itself.
     pub image: ImageWish,
+    /// How the stack on one's desk runs.
+    pub dev: DevWish,
+    /// What runs in it beside the release, by name.
+    pub services: BTreeMap<String, ServiceWish>,
     /// Repositories of hex packages beside the public one, by name; `hexpm` and `hexpm:ORGANISATION` change or add
     /// to that.
     pub hex: BTreeMap<String, HexWish>,

@@ -5,7 +5,10 @@ use serde_json::Value;
 
 use super::keys::{Key, Kind, TOP};
 use super::rebar::WishSource;
-use super::{HealthCheck, HexWish, Manifest, ManifestError, Platform, Shell, Tool, json_schema};
+use super::{
+    HealthCheck, HexWish, Manifest, ManifestError, Platform, Probe, Profile, Restart, Runs, Server,
+    Shell, Shown, Tool, json_schema,
+};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
@@ -100,6 +103,24 @@ fn every_key_is_read() {
         retries: 5,
     };
     assert_eq!(image.health, Some(health));
+    assert_eq!((manifest.dev.profile, manifest.dev.release), (Some(Profile::Emqttd), false));
+    assert_eq!(manifest.dev.env["D"], "4");
+    let postgres = &manifest.services["postgres"];
+    assert_eq!(postgres.runs, Runs::Server(Server::Postgres));
+    assert_eq!((&*postgres.ports, postgres.restart), (&[5433][..], Restart::Always));
+    assert_eq!(postgres.seed, ["dev/schema.sql"]);
+    let front = &manifest.services["front"];
+    let command = ["./serve", "--port", "${PORT}"].map(str::to_owned).to_vec();
+    let packages = ["curl", "python3"].map(str::to_owned).to_vec();
+    assert_eq!(front.runs, Runs::Command { command, packages });
+    assert_eq!(front.volumes[0], Shown { project: None, inside: "/data".into() });
+    assert_eq!(front.volumes[1].project.as_deref(), Some("dev/conf"));
+    assert_eq!((front.depends_on.len(), front.restart), (1, Restart::OnFailure));
+    assert_eq!((&front.ready, front.ready_timeout_s), (&Some(Probe::Http("/health".into())), 9));
+    assert_eq!(manifest.services["app"].runs, Runs::Release);
+    assert_eq!(manifest.services["app"].ready, Some(Probe::Log("started".into())));
+    assert_eq!(manifest.services["other"].ready, Some(Probe::Exec(vec!["./is-ready".into()])));
+    assert_eq!(manifest.services["last"].ready, Some(Probe::Tcp(7001)));
     let acme = HexWish {
         url: Some("https://hex.acme.test".into()),
         public_key: Some("keys/acme.pem".into()),
@@ -176,6 +197,32 @@ command = ["/app/check", "-q"]
 interval = 10
 timeout = 2
 retries = 5
+[dev]
+profile = "emqttd"
+release = false
+env = { D = "4" }
+[services.postgres]
+kind = "postgres"
+ports = [5433]
+seed = ["dev/schema.sql"]
+restart = "always"
+[services.front]
+command = ["./serve", "--port", "${PORT}"]
+packages = ["python3", "curl"]
+env = { E = "5" }
+ports = [8090]
+volumes = ["/data", "dev/conf:/etc/front"]
+depends-on = ["postgres"]
+ready = { http = "/health", timeout = 9 }
+[services.app]
+release = true
+ready = { log = "started" }
+[services.other]
+command = ["./other"]
+ready = { exec = ["./is-ready"] }
+[services.last]
+command = ["./last"]
+ready = { tcp = 7001 }
 [hex.acme]
 url = "https://hex.acme.test"
 public-key = "keys/acme.pem"
@@ -202,7 +249,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[imagee]",
             "rebeam.toml:9:2: the file has no key `imagee`; the nearest is `image`",
-            "the keys of the file are project, toolchain, build, lock, deps, tools, release, image, hex, mirrors",
+            "the keys of the file are project, toolchain, build, lock, deps, tools, release, image, dev, services, hex, mirrors",
         ),
         (
             "[deps.cowboy]\nqqqq = 1",
@@ -282,7 +329,64 @@ fn a_wrong_type_is_named_with_what_was_meant() {
     assert_eq!(error.hint().unwrap(), "write `version = \"1.0\"`");
 }
 
+#[test]
+fn a_service_that_contradicts_itself_is_named() {
+    for (more, expected) in [
+        ("[services.a]", "rebeam.toml: `[services.a]` says nothing of what runs"),
+        (
+            "[services.a]\nkind = \"redis\"\ncommand = [\"x\"]",
+            "rebeam.toml: `[services.a]` says more than one of `kind`, `command` and `release`",
+        ),
+        (
+            "[services.a]\nkind = \"redis\"\nready = { tcp = 1, log = \"x\" }",
+            "rebeam.toml: `[services.a.ready]` wants one of `tcp`, `http`, `log` and `exec`, and has 2",
+        ),
+        (
+            "[services.a]\nkind = \"redis\"\ndepends-on = [\"b\"]",
+            "rebeam.toml: `[services.a]` depends on `b`, which is no service",
+        ),
+        (
+            "[services.a]\nkind = \"redis\"\ndepends-on = [\"b\"]\n[services.b]\nkind = \"redis\"\ndepends-on = [\"a\"]",
+            "rebeam.toml: `[services.a]` waits for itself: a, b, a",
+        ),
+        (
+            "[services.a]\ncommand = [\"x\"]\nseed = [\"x.sql\"]",
+            "rebeam.toml: `[services.a]` has a `seed`, which only `postgres` and `redis` read",
+        ),
+        (
+            "[services.a]\ncommand = [\"x\"]\nready = { http = \"/up\" }",
+            "rebeam.toml: `[services.a.ready]` asks for a path, and the service has no port",
+        ),
+        (
+            "[services.a]\nkind = \"redis\"\npackages = [\"curl\"]",
+            "rebeam.toml: `[services.a]` has `packages`, which only a `command` takes",
+        ),
+        (
+            "[services.a]\nrelease = true\n[services.b]\nrelease = true",
+            "rebeam.toml: `[services.b]` is the release a second time, after `[services.a]`",
+        ),
+        (
+            "[services.a]\ncommand = [\"x\"]\nports = [\"53/udp\"]",
+            "rebeam.toml: `[services.a]` has the port `53/udp`, and only TCP ports are looked after",
+        ),
+    ] {
+        assert_eq!(message(more).0, expected);
+    }
+}
+
 const BAD_VALUES: &[(&str, &str)] = &[
+    (
+        "[services.Data]\nkind = \"redis\"",
+        "rebeam.toml:9:11: `services` must be a table whose keys are each a name that a host can have: lower-case letters, digits and `-`, at most 63, and here it is `Data`",
+    ),
+    (
+        "[services.a]\nkind = \"mysql\"",
+        "rebeam.toml:10:8: `services.a.kind` must be one of `postgres`, `redis`, `mosquitto`, and here it is `mysql`",
+    ),
+    (
+        "[services.a]\nvolumes = [\"../x:/y\"]",
+        "rebeam.toml:10:12: `services.a.volumes` must be an absolute path like `/data`, or one of the project and where it is seen, like `conf:/etc/app`, and here it is `../x:/y`",
+    ),
     (
         "[image]\nplatforms = [\"linux/mips\"]",
         "rebeam.toml:10:14: `image.platforms` must be one of `linux/amd64`, `linux/arm64`, `linux/arm/v7`, and here it is `linux/mips`",

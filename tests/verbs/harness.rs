@@ -194,7 +194,9 @@ impl World {
         assert!(text.contains(from), "{text}");
         fs::write(&path, text.replace(from, to)).unwrap();
         for (name, text) in files {
-            fs::write(work.join(name), text).unwrap();
+            let path = work.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let work = work.to_str().unwrap();
         clone(&["-C", work, "add", "-A"]);

@@ -5,11 +5,13 @@ use crate::digest::Digest;
 use crate::lock::{Lock, Pin, ProjectFacts, Role, Source};
 use crate::manifest::rebar::RebarFacts;
 use crate::manifest::{
-    Build, DepOverride, ImageWish, Manifest, Project, ReleaseWish, Tool, ToolchainWish,
+    Build, DepOverride, DevWish, ImageWish, Manifest, Project, ReleaseWish, Tool, ToolchainWish,
 };
 
 fn manifest() -> Manifest {
     Manifest {
+        dev: DevWish::default(),
+        services: BTreeMap::new(),
         content: Digest::of(b""),
         project: Project { name: "top".into(), version: "1".into() },
         toolchain: ToolchainWish {
