@@ -12,7 +12,11 @@ mod build;
 mod cache;
 mod carry;
 mod closure;
+#[allow(dead_code, reason = "the room's own tests use the rest")]
+#[path = "../../src/dev/access/tests/cluster.rs"]
+mod cluster;
 mod dev;
+mod dev_acl;
 mod dev_listen;
 mod diff;
 mod erlang_mk;
