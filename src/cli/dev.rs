@@ -3,6 +3,7 @@
 mod acl;
 mod broker;
 mod exposing;
+mod events;
 mod streams;
 mod up;
 
@@ -39,6 +40,8 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Show what happened in the stack, newest last
+    Events(events::Events),
     /// See and change who may connect, publish and subscribe, and why
     Acl(acl::Acl),
     /// Run the MQTT broker alone, open to everybody who reaches it
@@ -56,6 +59,7 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
