@@ -1,5 +1,6 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod acl;
 mod broker;
 mod exposing;
 mod events;
@@ -11,10 +12,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use crate::dev::access::Settings;
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, AccessWish, Manifest};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -40,6 +42,8 @@ enum DevVerb {
     },
     /// Show what happened in the stack, newest last
     Events(events::Events),
+    /// See and change who may connect, publish and subscribe, and why
+    Acl(acl::Acl),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -56,6 +60,7 @@ impl Dev {
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
             DevVerb::Events(verb) => verb.run(common, &place()?),
+            DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
@@ -71,6 +76,17 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     };
     let states = states.or_else(default_states).ok_or(DevError::NoHome)?;
     Ok(Place::new(&states, &name, &project))
+}
+
+/// Which rules of access the project asks for; without a manifest it asks for none.
+fn access(common: &Common) -> Result<Settings, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.dev.access,
+        false => AccessWish::default(),
+    };
+    let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
+    Ok(Settings::new(&wish, &project, url.filter(|url| !url.is_empty()))?)
 }
 
 fn default_states() -> Option<PathBuf> {
