@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{broker, streams};
+use crate::dev::{broker, streams, things};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -52,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("senml", senml),
     ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
@@ -243,6 +244,11 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a thing sends: a pack of SenML, and where to.
+pub fn senml(data: &[u8]) {
+    things::fuzz::messages(data);
 }
 
 /// What a client of the streams sends.

@@ -3,6 +3,7 @@
 mod broker;
 mod exposing;
 mod streams;
+mod things;
 mod up;
 
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub(super) struct Dev {
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
-    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
     /// Say what runs and where
     Ps,
@@ -37,6 +38,14 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Make, connect and remove things: what may publish and subscribe
+    Thing(things::Thing),
+    /// Make and remove channels: where things publish and subscribe
+    Channel(things::Channel),
+    /// Make and remove configurations that devices get at their first start
+    Config(things::Config),
+    /// Register users of things, and print their tokens
+    User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -52,6 +61,10 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Thing(verb) => verb.run(common, &place()?),
+            DevVerb::Channel(verb) => verb.run(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, &place()?),
+            DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
