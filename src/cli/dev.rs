@@ -7,6 +7,7 @@ mod pub_sub;
 mod events;
 mod forwarding;
 mod streams;
+mod things;
 mod up;
 
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ pub(super) struct Dev {
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
-    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
     /// Say what runs and where
     Ps,
@@ -50,6 +51,14 @@ enum DevVerb {
     Events(events::Events),
     /// See and change who may connect, publish and subscribe, and why
     Acl(acl::Acl),
+    /// Make, connect and remove things: what may publish and subscribe
+    Thing(things::Thing),
+    /// Make and remove channels: where things publish and subscribe
+    Channel(things::Channel),
+    /// Make and remove configurations that devices get at their first start
+    Config(things::Config),
+    /// Register users of things, and print their tokens
+    User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -69,6 +78,10 @@ impl Dev {
             DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Acl(verb) => verb.run(common, &place()?),
+            DevVerb::Thing(verb) => verb.run(common, &place()?),
+            DevVerb::Channel(verb) => verb.run(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, &place()?),
+            DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

@@ -146,6 +146,11 @@ impl Stack {
         &self.certificate
     }
 
+    /// Returns a way to look at things and channels.
+    pub fn things(&self) -> things::View {
+        self.things.view()
+    }
+
     /// Returns what runs, the page first and the rest in the order in which it can be used.
     pub fn services(&self) -> &[Service] {
         &self.services
