@@ -54,5 +54,5 @@ pub struct Contents {
 /// The trees and blobs that a lock names: all that a bundle of it holds.
 fn named(lock: &Lock) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
     let trees = lock.sources.iter().filter_map(|source| source.pin.tree()).collect();
-    (trees, lock.debs().map(|deb| deb.sha256).collect())
+    (trees, lock.debs().chain(lock.service_debs()).map(|deb| deb.sha256).collect())
 }

@@ -174,7 +174,7 @@ impl Unpacked<'_> {
 
     /// Makes all of it held. The store proves each again.
     fn take(&self, lock: &Lock, store: &Store) -> Result<(), BundleError> {
-        for deb in lock.debs() {
+        for deb in lock.debs().chain(lock.service_debs()) {
             let place = self.root.join(BLOBS).join(deb.sha256.hex());
             let name = format!("{} {}", deb.package, deb.version);
             let size = disk::status(&place)?.map_or(0, |status| status.size);
