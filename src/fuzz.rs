@@ -56,6 +56,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("tar", tar),
     ("tarball", tarball),
     ("terms", terms),
+    ("zone", zone),
 ];
 
 /// Bytes that a tar of the fuzzer's may unpack to.
@@ -86,6 +87,11 @@ pub fn external_term(data: &[u8]) {
 /// A program or library.
 pub fn elf(data: &[u8]) {
     release::fuzz::program(data);
+}
+
+/// A time zone's file.
+pub fn zone(data: &[u8]) {
+    release::fuzz::zone(data);
 }
 
 /// Keys, envelopes and signed documents of cosign's.

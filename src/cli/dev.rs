@@ -1,6 +1,7 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod broker;
+mod exposing;
 mod streams;
 mod up;
 

@@ -1,5 +1,6 @@
 //! Error: what a stack on the desk refuses, and the next step.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -82,6 +83,33 @@ pub enum DevError {
         /// The file.
         path: PathBuf,
     },
+    /// Others than this machine would reach the stack, and nobody said what they have to know.
+    #[error("on `{address}` others than this machine reach the stack, and it has no password")]
+    Exposed {
+        /// Where it would listen.
+        address: IpAddr,
+    },
+    /// The address is not this machine's.
+    #[error("`{address}` is no address of this machine")]
+    NoAddress {
+        /// The address.
+        address: IpAddr,
+    },
+    /// A password is not usable.
+    #[error("the password is {why}")]
+    BadPassword {
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An origin is not one.
+    #[error("`{origin}` is no origin of pages")]
+    BadOrigin {
+        /// What was given.
+        origin: String,
+    },
+    /// A certificate could not be made.
+    #[error("a certificate for TLS could not be made")]
+    Certificate(#[source] rcgen::Error),
     /// The runtime could not be started.
     #[error("threads could not be started")]
     Runtime(#[source] std::io::Error),
@@ -93,7 +121,13 @@ pub enum DevError {
 impl Explain for DevError {
     fn blame(&self) -> Blame {
         match self {
-            Self::IsUp { .. } | Self::BadCertificate { .. } | Self::NoHome => Blame::User,
+            Self::IsUp { .. }
+            | Self::BadCertificate { .. }
+            | Self::Exposed { .. }
+            | Self::NoAddress { .. }
+            | Self::BadPassword { .. }
+            | Self::BadOrigin { .. }
+            | Self::NoHome => Blame::User,
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
         }
@@ -108,6 +142,19 @@ impl Explain for DevError {
                 Some("look at it with `rebeam dev ps`, or end it: `rebeam dev down`".into())
             }
             Self::Damaged { .. } => Some("begin anew: `rebeam dev down --volumes`".into()),
+            Self::Exposed { .. } => Some(
+                "give one in REBEAM_DEV_PASSWORD or with `--password-file FILE`, or say `--insecure`"
+                    .into(),
+            ),
+            Self::NoAddress { .. } => {
+                Some("`0.0.0.0` is every address; `ip address` lists them".into())
+            }
+            Self::BadPassword { .. } => {
+                Some("take one line of 8 to 512 printable letters, as of `openssl rand -hex 16`".into())
+            }
+            Self::BadOrigin { .. } => {
+                Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
+            }
             Self::NoHome => Some("name one: `--state DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),
             Self::Database(DatabaseError::Newer { .. }) => {

@@ -84,8 +84,14 @@ pub enum What {
     MessageDelivered { client: Arc<Client>, message: Message },
     /// A client said that it has a message.
     MessageAcked { client: Arc<Client>, message: Message },
-    /// A message will not reach a client, and why.
-    MessageDropped { client: Arc<Client>, topic: Arc<str>, bytes: u64, reason: &'static str },
+    /// Messages will not reach a client, and why: `count` of one topic and reason within a second, with their bytes.
+    MessageDropped {
+        client: Arc<Client>,
+        topic: Arc<str>,
+        count: u64,
+        bytes: u64,
+        reason: &'static str,
+    },
     /// A client was refused; `rule` names what decided.
     AclDenied { client: Arc<Client>, action: &'static str, topic: Arc<str>, rule: Arc<str> },
     /// Something of Mainflux's event store: a stream, an operation and its fields in order.
@@ -198,8 +204,9 @@ impl Happening {
             What::MessagePublished { message }
             | What::MessageDelivered { message, .. }
             | What::MessageAcked { message, .. } => message.describe(&mut put),
-            What::MessageDropped { topic, bytes, reason, .. } => {
+            What::MessageDropped { topic, count, bytes, reason, .. } => {
                 put("topic", (**topic).into());
+                put("count", (*count).into());
                 put("size", (*bytes).into());
                 put("reason", (*reason).into());
             }

@@ -6,15 +6,19 @@ pub mod streams;
 pub mod web;
 
 mod bus;
+mod certificate;
 mod error;
 mod happening;
 mod place;
 mod ports;
+mod secret;
 mod stack;
 
 pub use bus::{Bus, Interest, Watch};
+pub use certificate::Certificate;
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
+pub use secret::Secret;
 pub use stack::Stack;

@@ -3,7 +3,7 @@
 //! A lock says whether a stack is up, for the kernel lets go of it however its process ends; a file beside it says
 //! who holds the lock and where each service listens.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,22 @@ pub struct Service {
     pub address: SocketAddr,
     /// What a program is told: `mqtt://127.0.0.1:1883`.
     pub url: String,
+}
+
+impl Service {
+    /// A service that is spoken to as `SCHEME://ADDRESS PATH`; where it listens everywhere, by way of the loopback.
+    pub fn new(name: &str, address: SocketAddr, scheme: &str, path: &str) -> Self {
+        let near = match address {
+            SocketAddr::V4(any) if any.ip().is_unspecified() => {
+                (Ipv4Addr::LOCALHOST, any.port()).into()
+            }
+            SocketAddr::V6(any) if any.ip().is_unspecified() => {
+                (Ipv6Addr::LOCALHOST, any.port()).into()
+            }
+            address => address,
+        };
+        Self { name: name.to_owned(), address, url: format!("{scheme}://{near}{path}") }
+    }
 }
 
 /// A stack that is up.
@@ -89,6 +105,8 @@ impl Place {
     /// Where a stack of this project is up.
     pub fn take(&self) -> Result<Taken, DevError> {
         disk::create_dir_all(&self.directory)?;
+        // Messages, sessions and keys are nobody else's.
+        disk::set_mode(&self.directory, 0o700)?;
         let Some(lock) = disk::try_lock(&self.lock(), LockMode::Exclusive)? else {
             let process = self.running()?.map(|running| running.process);
             return Err(DevError::IsUp { process });
@@ -154,14 +172,19 @@ impl Place {
 }
 
 impl Taken {
-    /// Writes down where everything listens: the stack is ready.
-    pub fn tell(&self, running: &Running) -> Result<(), DevError> {
+    /// Writes down where everything listens: the stack is ready. Programs find `more` variables in the env file,
+    /// passwords among them, so that file is its owner's.
+    pub fn tell(&self, running: &Running, more: &[(&str, String)]) -> Result<(), DevError> {
         let variable = |service: &Service| {
             let name = service.name.to_uppercase().replace('-', "_");
             format!("{name}_URL={}\n", service.url)
         };
-        let env: String = running.services.iter().map(variable).collect();
-        disk::write_atomic(&self.place.env_file(), env.as_bytes())?;
+        let mut env: String = running.services.iter().map(variable).collect();
+        env.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
+        let path = self.place.env_file();
+        let temporary = disk::sibling(&path);
+        disk::write_secret(&temporary, env.as_bytes())?;
+        disk::rename(&temporary, &path)?;
         let record = serde_json::to_vec(running).expect("a record has only strings and numbers");
         Ok(disk::write_atomic(&self.place.record(), &record)?)
     }
@@ -176,6 +199,8 @@ impl Drop for Taken {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn running() -> Running {
@@ -191,14 +216,18 @@ mod tests {
         assert_eq!(place.running().unwrap(), None);
         let taken = place.take().unwrap();
         assert_eq!(place.running().unwrap(), None);
-        taken.tell(&running()).unwrap();
+        taken.tell(&running(), &[("PASSWORD", "hunter22".into())]).unwrap();
         assert_eq!(place.running().unwrap(), Some(running()));
         let refused = place.take().unwrap_err();
         assert!(matches!(refused, DevError::IsUp { process: Some(7) }), "{refused}");
         drop(taken);
         assert_eq!(place.running().unwrap(), None);
         let env = disk::read_text(&place.env_file(), 100).unwrap();
-        assert_eq!(env, "MQTT_URL=mqtt://127.0.0.1:1883\n");
+        assert_eq!(env, "MQTT_URL=mqtt://127.0.0.1:1883\nPASSWORD=hunter22\n");
+        let mode = std::fs::metadata(place.env_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let record = disk::read_text(&place.record(), 1000);
+        assert!(record.is_err(), "the record went with the stack");
     }
 
     #[test]
@@ -206,7 +235,7 @@ mod tests {
         let states = tempfile::tempdir().unwrap();
         let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
         let taken = place.take().unwrap();
-        taken.tell(&running()).unwrap();
+        taken.tell(&running(), &[]).unwrap();
         let record = disk::read(&place.record(), 1000).unwrap();
         drop(taken);
         disk::write_atomic(&place.record(), &record).unwrap();

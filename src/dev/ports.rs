@@ -27,6 +27,20 @@ impl Ports {
         Self { address, project: project.to_owned() }
     }
 
+    /// Returns the address.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Makes sure that the address is this machine's.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check(&self) -> Result<(), DevError> {
+        let probe = TcpListener::bind(SocketAddr::new(self.address, 0));
+        probe.map(drop).map_err(|_| DevError::NoAddress { address: self.address })
+    }
+
     /// Listens for `service` on `standard`, or on a port that is the same each time for this project and service.
     ///
     /// # Errors

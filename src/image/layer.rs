@@ -80,6 +80,7 @@ fn key(component: &Component, modified: u64) -> BuildKey {
             Content::Bytes(bytes) => writeln!(text, "file {}", Digest::of(bytes).hex()),
             Content::File { digest, .. } => writeln!(text, "file {}", digest.hex()),
             Content::Beam { digest, .. } => writeln!(text, "stripped {}", digest.hex()),
+            Content::Zone { digest, .. } => writeln!(text, "slimmed {}", digest.hex()),
         }
         .expect(say);
     }

@@ -174,7 +174,9 @@ fn head(out: &mut Vec<u8>, path: &RelPath, node: &Node, (size, modified): (u64, 
             (b'5', b"")
         }
         Content::Symlink(target) => (b'2', target),
-        Content::Bytes(_) | Content::File { .. } | Content::Beam { .. } => (b'0', b""),
+        Content::Bytes(_) | Content::File { .. } | Content::Beam { .. } | Content::Zone { .. } => {
+            (b'0', b"")
+        }
     };
     // Sorted by key, as written.
     let mut records = Vec::new();

@@ -20,6 +20,7 @@ mod spec;
 mod start;
 mod system;
 mod wanted;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
@@ -42,7 +43,7 @@ use crate::tree::{RelPath, Tree};
 use wanted::OTP;
 
 /// The version of the rules by which a release becomes files; part of every layer's key.
-pub const RULES: u32 = 3;
+pub const RULES: u32 = 4;
 /// Where the release stands in the image.
 pub const HOME: &str = "app";
 /// Where the lock stands in the image.
@@ -165,6 +166,13 @@ pub enum Content {
         /// Where it stands.
         path: PathBuf,
         /// SHA-256 of its bytes before it is stripped.
+        digest: Digest,
+    },
+    /// A time zone that is slimmed while it is read.
+    Zone {
+        /// Where it stands.
+        path: PathBuf,
+        /// SHA-256 of its bytes before it is slimmed.
         digest: Digest,
     },
 }
@@ -293,6 +301,10 @@ impl Content {
                 let lean = beam::strip(&whole)
                     .map_err(|source| ReleaseError::DamagedBeam { path: path.clone(), source })?;
                 Ok(memory(lean))
+            }
+            Self::Zone { path, .. } => {
+                let whole = disk::read(path, FILE_BYTES_MAX)?;
+                Ok(memory(zone::slim(&whole).unwrap_or(whole)))
             }
         }
     }

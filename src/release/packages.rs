@@ -6,6 +6,9 @@
 //! source package matters most: Debian's security tracker knows only those.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use md5::{Digest as _, Md5};
 
 use super::closure::resolve;
 use super::{
@@ -41,7 +44,7 @@ pub(super) fn owners(
     inputs: &Inputs<'_>,
 ) -> Result<BTreeSet<Package>, ReleaseError> {
     let mut owners = BTreeSet::new();
-    for (path, place) in taken(parts, inputs) {
+    for (path, _, place) in taken(parts, inputs) {
         owners.extend((inputs.owner)(&place));
         // The bundle is made here of a package's certificates.
         if path.as_bytes() == system::CA_BUNDLE.as_bytes() {
@@ -58,17 +61,19 @@ pub(super) fn owners(
     Ok(owners)
 }
 
-/// Returns each file that is taken from the toolchain: where it is in the image, and where it stands there.
+/// Returns each file that is taken from the toolchain: where it is in the image, as what, and where it stands there.
 fn taken<'a>(
     parts: &'a Parts,
     inputs: &'a Inputs<'_>,
-) -> impl Iterator<Item = (&'a RelPath, RelPath)> {
+) -> impl Iterator<Item = (&'a RelPath, &'a Node, RelPath)> {
     parts.values().flatten().filter_map(|(path, node)| {
-        let Content::File { path: on_disk, .. } = &node.content else {
+        let (Content::File { path: on_disk, .. } | Content::Zone { path: on_disk, .. }) =
+            &node.content
+        else {
             return None;
         };
         let place = on_disk.strip_prefix(inputs.toolchain).ok()?;
-        Some((path, RelPath::new(place.as_os_str().as_encoded_bytes()).ok()?))
+        Some((path, node, RelPath::new(place.as_os_str().as_encoded_bytes()).ok()?))
     })
 }
 
@@ -85,7 +90,7 @@ pub(super) fn status(
         };
         let place = at(STATUS_DIRECTORY).join(package.name.as_bytes())?;
         entries.insert(place, Node::text(paragraph(&papers.control)));
-        let sums = sums(package, &papers, parts, inputs);
+        let sums = sums(package, &papers, parts, inputs)?;
         if !sums.is_empty() {
             let name = format!("{}.md5sums", package.name);
             entries.insert(at(STATUS_DIRECTORY).join(name.as_bytes())?, Node::text(sums));
@@ -105,8 +110,13 @@ fn paragraph(control: &str) -> String {
     text
 }
 
-/// Returns the sums of the package's files that are in the image, under the paths that they have there.
-fn sums(package: &Package, papers: &Papers, parts: &Parts, inputs: &Inputs<'_>) -> String {
+/// Returns the sums of the package's files that are in the image, under the paths and as what they are there.
+fn sums(
+    package: &Package,
+    papers: &Papers,
+    parts: &Parts,
+    inputs: &Inputs<'_>,
+) -> Result<String, ReleaseError> {
     let known: BTreeMap<&str, &str> = papers
         .md5sums
         .lines()
@@ -114,14 +124,30 @@ fn sums(package: &Package, papers: &Papers, parts: &Parts, inputs: &Inputs<'_>) 
         .map(|(sum, path)| (path.trim_start_matches([' ', '*']), sum))
         .collect();
     let mut lines = BTreeMap::new();
-    for (path, place) in taken(parts, inputs) {
-        let is_ours = (inputs.owner)(&place).as_ref() == Some(package);
-        let place = place.to_string();
-        // Packages of before know no merged `usr`.
-        let sum = known.get(place.as_str()).or_else(|| known.get(place.strip_prefix("usr/")?));
-        if let Some(sum) = sum.filter(|_| is_ours) {
-            lines.insert(path.to_string(), *sum);
+    for (path, node, place) in taken(parts, inputs) {
+        if (inputs.owner)(&place).as_ref() != Some(package) {
+            continue;
         }
+        let place = place.to_string();
+        let find = |place: &str| known.get(place);
+        // Packages of before know no merged `usr`.
+        let Some(sum) = find(&place).or_else(|| find(place.strip_prefix("usr/")?)) else {
+            continue;
+        };
+        let sum = match &node.content {
+            Content::Zone { .. } => sum_of(&node.content)?,
+            _ => (*sum).to_owned(),
+        };
+        lines.insert(path.to_string(), sum);
     }
-    lines.into_iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect()
+    Ok(lines.into_iter().map(|(path, sum)| format!("{sum}  {path}\n")).collect())
+}
+
+/// Sums a file as the image holds it.
+fn sum_of(content: &Content) -> Result<String, ReleaseError> {
+    let mut bytes = Vec::new();
+    if let Some((_, mut body)) = content.open()? {
+        body.read_to_end(&mut bytes).expect("it is in memory");
+    }
+    Ok(Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::closure::{merged, resolve};
 use super::start::USER_HOME;
-use super::{Content, HOME, Node, ReleaseError, at};
+use super::{Content, HOME, Node, ReleaseError, at, head};
 use crate::disk;
 use crate::limits::FILE_BYTES_MAX;
 use crate::manifest::{ImageWish, Shell};
@@ -13,6 +13,9 @@ use crate::tree::{self, Entry, RelPath};
 
 pub(super) const CA_BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
+/// What stands beside the zones and serves no node: what they were compiled from, a quarter of them all, and the leap
+/// seconds, which only servers of time reckon with.
+const NOT_ZONES: [&[u8]; 3] = [b"tzdata.zi", b"leapseconds", b"leap-seconds.list"];
 /// The names that a release's own script calls, and `remote_console` by hand.
 const APPLETS: [&str; 51] = [
     "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "expr",
@@ -156,16 +159,23 @@ fn zones(toolchain: &Path, entries: &mut Entries) -> Result<(), ReleaseError> {
     // `posix` repeats everything, and `right` counts leap seconds, which nothing asks for.
     let scan = tree::scan(&root, &["posix", "right"])?;
     for (path, entry) in scan.tree.entries() {
-        // What the zones were compiled from is a quarter of them all; zones are read as they were compiled.
-        if path.as_bytes() == b"tzdata.zi" {
+        if NOT_ZONES.contains(&path.as_bytes()) {
             continue;
         }
         let place = at(ZONES).join(path.as_bytes())?;
         let node = match entry {
             Entry::Directory => Node::directory(),
             Entry::Symlink { target } => Node::link(target.clone()),
-            Entry::File { size, digest, .. } => Node { mode: 0o644, ..Node::text("") }
-                .with(Content::File { path: path.under(&root), size: *size, digest: *digest }),
+            Entry::File { size, digest, .. } => {
+                let (path, size, digest) = (path.under(&root), *size, *digest);
+                // The lists beside the zones are text.
+                let is_zone = head(&path)?.starts_with(b"TZif");
+                let content = match is_zone {
+                    true => Content::Zone { path, digest },
+                    false => Content::File { path, size, digest },
+                };
+                Node::text("").with(content)
+            }
         };
         entries.insert(place, node);
     }

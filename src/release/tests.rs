@@ -591,6 +591,41 @@ fn debug_information_is_kept_where_it_is_wished_for() {
 }
 
 #[test]
+fn source_maps_go_with_the_debug_information_and_everything_else_is_kept() {
+    let mut world = World::new();
+    let www = "lib/shop-1.2.0/priv/www";
+    let files = ["app.js", "app.js.gz", "lone.js.map", "treasure.map", "main.css", "world.svg.map"];
+    let maps = ["app.js.map", "app.js.map.gz", "main.css.map"];
+    for name in files.iter().chain(&maps) {
+        world.release(&format!("{www}/{name}"), name.as_bytes());
+    }
+    let there = |world: &World, name: &str| {
+        world.assemble().unwrap().get(&at(&format!("app/{www}/{name}"))).is_some()
+    };
+    for name in files {
+        assert!(there(&world, name), "{name}");
+    }
+    assert_eq!(maps.map(|name| there(&world, name)), [false; 3]);
+    world.manifest.release.keep_debug_info = true;
+    assert_eq!(maps.map(|name| there(&world, name)), [true; 3]);
+}
+
+#[test]
+fn scripts_for_windows_are_left_out_beside_a_shell_too() {
+    let mut world = World::new();
+    world.manifest.image.shell = Some(Shell::Busybox);
+    world.toolchain("usr/bin/busybox", b"busybox");
+    for name in ["bin/shop.cmd", "bin/shop.bat", "bin/shop.ps1", "releases/1.2.0/env.bat"] {
+        world.release(name, b"@echo off");
+    }
+    let release = world.assemble().unwrap();
+    assert!(release.get(&at("app/bin/shop")).is_some());
+    for name in ["bin/shop.cmd", "bin/shop.bat", "bin/shop.ps1", "releases/1.2.0/env.bat"] {
+        assert!(release.get(&at(&format!("app/{name}"))).is_none(), "{name}");
+    }
+}
+
+#[test]
 fn the_boot_room_starts_the_node_as_the_image_does() {
     let world = World::new();
     let release = world.assemble().unwrap();
@@ -620,8 +655,14 @@ fn time_zones_are_taken_once() {
     let mut world = World::new();
     world.toolchain("usr/share/zoneinfo/Europe/Berlin", b"TZif");
     world.toolchain("usr/share/zoneinfo/right/Europe/Berlin", b"TZif");
+    for name in ["zone.tab", "tzdata.zi", "leapseconds", "leap-seconds.list"] {
+        world.toolchain(&format!("usr/share/zoneinfo/{name}"), b"# text");
+    }
     world.manifest.image.tzdata = true;
     let release = world.assemble().unwrap();
     assert!(release.get(&at("usr/share/zoneinfo/Europe/Berlin")).is_some());
-    assert!(release.get(&at("usr/share/zoneinfo/right")).is_none());
+    assert!(release.get(&at("usr/share/zoneinfo/zone.tab")).is_some());
+    for name in ["right", "tzdata.zi", "leapseconds", "leap-seconds.list"] {
+        assert!(release.get(&at(&format!("usr/share/zoneinfo/{name}"))).is_none(), "{name}");
+    }
 }

@@ -16,6 +16,12 @@ const ELIXIR: &str = "usr/lib/elixir/lib";
 /// Directories of an application that only a developer reads.
 const DEVELOPER: [&[u8]; 9] =
     [b"src", b"include", b"doc", b"docs", b"examples", b"c_src", b"test", b"man", b"emacs"];
+/// What a packer puts behind the name of what it packed for browsers.
+const PACKED: [&[u8]; 3] = [b".gz", b".br", b".zst"];
+/// Scripts and style sheets, which may have a source map beside them.
+const MAPPED: [&[u8]; 4] = [b".js", b".mjs", b".cjs", b".css"];
+/// Scripts that only Windows runs.
+const FOREIGN_SCRIPTS: [&[u8]; 3] = [b".cmd", b".bat", b".ps1"];
 /// Boot files that only the release's own script starts from.
 const SCRIPT_BOOTS: [&[u8]; 2] = [b"start_clean.boot", b"no_dot_erlang.boot"];
 
@@ -83,6 +89,9 @@ impl<'a> Wanted<'a> {
     /// Says to which part an entry of the release belongs; `None` if the image does without.
     pub(super) fn place_of(&self, path: &RelPath, entry: &Entry) -> Option<(Part, Keep)> {
         let parts: Vec<&[u8]> = path.components().collect();
+        if self.is_source_map(path) {
+            return None;
+        }
         match parts.as_slice() {
             [b"lib", app, rest @ ..] => {
                 let wanted = rest.is_empty() || is_for_users(rest);
@@ -131,13 +140,29 @@ impl<'a> Wanted<'a> {
 
     fn is_idle(&self, name: &[u8]) -> bool {
         !self.has_shell && SCRIPT_BOOTS.contains(&name)
+            || FOREIGN_SCRIPTS.iter().any(|kind| name.ends_with(kind))
+    }
+
+    /// Tells whether a file says from which sources the script or style sheet beside it was made. Only a browser's
+    /// debugger asks for it: it is debug information, and goes with the modules'.
+    fn is_source_map(&self, path: &RelPath) -> bool {
+        if self.inputs.manifest.release.keep_debug_info {
+            return false;
+        }
+        let whole = path.as_bytes();
+        let plain = PACKED.iter().find_map(|kind| whole.strip_suffix(*kind)).unwrap_or(whole);
+        let Some(mapped) = plain.strip_suffix(b".map") else {
+            return false;
+        };
+        MAPPED.iter().any(|kind| mapped.ends_with(kind))
+            && RelPath::new(mapped).is_ok_and(|path| self.inputs.listing.get(&path).is_some())
     }
 
     fn is_script(&self, path: &RelPath, entry: &Entry) -> bool {
         let is_file = matches!(entry, Entry::File { .. });
         let begins =
             || head(&path.under(self.inputs.release)).is_ok_and(|head| head.starts_with(b"#!"));
-        is_file && (path.name().ends_with(b".ps1") || path.name().ends_with(b".cmd") || begins())
+        is_file && begins()
     }
 }
 

@@ -193,7 +193,6 @@ fn a_small_release_is_a_small_image_and_so_is_one_with_tls_and_time_zones() {
     let (unpacked, _) = weigh(&world);
     assert!(unpacked <= 13_000_000, "{unpacked}");
     world.edit("src/hello.app.src", "stdlib, ", "stdlib, crypto, ssl, ");
-    world.edit("rebar.config", "[hello, sasl]", "[hello]");
     world.edit("rebeam.toml", "[image]\n", "[image]\ntzdata = true\n");
     world.rebeam(&["build"]).succeeds();
     let (unpacked, packed) = weigh(&world);

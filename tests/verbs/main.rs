@@ -13,6 +13,7 @@ mod cache;
 mod carry;
 mod closure;
 mod dev;
+mod dev_listen;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;

@@ -10,6 +10,7 @@ use clap::Args;
 use crate::cli::Common;
 use crate::dev::access::Open;
 use crate::dev::broker::{self, Dress, Limits, Listener};
+use crate::dev::web::Guard;
 use crate::dev::{Bus, DevError, Ports};
 use crate::disk;
 use crate::explain::Failure;
@@ -93,7 +94,7 @@ impl Broker {
             vec![Listener { socket: ports.exactly("mqtt", self.port)?, dress: Dress::Bare }];
         if let Some(port) = self.ws_port {
             let socket = ports.exactly("mqtt over websocket", port)?;
-            listeners.push(Listener { socket, dress: Dress::WebSocket });
+            listeners.push(Listener { socket, dress: Dress::WebSocket(Guard::default()) });
         }
         if let (Some(port), Some(cert), Some(key)) = (self.tls_port, &self.cert, &self.key) {
             let socket = ports.exactly("mqtt over tls", port)?;

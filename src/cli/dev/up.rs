@@ -1,6 +1,6 @@
 //! `rebeam dev up`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::exposing::{Exposing, VARIABLE};
 use crate::cli::Common;
 use crate::dev::access::Open;
+use crate::dev::web::Guard;
 use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
@@ -26,7 +28,8 @@ const LINES_MAX: usize = 20;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every service takes its standard port where that is free, else one that stays the same for the project; programs read
-the addresses from the file `env` that is named at the end. Only this machine reaches them.
+the addresses from the file `env` that is named at the end. Only this machine reaches them, but with `--listen`; the
+password is then MQTT's, Redis' and HTTP's (any user name, or the header `X-Rebeam-Password`).
 
   rebeam dev up -d        start it and leave it in the background
   rebeam dev ps           say what runs and where
@@ -35,6 +38,8 @@ pub(super) struct Up {
     /// Leave the stack in the background once it is ready
     #[arg(short, long)]
     detach: bool,
+    #[command(flatten)]
+    exposing: Exposing,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
@@ -42,17 +47,20 @@ pub(super) struct Up {
 
 impl Up {
     pub(super) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
+        let password =
+            if self.here { Exposing::handed_password()? } else { self.exposing.password()? };
+        let guard = self.exposing.guard(password.as_deref())?;
         if self.detach && !self.here {
-            let running = detach(place)?;
+            let running = detach(place, password.as_deref())?;
             tell(common, place, &running);
             return Ok(0);
         }
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
-        let ports = Ports::new(IpAddr::V4(Ipv4Addr::LOCALHOST), &project);
+        let ports = Ports::new(self.exposing.listen, &project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        runtime.block_on(serve(common, place, &ports, &taken))?;
+        runtime.block_on(serve(common, place, (&ports, &guard), &taken))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
@@ -63,15 +71,18 @@ impl Up {
 async fn serve(
     common: &Common,
     place: &Place,
-    ports: &Ports,
+    (ports, guard): (&Ports, &Guard),
     taken: &Taken,
 ) -> Result<(), DevError> {
     // Heard from the start on, so that nothing is left half begun.
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()))?;
+    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()), guard)?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
-    taken.tell(&running)?;
+    let authority = disk::canonical(&stack.certificate().authority)?;
+    let mut more = vec![("MQTTS_CA", authority.display().to_string())];
+    more.extend(guard.secret().map(|secret| (VARIABLE, secret.reveal().to_owned())));
+    taken.tell(&running, &more)?;
     tell(common, place, &running);
     tokio::select! {
         _ = terminate.recv() => {}
@@ -82,7 +93,7 @@ async fn serve(
 }
 
 /// Starts this program once more in the background and waits until it is ready.
-fn detach(place: &Place) -> Result<Running, DevError> {
+fn detach(place: &Place, password: Option<&str>) -> Result<Running, DevError> {
     // Taken for a moment only: an error that is found here needs no log.
     drop(place.take()?);
     let log = place.log();
@@ -96,12 +107,18 @@ fn detach(place: &Place) -> Result<Running, DevError> {
         .args(std::env::args_os().skip(1))
         // However `-d` was written, it must not start one more.
         .arg("--here")
-        .stdin(Stdio::null())
+        // Neither arguments nor environment of a process are a place for a password.
+        .env_remove(VARIABLE)
+        .stdin(Stdio::piped())
         .stdout(output)
         .stderr(errors)
         .process_group(0)
         .spawn()
         .map_err(DevError::Runtime)?;
+    if let (Some(mut input), Some(password)) = (child.stdin.take(), password) {
+        // One that ended before it read this says why in its log.
+        drop(input.write_all(password.as_bytes()));
+    }
     wait(place, &mut child)
 }
 
@@ -130,6 +147,8 @@ fn tell(common: &Common, place: &Place, running: &Running) {
         _ => {
             terminal::data(&table(running));
             terminal::talk(&format!("addresses for programs: {}", place.env_file().display()));
+            let authority = place.directory().join("tls/ca.pem");
+            terminal::talk(&format!("certificates are signed by: {}", authority.display()));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The broker asks and obeys; it knows nothing of tables, files or things. Every answer names the rule that
 //! decided, so that a denial can be explained to a person.
 
+mod guarded;
 mod open;
 
 use std::fmt::Debug;
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use guarded::Guarded;
 pub use open::Open;
 
 /// An answer that may take a while.
@@ -96,5 +98,10 @@ pub trait Access: Debug + Send + Sync {
     /// Counts the changes of the rules: an answer for a topic is asked anew once this moved.
     fn generation(&self) -> u64 {
         0
+    }
+
+    /// Tells whether nobody is let in whom the rules do not know, by a password or a key.
+    fn knows_clients(&self) -> bool {
+        false
     }
 }

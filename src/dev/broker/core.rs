@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Budget;
 use super::counters::Counters;
 use super::deadlines::Deadlines;
+use super::drops::Drops;
 use super::limits::Limits;
 use super::parcel::{Entry, Parcel};
 use super::session::{Session, State};
@@ -34,6 +35,7 @@ pub(super) struct Core {
     pub(super) generation: AtomicU64,
     pub(super) retained: RwLock<BTreeMap<Arc<str>, Arc<Parcel>>>,
     pub(super) deadlines: Deadlines,
+    pub(super) drops: Drops,
     pub(super) started: Instant,
     pub(super) stop: CancellationToken,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
@@ -60,6 +62,7 @@ impl Core {
             generation: AtomicU64::new(1),
             retained: RwLock::default(),
             deadlines: Deadlines::default(),
+            drops: Drops::default(),
             started: Instant::now(),
             stop: CancellationToken::new(),
             sessions: Mutex::default(),
@@ -95,13 +98,9 @@ impl Core {
 
     pub(super) fn say_dropped(&self, client: &Arc<Client>, parcel: &Parcel, reason: &'static str) {
         self.counters.dropped.add(1);
-        let message = &parcel.message;
-        self.say(What::MessageDropped {
-            client: Arc::clone(client),
-            topic: Arc::clone(&message.topic),
-            bytes: message.payload.len() as u64,
-            reason,
-        });
+        if let Some(what) = self.drops.add(client, &parcel.message, reason) {
+            self.say(what);
+        }
     }
 
     pub(super) fn forget_place(&self, entry: &Entry) {

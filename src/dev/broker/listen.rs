@@ -17,6 +17,7 @@ use super::handshake;
 use super::stream::Stream;
 use super::websocket;
 use crate::dev::error::DevError;
+use crate::dev::web::Guard;
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
@@ -27,10 +28,10 @@ pub enum Dress {
     Bare,
     /// MQTT inside of TLS.
     Tls(Arc<ServerConfig>),
-    /// MQTT inside of a WebSocket.
-    WebSocket,
-    /// MQTT inside of a WebSocket inside of TLS.
-    WebSocketTls(Arc<ServerConfig>),
+    /// MQTT inside of a WebSocket, for pages that a guard lets in.
+    WebSocket(Guard),
+    /// The same inside of TLS.
+    WebSocketTls(Arc<ServerConfig>, Guard),
 }
 
 /// A socket that clients come to, and how they speak there.
@@ -119,10 +120,10 @@ async fn wrap(core: &Core, socket: TcpStream, dress: Dress) -> Option<Stream> {
     let wrapped: Box<dyn super::stream::Socket> = match dress {
         Dress::Bare => return Some(Stream::Tcp(socket)),
         Dress::Tls(config) => Box::new(TlsAcceptor::from(config).accept(socket).await.ok()?),
-        Dress::WebSocket => Box::new(websocket::accept(socket, most).await?),
-        Dress::WebSocketTls(config) => {
+        Dress::WebSocket(guard) => Box::new(websocket::accept(socket, &guard, most).await?),
+        Dress::WebSocketTls(config, guard) => {
             let socket = TlsAcceptor::from(config).accept(socket).await.ok()?;
-            Box::new(websocket::accept(socket, most).await?)
+            Box::new(websocket::accept(socket, &guard, most).await?)
         }
     };
     Some(Stream::Wrapped(wrapped))

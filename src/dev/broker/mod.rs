@@ -12,6 +12,7 @@ mod connection;
 mod core;
 mod counters;
 mod deadlines;
+mod drops;
 mod handshake;
 mod incoming;
 mod limits;
@@ -103,6 +104,7 @@ pub fn serve(
     }
     listening.spawn(deadlines::run(Arc::clone(&core)));
     listening.spawn(sys::run(Arc::clone(&core)));
+    listening.spawn(drops::run(Arc::clone(&core)));
     Ok(Broker { core, addresses, writer, listening, places, places_count })
 }
 

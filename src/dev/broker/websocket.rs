@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
+use crate::dev::web::{Guard, Refusal};
+
 /// Bytes that one frame takes out at most.
 const FRAME_BYTES: usize = 64 << 10;
 const PROTOCOL: &str = "sec-websocket-protocol";
@@ -23,9 +25,10 @@ pub(super) struct Inside<S> {
     rest: Bytes,
 }
 
-/// Answers the upgrade, whatever its path; `None` where it is none, or comes from a page of another origin.
+/// Answers the upgrade, whatever its path; `None` where it is none, or comes from a page of another site.
 pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
+    guard: &Guard,
     packet_bytes_max: usize,
 ) -> Option<Inside<S>> {
     let config = WebSocketConfig::default()
@@ -33,7 +36,13 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         .max_frame_size(Some(packet_bytes_max + 16))
         .write_buffer_size(0)
         .read_buffer_size(4 << 10);
-    let accepted = tokio_tungstenite::accept_hdr_async_with_config(socket, choose, Some(config));
+    // The password is MQTT's to ask: a page's script cannot send any header with an upgrade.
+    #[allow(clippy::result_large_err, reason = "the library's own signature")]
+    let answer = |request: &Request, response: Response| match guard.check_site(request.headers()) {
+        Ok(()) => choose(request, response),
+        Err(Refusal { status, error }) => Err(refuse(status, error)),
+    };
+    let accepted = tokio_tungstenite::accept_hdr_async_with_config(socket, answer, Some(config));
     Some(Inside { socket: accepted.await.ok()?, rest: Bytes::new() })
 }
 
@@ -57,12 +66,14 @@ fn choose(request: &Request, mut response: Response) -> Result<Response, ErrorRe
             }
             Ok(response)
         }
-        None => {
-            let mut refusal = ErrorResponse::new(Some("ask for the subprotocol `mqtt`".into()));
-            *refusal.status_mut() = StatusCode::BAD_REQUEST;
-            Err(refusal)
-        }
+        None => Err(refuse(StatusCode::BAD_REQUEST, "ask for the subprotocol `mqtt`".into())),
     }
+}
+
+fn refuse(status: StatusCode, error: String) -> ErrorResponse {
+    let mut refusal = ErrorResponse::new(Some(error));
+    *refusal.status_mut() = status;
+    refusal
 }
 
 fn broken(error: tokio_tungstenite::tungstenite::Error) -> io::Error {

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::DevError;
 use crate::limits::{WEB_BODY_BYTES_MAX, WEB_CONNECTIONS_MAX, WEB_HEAD_BYTES_MAX, WEB_HEAD_S_MAX};
 
+pub use guard::{Exposure, Guard};
 pub use refusal::Refusal;
 
 /// How long the listener rests after the kernel refused a connection: it is out of files, for one.
@@ -40,10 +41,10 @@ pub struct Web {
 }
 
 impl Web {
-    /// Serves `router` on `socket` under the name `service`.
+    /// Serves `router` on `socket`, which only this machine reaches, under the name `service`.
     ///
     /// # Errors
-    /// Where the kernel refuses the socket.
+    /// Where the kernel refuses the socket, or others than this machine would reach it.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -52,14 +53,33 @@ impl Web {
         socket: StdListener,
         router: Router,
     ) -> Result<Self, DevError> {
+        Self::guarded(service, socket, router, &Guard::default())
+    }
+
+    /// Serves `router` on `socket` to whom `guard` lets in.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the socket, or others than this machine would reach it and nothing was said of them.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn guarded(
+        service: &'static str,
+        socket: StdListener,
+        router: Router,
+        guard: &Guard,
+    ) -> Result<Self, DevError> {
         let refused = |source| DevError::Listen { service, source };
         socket.set_nonblocking(true).map_err(refused)?;
         let listener = TcpListener::from_std(socket).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
+        if !address.ip().is_loopback() && matches!(guard.exposure(), Exposure::Loopback) {
+            return Err(DevError::Exposed { address: address.ip() });
+        }
         let stop = CancellationToken::new();
         let router = router
             .layer(DefaultBodyLimit::max(WEB_BODY_BYTES_MAX))
-            .layer(middleware::from_fn(guard::admit))
+            .layer(middleware::from_fn_with_state(guard.clone(), guard::admit))
             .layer(axum::Extension(Stopping(stop.clone())));
         let mut listening = JoinSet::new();
         listening.spawn(listen(listener, router, stop.clone()));
