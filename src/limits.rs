@@ -142,3 +142,7 @@ pub const WEB_ANSWER_S_MAX: u64 = 30;
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
 pub const SERVICES_MAX: usize = 64;
+/// Bytes of one file of a service's log on one's desk.
+pub const SERVICE_LOG_BYTES_MAX: u64 = 4 << 20;
+/// Files of a service's log, the one that is written included.
+pub const SERVICE_LOG_FILES: u32 = 3;

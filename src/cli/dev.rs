@@ -1,6 +1,8 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod broker;
+mod logs;
+mod parts;
 mod exposing;
 mod streams;
 mod up;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
-use crate::dev::{DevError, Place};
+use crate::dev::{DevError, Place, control};
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{self, Manifest};
@@ -29,8 +31,16 @@ pub(super) struct Dev {
 enum DevVerb {
     /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
     Up(up::Up),
-    /// Say what runs and where
+    /// Say what runs, how it is and where
     Ps,
+    /// Show what services said
+    Logs(logs::Logs),
+    /// End a service and start it again
+    Restart {
+        /// Its name
+        #[arg(value_name = "SERVICE")]
+        service: String,
+    },
     /// End the stack; its state stays
     Down {
         /// Remove the state, too: sessions, messages and keys
@@ -51,6 +61,8 @@ impl Dev {
         match self.verb {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
+            DevVerb::Logs(verb) => verb.run(common, &place()?),
+            DevVerb::Restart { service } => restart(&place()?, &service),
             DevVerb::Down { volumes } => down(&place()?, volumes),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
@@ -77,21 +89,33 @@ fn default_states() -> Option<PathBuf> {
 }
 
 fn ps(common: &Common, place: &Place) -> Result<u8, Failure> {
-    let running = place.running()?;
-    match (common.mode(), running) {
-        (Mode::Json, running) => {
-            let services = running.map(|running| running.services).unwrap_or_default();
-            terminal::data(&serde_json::json!(services).to_string());
+    let standings = match place.is_held()? {
+        true => control::status(place)?,
+        false => Vec::new(),
+    };
+    match common.mode() {
+        Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
+        _ if standings.is_empty() => {
+            terminal::talk("nothing runs; `rebeam dev up` starts the stack");
         }
-        (_, Some(running)) => terminal::data(&up::table(&running)),
-        (_, None) => terminal::talk("nothing runs; `rebeam dev up` starts the stack"),
+        _ => terminal::data(&up::table(&standings)),
     }
+    Ok(0)
+}
+
+fn restart(place: &Place, service: &str) -> Result<u8, Failure> {
+    if !place.is_held()? {
+        return Err(DevError::NotUp.into());
+    }
+    control::restart(place, service)?;
     Ok(0)
 }
 
 fn down(place: &Place, volumes: bool) -> Result<u8, Failure> {
     match place.running()? {
         Some(running) => place.end(&running)?,
+        // One that is still starting has not told of itself yet.
+        None if place.is_held()? => control::stop(place)?,
         None => terminal::talk("nothing runs"),
     }
     if volumes {

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod broker;
+pub mod control;
+pub mod services;
 pub mod streams;
 pub mod web;
 

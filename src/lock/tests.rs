@@ -4,7 +4,9 @@ use std::path::Path;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, ServiceLock, Source, ToolchainLock};
+use super::{
+    Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, ServiceLock, Source, ToolchainLock,
+};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
