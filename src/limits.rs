@@ -146,3 +146,15 @@ pub const SERVICES_MAX: usize = 64;
 pub const SERVICE_LOG_BYTES_MAX: u64 = 4 << 20;
 /// Files of a service's log, the one that is written included.
 pub const SERVICE_LOG_FILES: u32 = 3;
+/// Bytes of messages that the page remembers while somebody looks.
+pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
+/// Bytes of one payload that the page remembers.
+pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of events that the page remembers.
+pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
+/// Live views of the page that are open at once.
+pub const PAGE_LIVES_MAX: usize = 64;
+/// Entries of a stack's event log; the oldest go first.
+pub const EVENTS_MAX: i64 = 200_000;
+/// Bytes of their documents.
+pub const EVENTS_BYTES_MAX: i64 = 128 << 20;

@@ -1,9 +1,11 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod broker;
+mod config;
 mod logs;
 mod parts;
 mod exposing;
+mod events;
 mod streams;
 mod up;
 
@@ -33,6 +35,8 @@ enum DevVerb {
     Up(up::Up),
     /// Say what runs, how it is and where
     Ps,
+    /// Show what all files together say of the stack, each value with its origin
+    Config(config::Config),
     /// Show what services said
     Logs(logs::Logs),
     /// End a service and start it again
@@ -47,6 +51,8 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Show what happened in the stack, newest last
+    Events(events::Events),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -61,9 +67,11 @@ impl Dev {
         match self.verb {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common),
             DevVerb::Logs(verb) => verb.run(common, &place()?),
             DevVerb::Restart { service } => restart(&place()?, &service),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

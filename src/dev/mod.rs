@@ -3,6 +3,8 @@
 pub mod access;
 pub mod broker;
 pub mod control;
+pub mod events;
+pub mod page;
 pub mod services;
 pub mod streams;
 pub mod web;

@@ -1,13 +1,16 @@
 //! Services: which Debian packages run beside the release on one's desk, and their roots.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use thiserror::Error;
 
 use super::{Desk, Update};
+use crate::disk;
 use crate::explain::{Explain, Failure};
 use crate::fetch::debian::{self, Expiry};
-use crate::lock::{Lock, ServiceLock, ToolchainLock};
+use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::lock::{IMAGE_FORMAT, Lock, ServiceLock, ToolchainLock};
 use crate::store::HeldTree;
 use crate::toolchain;
 
@@ -67,29 +70,79 @@ fn resolve(
 
 /// Returns the root of each list of packages, out of the store or fetched as the lock says.
 ///
+/// What the manifest itself does not ask for (another file does, or a profile) is pinned in the file `beside`.
+///
 /// # Errors
-/// Where the lock does not name a list's packages, or they cannot be had.
+/// Where the lock does not name what the manifest asks for, or packages cannot be had.
 pub fn service_packages(
     desk: &Desk<'_>,
     wanted: &BTreeSet<Vec<String>>,
+    beside: &Path,
 ) -> Result<BTreeMap<Vec<String>, HeldTree>, Failure> {
-    if wanted.is_empty() {
-        return Ok(BTreeMap::new());
+    let mut pinned = Lock::read_previous(desk.root)?.map(|lock| lock.services).unwrap_or_default();
+    let of_manifest = desk.manifest.service_packages();
+    let is_pinned = |pinned: &[ServiceLock], packages: &Vec<String>| {
+        pinned.iter().any(|service| service.wished == *packages)
+    };
+    let lacking =
+        wanted.iter().find(|list| of_manifest.contains(*list) && !is_pinned(&pinned, list));
+    if let Some(packages) = lacking {
+        return Err(ServiceFailure::NotLocked { packages: packages.clone() }.into());
     }
-    let lock = Lock::read_previous(desk.root)?;
+    let missing: BTreeSet<_> =
+        wanted.iter().filter(|list| !is_pinned(&pinned, list)).cloned().collect();
+    if !missing.is_empty() {
+        pinned.extend(pinned_beside(desk, &missing, beside)?);
+    }
     let mut roots = BTreeMap::new();
-    for packages in wanted {
-        let service = lock.as_ref().and_then(|lock| lock.service(packages));
-        let service =
-            service.ok_or_else(|| ServiceFailure::NotLocked { packages: packages.clone() })?;
-        let all = ToolchainLock {
-            otp: String::new(),
-            wished: service.wished.clone(),
-            suite: service.suite.clone(),
-            debs: service.debs.clone(),
+    for service in pinned.into_iter().filter(|service| wanted.contains(&service.wished)) {
+        let ServiceLock { wished, suite, debs } = service;
+        let all = ToolchainLock { otp: String::new(), wished: wished.clone(), suite, debs };
+        let root = match toolchain::held(&all, desk.store)? {
+            Some(held) => held.root,
+            None => toolchain::toolchain(&all, desk.store, desk.http, desk.observer)?.root,
         };
-        let made = toolchain::toolchain(&all, desk.store, desk.http, desk.observer)?;
-        roots.insert(packages.clone(), made.root);
+        roots.insert(wished, root);
     }
     Ok(roots)
+}
+
+/// Returns the packages that a file of pins names, and has it name those that it lacks.
+fn pinned_beside(
+    desk: &Desk<'_>,
+    wanted: &BTreeSet<Vec<String>>,
+    beside: &Path,
+) -> Result<Vec<ServiceLock>, Failure> {
+    let otp = &desk.manifest.toolchain.otp;
+    let known = match disk::exists(beside) {
+        true => Some(Lock::parse_previous(&disk::read_text(beside, TEXT_FILE_BYTES_MAX)?, beside)?),
+        false => None,
+    };
+    let same_otp = known.filter(|lock| lock.toolchain.otp == *otp);
+    let mut pins = same_otp.map(|lock| lock.services).unwrap_or_default();
+    let missing: BTreeSet<_> = wanted
+        .iter()
+        .filter(|list| pins.iter().all(|service| service.wished != **list))
+        .cloned()
+        .collect();
+    if missing.is_empty() {
+        return Ok(pins);
+    }
+    let found = resolve(desk, otp, &missing, &BTreeMap::new(), false)?;
+    let suite = found.first().map(|service| service.suite.clone()).unwrap_or_default();
+    pins.extend(found);
+    pins.sort_by(|a, b| a.wished.cmp(&b.wished));
+    let toolchain = ToolchainLock { otp: otp.clone(), wished: vec![], suite, debs: vec![] };
+    let lock = Lock {
+        project: desk.manifest.project.name.clone(),
+        epoch: 0,
+        image_format: IMAGE_FORMAT,
+        toolchain,
+        platforms: vec![],
+        base: None,
+        services: pins.clone(),
+        sources: vec![],
+    };
+    disk::write_atomic(beside, lock.to_text().as_bytes())?;
+    Ok(pins)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
-use super::parts::Parts;
+use super::parts::{Layers, Parts};
 use crate::cli::Common;
 use crate::dev::access::Open;
 use crate::dev::control::{self, Control, Told};
@@ -43,6 +43,8 @@ pub(super) struct Up {
     #[arg(short, long)]
     detach: bool,
     #[command(flatten)]
+    layers: Layers,
+    #[command(flatten)]
     exposing: Exposing,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
@@ -56,13 +58,13 @@ impl Up {
         let guard = self.exposing.guard(password.as_deref())?;
         if self.detach && !self.here {
             // What has to be fetched is fetched while somebody looks.
-            let patience = READY_MAX + Parts::prepare(common)?.patience();
+            let patience = READY_MAX + Parts::prepare(common, &self.layers, place)?.patience();
             detach(place, password.as_deref(), patience)?;
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
         let taken = place.take()?;
-        let parts = Parts::prepare(common)?;
+        let parts = Parts::prepare(common, &self.layers, place)?;
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;

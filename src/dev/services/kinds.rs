@@ -100,10 +100,7 @@ pub(super) fn ready(server: Server, own: Option<SocketAddr>) -> Ready {
 /// Makes a server's room, and what comes before and after its first start.
 pub(super) fn server(draft: &Draft<'_>, server: Server) -> Result<(Body, Option<First>), DevError> {
     let data = draft.directory.join("data");
-    // What lies there from a start that did not come to its end goes before the next one.
-    if !disk::exists(&data) {
-        private(&data)?;
-    }
+    private(&data)?;
     let port = draft.ports.first().map_or(server.port(), |(_, port)| *port).to_string();
     let kind = Kind { draft, data, port };
     match server {

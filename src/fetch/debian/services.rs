@@ -10,7 +10,7 @@ use crate::http::Http;
 use crate::lock::{Deb, ServiceLock};
 
 /// What stands in every root: a shell and the tools that scripts take for granted.
-const SYSTEM: [&str; 11] = [
+const SYSTEM: [&str; 12] = [
     "base-files",
     "base-passwd",
     "bash",
@@ -19,6 +19,7 @@ const SYSTEM: [&str; 11] = [
     "findutils",
     "grep",
     "libc-bin",
+    "mawk",
     "ncurses-base",
     "sed",
     "tzdata",
