@@ -7,6 +7,7 @@ pub mod events;
 pub mod page;
 pub mod services;
 pub mod streams;
+pub mod things;
 pub mod web;
 
 mod bus;
@@ -25,4 +26,4 @@ pub use happening::{Client, Happening, Message, What};
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
-pub use stack::Stack;
+pub use stack::{Plan, Stack};

@@ -286,6 +286,8 @@ pub struct ImageWish {
     pub cmd: Vec<String>,
     /// Which shell the image holds; by default one only where the release cannot start without.
     pub shell: Option<Shell>,
+    /// Whether epmd is started, and waited for, before the entry point; by default where a script of the release needs it.
+    pub epmd: Option<bool>,
     /// Whether time zone data is put in.
     pub tzdata: bool,
     /// Whether the CA bundle is put in; by default where the release holds `ssl`.

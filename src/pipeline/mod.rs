@@ -29,6 +29,7 @@ mod rooms;
 mod said;
 mod services;
 mod signatures;
+mod stays;
 mod tools;
 mod verify;
 

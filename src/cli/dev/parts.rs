@@ -50,6 +50,7 @@ impl Layers {
 /// What is started beside what is in rebeam itself.
 #[derive(Debug)]
 pub(super) struct Parts {
+    pub(super) profile: Option<Profile>,
     pub(super) services: BTreeMap<String, ServiceWish>,
     pub(super) roots: BTreeMap<Vec<String>, PathBuf>,
     pub(super) image: Option<PathBuf>,
@@ -69,6 +70,7 @@ impl Parts {
         let variable = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
         let wish = layers.read(&project)?;
         let mut parts = Self {
+            profile: wish.dev.profile,
             services: wish.services,
             roots: BTreeMap::new(),
             image: None,

@@ -15,12 +15,14 @@ use super::parts::{Layers, Parts};
 use crate::cli::Common;
 use crate::dev::access::Open;
 use crate::dev::control::{self, Control, Told};
-use crate::dev::services::{self, Logs, Plan, Services, Standing, State};
+use crate::dev::services::{self, Logs, Services, Standing, State};
+use crate::dev::things::Setup;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Ports, Running, Service, Stack, Taken};
+use crate::dev::{DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::Profile;
 use crate::terminal::{self, Mode};
 
 /// How long a stack in the background may take to be ready.
@@ -46,6 +48,9 @@ pub(super) struct Up {
     layers: Layers,
     #[command(flatten)]
     exposing: Exposing,
+    /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
+    #[arg(long)]
+    things: bool,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
@@ -68,8 +73,10 @@ impl Up {
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
+        let is_mainflux = self.things || parts.profile == Some(Profile::Mainflux);
+        let things = Setup { is_mainflux, ..Setup::default() };
         let up = Upward { common, place, parts: &parts, ports: &ports, guard: &guard };
-        runtime.block_on(up.serve(&taken))?;
+        runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
@@ -87,18 +94,19 @@ struct Upward<'a> {
 
 impl Upward<'_> {
     /// Serves until somebody says that it is enough.
-    async fn serve(&self, taken: &Taken) -> Result<(), DevError> {
+    async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), DevError> {
         // Heard from the start on, so that nothing is left half begun.
         let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
         // A real server in the place of one of ours has the standard port.
         let reserved = services::reserve(&self.parts.services, self.ports)?;
-        let stack = Stack::start(
-            self.ports,
-            self.place.directory(),
-            Arc::new(Open::default()),
-            self.guard,
-        )?;
+        let stack = Stack::start(Plan {
+            ports: self.ports,
+            state: self.place.directory(),
+            guard: self.guard,
+            access: Arc::new(Open::default()),
+            things,
+        })?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
         let planned = services::plan(&self.plan(), &reserved, &variables)?;
@@ -147,8 +155,8 @@ impl Upward<'_> {
         fate
     }
 
-    fn plan(&self) -> Plan<'_> {
-        Plan {
+    fn plan(&self) -> services::Plan<'_> {
+        services::Plan {
             services: &self.parts.services,
             roots: &self.parts.roots,
             image: self.parts.image.as_deref(),

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::happening::Message;
+
 pub use guarded::Guarded;
 pub use open::Open;
 
@@ -103,5 +105,11 @@ pub trait Access: Debug + Send + Sync {
     /// Tells whether nobody is let in whom the rules do not know, by a password or a key.
     fn knows_clients(&self) -> bool {
         false
+    }
+
+    /// Hears of each message that was let through, before its sender is told that it arrived. It must be quick:
+    /// the sender waits.
+    fn published(&self, who: &Who, message: &Message) {
+        let _ = (who, message);
     }
 }

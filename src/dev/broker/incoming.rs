@@ -99,6 +99,7 @@ impl Connection {
             from: Some(Arc::clone(&self.client)),
             at_ms: now_ms(),
         };
+        self.core.access.published(&self.who, &message);
         let properties = &publish.properties;
         let parcel = self.core.parcel(message, properties.shared(), properties.message_expiry_s);
         let routed = self.core.publish_to(&parcel, &targets, Some(&self.session));
