@@ -2,10 +2,11 @@
 
 mod broker;
 mod config;
+mod events;
+mod exposing;
 mod logs;
 mod parts;
-mod exposing;
-mod events;
+mod snapshot;
 mod streams;
 mod up;
 
@@ -39,6 +40,9 @@ enum DevVerb {
     Config(config::Config),
     /// Show what services said
     Logs(logs::Logs),
+    /// Keep the state of a stack that is down, or put it back
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
     /// End a service and start it again
     Restart {
         /// Its name
@@ -68,6 +72,7 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Config(verb) => verb.run(common),
+            DevVerb::Snapshot(verb) => verb.run(common, &place()?),
             DevVerb::Logs(verb) => verb.run(common, &place()?),
             DevVerb::Restart { service } => restart(&place()?, &service),
             DevVerb::Down { volumes } => down(&place()?, volumes),

@@ -187,6 +187,32 @@ pub enum DevError {
         /// The next step that it named.
         hint: Option<String>,
     },
+    /// A snapshot's name is none.
+    #[error("`{name}` cannot name a snapshot")]
+    BadSnapshotName {
+        /// What was said.
+        name: String,
+    },
+    /// There is a snapshot of this name.
+    #[error("there is a snapshot `{name}` already")]
+    SnapshotExists {
+        /// Its name.
+        name: String,
+    },
+    /// There is no snapshot of this name.
+    #[error("there is no snapshot `{name}`")]
+    NoSnapshot {
+        /// What was named.
+        name: String,
+        /// The snapshots that there are.
+        known: Vec<String>,
+    },
+    /// A snapshot is not what was written.
+    #[error("`{}` is not what was written there", path.display())]
+    SnapshotDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// No stack is up.
     #[error("no stack of this project is up")]
     NotUp,
@@ -215,6 +241,9 @@ impl Explain for DevError {
             | Self::NothingThere { .. }
             | Self::NotBuilt { .. }
             | Self::Refused { .. }
+            | Self::BadSnapshotName { .. }
+            | Self::SnapshotExists { .. }
+            | Self::NoSnapshot { .. }
             | Self::NotUp => Blame::User,
             Self::Image(error) => error.blame(),
             Self::Disk(error) => error.blame(),
@@ -260,6 +289,17 @@ impl Explain for DevError {
                 Some(format!("the variables are {}", known.join(", ")))
             }
             Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),
+            Self::BadSnapshotName { .. } => {
+                Some("take letters, digits, `.`, `_` and `-`, at most 64".into())
+            }
+            Self::SnapshotExists { .. } => Some("take another name, or remove its file".into()),
+            Self::NoSnapshot { known, .. } => Some(match known.is_empty() {
+                true => "`rebeam dev snapshot save NAME` makes one".into(),
+                false => format!("the snapshots are {}", known.join(", ")),
+            }),
+            Self::SnapshotDamaged { .. } => {
+                Some("take another one: `rebeam dev snapshot ls` lists them".into())
+            }
             Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::Silent(_) => Some("end it with `rebeam dev down`, and start it anew".into()),
             Self::Refused { hint, .. } => hint.clone(),

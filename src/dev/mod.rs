@@ -6,6 +6,7 @@ pub mod control;
 pub mod events;
 pub mod page;
 pub mod services;
+pub mod snapshot;
 pub mod streams;
 pub mod things;
 pub mod web;

@@ -230,7 +230,8 @@ mod tests {
         assert_eq!(place.running().unwrap(), None);
         let taken = place.take().unwrap();
         assert_eq!(place.running().unwrap(), None);
-        taken.tell(&running(), &[("PASSWORD", "hunter22".into())]).unwrap();
+        let more = BTreeMap::from([("PASSWORD".to_owned(), "hunter22".to_owned())]);
+        taken.tell(&running(), &more).unwrap();
         assert_eq!(place.running().unwrap(), Some(running()));
         let refused = place.take().unwrap_err();
         assert!(matches!(refused, DevError::IsUp { process: Some(7) }), "{refused}");

@@ -14,6 +14,7 @@ mod carry;
 mod closure;
 mod dev;
 mod dev_listen;
+mod dev_services;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;
