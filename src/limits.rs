@@ -98,6 +98,8 @@ pub const STREAMS_OUTPUT_BYTES_MAX: usize = 64 << 20;
 pub const STREAMS_LISTENER_BYTES_MAX: usize = 8 << 20;
 /// Bytes that wait for all clients of the streams together.
 pub const STREAMS_ALL_OUTPUT_BYTES_MAX: usize = 256 << 20;
+/// Bytes of commands that have come in part, of all clients of the streams together.
+pub const STREAMS_ALL_INPUT_BYTES_MAX: usize = 256 << 20;
 /// Clients of the streams at once.
 pub const STREAMS_CLIENTS_MAX: usize = 4096;
 /// Channels and patterns that one client listens to.
@@ -142,6 +144,8 @@ pub const WEB_ANSWER_S_MAX: u64 = 30;
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
 pub const SERVICES_MAX: usize = 64;
+/// Bytes of documents that others index beside a stack's event log.
+pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.
@@ -154,3 +158,37 @@ pub const PAGE_LIVES_MAX: usize = 64;
 pub const EVENTS_MAX: i64 = 200_000;
 /// Bytes of their documents.
 pub const EVENTS_BYTES_MAX: i64 = 128 << 20;
+/// Things, channels and configurations for bootstrap of one stack, each.
+pub const THINGS_MAX: u64 = 100_000;
+/// Users of things.
+pub const THINGS_USERS_MAX: u64 = 10_000;
+/// Bytes of a name of a thing, channel or configuration.
+pub const THINGS_NAME_BYTES_MAX: usize = 1024;
+/// Bytes of a thing's key, and of a device's identifier and key for bootstrap.
+pub const THINGS_KEY_BYTES_MAX: usize = 4096;
+/// Bytes of metadata as JSON.
+pub const THINGS_METADATA_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a configuration's content, and of each of its certificates.
+pub const THINGS_CONTENT_BYTES_MAX: usize = 1 << 20;
+/// Channels of one configuration.
+pub const THINGS_CHANNELS_MAX: usize = 1000;
+/// Devices that asked for a configuration and have none, of which the last are kept.
+pub const THINGS_STRANGERS_MAX: u64 = 1000;
+/// Bytes of a user's password.
+pub const THINGS_PASSWORD_BYTES_MAX: usize = 1024;
+/// Passwords that are hashed at once, for that is slow on purpose; so many more may wait.
+pub const THINGS_HASHES_MAX: usize = 2;
+/// Passwords that may wait to be hashed.
+pub const THINGS_HASHES_WAITING_MAX: usize = 32;
+/// Bytes of a pack of SenML that is normalised.
+pub const SENML_PACK_BYTES_MAX: usize = 1 << 20;
+/// Records of a pack of SenML.
+pub const SENML_RECORDS_MAX: usize = 10_000;
+/// Values in one another in a pack of SenML that is CBOR.
+pub const SENML_DEPTH_MAX: usize = 16;
+/// Normalised messages that are kept; the oldest go first.
+pub const THINGS_MESSAGES_MAX: u64 = 1_000_000;
+/// Bytes of normalised messages that are kept.
+pub const THINGS_MESSAGES_BYTES_MAX: u64 = 256 << 20;
+/// Normalised messages that one answer has.
+pub const THINGS_READ_MAX: u64 = 10_000;

@@ -1,9 +1,13 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod acl;
 mod broker;
 mod exposing;
+mod pub_sub;
 mod events;
+mod forwarding;
 mod streams;
+mod things;
 mod up;
 
 use std::path::PathBuf;
@@ -11,10 +15,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use crate::dev::access::Settings;
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, AccessWish, Manifest};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -28,7 +33,7 @@ pub(super) struct Dev {
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
-    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
     /// Say what runs and where
     Ps,
@@ -38,8 +43,22 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Publish a message
+    Pub(pub_sub::Publish),
+    /// Subscribe to topics and write what comes
+    Sub(pub_sub::Subscribe),
     /// Show what happened in the stack, newest last
     Events(events::Events),
+    /// See and change who may connect, publish and subscribe, and why
+    Acl(acl::Acl),
+    /// Make, connect and remove things: what may publish and subscribe
+    Thing(things::Thing),
+    /// Make and remove channels: where things publish and subscribe
+    Channel(things::Channel),
+    /// Make and remove configurations that devices get at their first start
+    Config(things::Config),
+    /// Register users of things, and print their tokens
+    User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -55,7 +74,14 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Pub(verb) => verb.run(&place()?),
+            DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Events(verb) => verb.run(common, &place()?),
+            DevVerb::Acl(verb) => verb.run(common, &place()?),
+            DevVerb::Thing(verb) => verb.run(common, &place()?),
+            DevVerb::Channel(verb) => verb.run(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, &place()?),
+            DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
@@ -71,6 +97,17 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     };
     let states = states.or_else(default_states).ok_or(DevError::NoHome)?;
     Ok(Place::new(&states, &name, &project))
+}
+
+/// Which rules of access the project asks for; without a manifest it asks for none.
+fn access(common: &Common) -> Result<Settings, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.dev.access,
+        false => AccessWish::default(),
+    };
+    let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
+    Ok(Settings::new(&wish, &project, url.filter(|url| !url.is_empty()))?)
 }
 
 fn default_states() -> Option<PathBuf> {

@@ -272,6 +272,7 @@ fn method_name(method: Method) -> &'static str {
         Method::Post => "POST",
         Method::Put => "PUT",
         Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
     }
 }
 

@@ -138,6 +138,8 @@ pub enum Method {
     Put,
     /// Gives a piece of a body.
     Patch,
+    /// Removes something.
+    Delete,
 }
 
 /// A call in full, for the protocols that need more than a download.

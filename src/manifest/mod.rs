@@ -1,11 +1,13 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod access;
 mod check;
 mod content;
 pub mod detect;
 mod dev;
 mod edit;
 mod error;
+mod events;
 mod form;
 mod format;
 mod keys;
@@ -24,9 +26,11 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use access::{AccessProvider, AccessWish, Anonymous};
 pub use dev::{DevWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
+pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
@@ -284,6 +288,8 @@ pub struct ImageWish {
     pub cmd: Vec<String>,
     /// Which shell the image holds; by default one only where the release cannot start without.
     pub shell: Option<Shell>,
+    /// Whether epmd is started, and waited for, before the entry point; by default where a script of the release needs it.
+    pub epmd: Option<bool>,
     /// Whether time zone data is put in.
     pub tzdata: bool,
     /// Whether the CA bundle is put in; by default where the release holds `ssl`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Access, Admission, Answer, Attempt, Denial, Verdict, Who};
+use crate::dev::Message;
 use crate::dev::secret::Secret;
 
 /// Rules behind the stack's password.
@@ -38,5 +39,9 @@ impl Access for Guarded {
 
     fn generation(&self) -> u64 {
         self.rules.generation()
+    }
+
+    fn published(&self, who: &Who, message: &Message) {
+        self.rules.published(who, message);
     }
 }

@@ -74,7 +74,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Serves the page of these parts on `socket`.
+    /// Serves the page of these parts on `socket` to whom `guard` lets in.
     ///
     /// # Errors
     /// Where the kernel refuses the socket.
@@ -132,7 +132,7 @@ fn router(desk: Desk) -> Router {
     let router = page(router, "/events", events::load);
     let router = page(router, "/streams", stream::load);
     let router = page(router, "/stream", stream::load_one);
-    router.fallback(view::nothing).layer(middleware::from_fn(guard)).with_state(Arc::new(desk))
+    router.fallback(view::nothing).layer(middleware::from_fn(confine)).with_state(Arc::new(desk))
 }
 
 fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -140,7 +140,7 @@ fn asset(kind: &'static str, text: &'static str) -> Response {
 }
 
 /// Lets a browser load from here alone, and run nothing that stands in a page.
-async fn guard(request: Request, next: Next) -> Response {
+async fn confine(request: Request, next: Next) -> Response {
     const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                           img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     const OPENER: HeaderName = HeaderName::from_static("cross-origin-opener-policy");

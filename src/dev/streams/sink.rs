@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::running::Inlet;
-use crate::dev::{Bus, Happening, Interest, What};
+use crate::dev::{Bus, Client, Happening, Interest, What};
 
 /// Happenings that may wait for the streams.
 const ROOM: usize = 4096;
@@ -21,13 +21,19 @@ const MQTT: &str = "mainflux.mqtt";
 /// Writes into streams what is said on `bus`, until either is gone.
 ///
 /// Operations go to their own stream, connects and disconnects to `mainflux.mqtt`, and all but what comes once a
-/// message to `rebeam.events`. `instance` names this stack.
-pub async fn sink(bus: Bus, inlet: Inlet, instance: String) {
+/// message to `rebeam.events`. `instance` names this stack, and `thing` finds the thing behind a client.
+pub async fn sink(
+    bus: Bus,
+    inlet: Inlet,
+    instance: String,
+    thing: impl Fn(&Client) -> Option<Arc<str>> + Send,
+) {
     let mut watch = bus.watch(Interest::Rare, ROOM);
     drop(bus);
     let mut batch = Vec::new();
     while watch.next_many(&mut batch, AT_ONCE).await > 0 {
-        let requests = batch.drain(..).flat_map(|happening| commands(&happening, &instance));
+        let requests =
+            batch.drain(..).flat_map(|happening| commands(&happening, &instance, &thing));
         if !inlet.run(requests.collect()).await {
             return;
         }
@@ -35,7 +41,11 @@ pub async fn sink(bus: Bus, inlet: Inlet, instance: String) {
 }
 
 /// Words a happening as the commands that add it.
-fn commands(happening: &Arc<Happening>, instance: &str) -> Vec<Vec<Bytes>> {
+fn commands(
+    happening: &Arc<Happening>,
+    instance: &str,
+    thing: &impl Fn(&Client) -> Option<Arc<str>>,
+) -> Vec<Vec<Bytes>> {
     let mut commands = Vec::new();
     if let What::Operation { stream, fields } = &happening.what {
         let mut command = capped(stream);
@@ -49,12 +59,16 @@ fn commands(happening: &Arc<Happening>, instance: &str) -> Vec<Vec<Bytes>> {
     }
     let event = match &happening.what {
         What::ClientConnected { client, connack: 0, .. } => Some((client, "connect")),
-        What::ClientDisconnected { client, .. } => Some((client, "disconnect")),
+        // One that was never let in did not leave, either.
+        What::ClientDisconnected { client, reason } if &**reason != "refused" => {
+            Some((client, "disconnect"))
+        }
         _ => None,
     };
     if let Some((client, event)) = event {
         // Mainflux's adapter wrote seconds, in this order, and capped nothing.
-        let thing = client.username.as_ref().unwrap_or(&client.id);
+        let thing = thing(client);
+        let thing = thing.as_ref().or(client.username.as_ref()).unwrap_or(&client.id);
         let seconds = (happening.at_ms / 1000).to_string();
         let fields = [("thing_id", &**thing), ("timestamp", &seconds), ("event_type", event)];
         let mut command: Vec<Bytes> = vec!["XADD".into(), MQTT.into(), "*".into()];
@@ -83,7 +97,6 @@ fn capped(stream: &'static str) -> Vec<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dev::Client;
 
     fn texts(commands: &[Vec<Bytes>]) -> Vec<String> {
         let text = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
@@ -96,7 +109,7 @@ mod tests {
             stream: "mainflux.things",
             fields: vec![("id", "1".into()), ("operation", "thing.create".into())],
         };
-        let commands = commands(&Arc::new(Happening { at_ms: 5, what }), "i");
+        let commands = commands(&Arc::new(Happening { at_ms: 5, what }), "i", &|_| None);
         let wanted = "XADD mainflux.things MAXLEN ~ 1000 * id 1 operation thing.create";
         assert_eq!(texts(&commands), [wanted]);
     }
@@ -110,7 +123,7 @@ mod tests {
             port: 1,
         });
         let what = What::ClientDisconnected { client, reason: "normal".into() };
-        let commands = commands(&Arc::new(Happening { at_ms: 5000, what }), "one");
+        let commands = commands(&Arc::new(Happening { at_ms: 5000, what }), "one", &|_| None);
         let texts = texts(&commands);
         assert_eq!(
             texts[0],

@@ -1,0 +1,164 @@
+//! Running: things of one stack, opened before its broker and served after it.
+
+use std::fmt;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::access::{Keeping, ThingAccess, Username};
+use super::client::Credentials;
+use super::http::{self, Part, Service};
+use super::model::Model;
+use super::view::View;
+use crate::dev::access::Access;
+use crate::dev::broker::Handle;
+use crate::dev::web::{Guard, Web};
+use crate::dev::{self, Bus, Client, DevError, Ports};
+
+/// What Mainflux closes configurations with unless it is told otherwise.
+const BOOTSTRAP_KEY: &str = "12345678910111213141516171819202";
+const GATEWAY: (Part, &str, u16) = (Part::Gateway, "things", 8080);
+/// The services by themselves, on Mainflux's ports.
+const PARTS: [(Part, &str, u16); 6] = [
+    (Part::Users, "things-users", 8180),
+    (Part::Things, "things-api", 8182),
+    (Part::Auth, "things-auth", 8989),
+    (Part::Adapter, "things-http", 8185),
+    (Part::Bootstrap, "things-bootstrap", 8202),
+    (Part::Reader, "things-reader", 9204),
+];
+
+/// How things run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether things and channels decide who may connect and publish, and every service has a port of its own, as in
+    /// Mainflux; else there is the gateway alone.
+    pub is_mainflux: bool,
+    /// What the name of an MQTT client counts for, where things decide.
+    pub username: Username,
+    /// What secure bootstrap closes configurations with: 16, 24 or 32 bytes.
+    pub bootstrap_key: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let bootstrap_key = BOOTSTRAP_KEY.to_owned();
+        Self { is_mainflux: false, username: Username::default(), bootstrap_key }
+    }
+}
+
+/// Things that are known, before anybody can ask.
+pub struct Opened {
+    model: Arc<Model>,
+    access: Option<Arc<ThingAccess>>,
+    setup: Setup,
+    sockets: Vec<(Part, &'static str, TcpListener)>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Opened").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// Things that are served. Call [`Things::stop`] to end it.
+#[derive(Debug)]
+pub struct Things {
+    model: Arc<Model>,
+    webs: Vec<(&'static str, Web)>,
+}
+
+/// Ports of things, taken before anything is served.
+#[derive(Debug)]
+pub struct Sockets(pub(super) Vec<(Part, &'static str, TcpListener)>);
+
+impl Sockets {
+    /// Takes the gateway's port, and with `setup` those of all services.
+    ///
+    /// # Errors
+    /// Where none is free.
+    pub fn take(ports: &Ports, setup: &Setup) -> Result<Self, DevError> {
+        let parts: &[_] = if setup.is_mainflux { &PARTS } else { &[] };
+        let socket = |(part, name, port): &(Part, &'static str, u16)| {
+            Ok((*part, *name, ports.standard_or_stable(name, *port)?))
+        };
+        std::iter::once(&GATEWAY).chain(parts).map(socket).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Opened {
+    /// Opens what is kept in the directory `state`, with a first user whose password only the owner of that
+    /// directory can read.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn open(state: &Path, bus: Bus, setup: Setup, sockets: Sockets) -> Result<Self, DevError> {
+        let model = Arc::new(Model::open(state, bus)?);
+        Credentials::have(state, |email, password| {
+            let missing = !model.has_user(email).unwrap_or(true);
+            if missing {
+                // A stack that has no room for a user has them already.
+                let _ = model.register(email, password, &serde_json::Map::new());
+            }
+        })?;
+        let access = setup
+            .is_mainflux
+            .then(|| Arc::new(ThingAccess::new(Arc::clone(&model), setup.username)));
+        Ok(Self { model, access, setup, sockets: sockets.0 })
+    }
+
+    /// Returns who decides: things, or `inner`, whose messages are kept.
+    pub fn access(&self, inner: Arc<dyn Access>) -> Arc<dyn Access> {
+        match &self.access {
+            Some(access) => Arc::<ThingAccess>::clone(access),
+            None => Arc::new(Keeping::new(Arc::clone(&self.model), inner)),
+        }
+    }
+
+    /// Returns what finds the thing behind a client.
+    pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + 'static + use<> {
+        let access = self.access.clone();
+        move |client| access.as_ref()?.thing_of(client)
+    }
+
+    /// Serves all, with messages of HTTP going to `broker`, to whom `guard` lets in.
+    ///
+    /// # Errors
+    /// Where a socket refuses.
+    pub fn serve(self, broker: Handle, guard: &Guard) -> Result<Things, DevError> {
+        let Self { model, setup, sockets, .. } = self;
+        let service = Service::new(Arc::clone(&model), broker, setup.bootstrap_key.into_bytes());
+        let serve = |(part, name, socket)| {
+            let router = http::router(part, &service);
+            Ok::<_, DevError>((name, Web::guarded(name, socket, router, guard)?))
+        };
+        let webs = sockets.into_iter().map(serve).collect::<Result<_, _>>()?;
+        Ok(Things { model, webs })
+    }
+}
+
+impl Things {
+    /// Returns what listens.
+    pub fn services(&self) -> Vec<dev::Service> {
+        let service =
+            |(name, web): &(&str, Web)| dev::Service::new(name, web.address(), "http", "");
+        self.webs.iter().map(service).collect()
+    }
+
+    /// Returns a way to look at them.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.model))
+    }
+
+    /// Answers what was asked, and ends.
+    pub async fn stop(self) {
+        for (_, web) in self.webs {
+            web.stop().await;
+        }
+    }
+}
+
+/// Where the first user's credentials are.
+pub(super) fn credentials_file(state: &Path) -> PathBuf {
+    state.join("things-user.json")
+}
