@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{broker, streams};
+use crate::dev::{access, broker, events, streams, things};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -23,12 +23,14 @@ pub type Target = fn(&[u8]);
 
 /// Every reader by its name, sorted; `fuzz/fuzz_targets` has a file for each.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("acl", acl),
     ("beam", beam),
     ("cached", cached),
     ("compare", compare),
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
+    ("elasticsearch", elasticsearch),
     ("elf", elf),
     ("evidence", evidence),
     ("external_term", external_term),
@@ -52,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("senml", senml),
     ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
@@ -61,6 +64,11 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Bytes that a tar of the fuzzer's may unpack to.
 const UNPACKED_BYTES_MAX: u64 = 1 << 20;
+
+/// Rules of access: a file of them, topics, queries.
+pub fn acl(data: &[u8]) {
+    access::fuzz::rules(data);
+}
 
 /// What a cache says of a result.
 pub fn cached(data: &[u8]) {
@@ -243,6 +251,16 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a client of Elasticsearch sends.
+pub fn elasticsearch(data: &[u8]) {
+    events::fuzz::elasticsearch(data);
+}
+
+/// What a thing sends: a pack of SenML, and where to.
+pub fn senml(data: &[u8]) {
+    things::fuzz::messages(data);
 }
 
 /// What a client of the streams sends.

@@ -1,13 +1,17 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod acl;
 mod broker;
 mod config;
 mod events;
 mod exposing;
+mod forwarding;
 mod logs;
 mod parts;
+mod pub_sub;
 mod snapshot;
 mod streams;
+mod things;
 mod up;
 
 use std::path::PathBuf;
@@ -15,10 +19,11 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use crate::dev::access::Settings;
 use crate::dev::{DevError, Place, control};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, AccessWish, Manifest};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -32,12 +37,13 @@ pub(super) struct Dev {
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
-    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
     /// Say what runs, how it is and where
     Ps,
-    /// Show what all files together say of the stack, each value with its origin
-    Config(config::Config),
+    /// Show what all files together say of the stack, each value with its origin; or see to what devices get at their
+    /// first start
+    Config(things::Config),
     /// Show what services said
     Logs(logs::Logs),
     /// Keep the state of a stack that is down, or put it back
@@ -55,8 +61,20 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Publish a message
+    Pub(pub_sub::Publish),
+    /// Subscribe to topics and write what comes
+    Sub(pub_sub::Subscribe),
     /// Show what happened in the stack, newest last
     Events(events::Events),
+    /// See and change who may connect, publish and subscribe, and why
+    Acl(acl::Acl),
+    /// Make, connect and remove things: what may publish and subscribe
+    Thing(things::Thing),
+    /// Make and remove channels: where things publish and subscribe
+    Channel(things::Channel),
+    /// Register users of things, and print their tokens
+    User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -71,12 +89,18 @@ impl Dev {
         match self.verb {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
-            DevVerb::Config(verb) => verb.run(common),
             DevVerb::Snapshot(verb) => verb.run(common, &place()?),
             DevVerb::Logs(verb) => verb.run(common, &place()?),
             DevVerb::Restart { service } => restart(&place()?, &service),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Pub(verb) => verb.run(&place()?),
+            DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Events(verb) => verb.run(common, &place()?),
+            DevVerb::Acl(verb) => verb.run(common, &place()?),
+            DevVerb::Thing(verb) => verb.run(common, &place()?),
+            DevVerb::Channel(verb) => verb.run(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, &place()?),
+            DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
@@ -92,6 +116,17 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     };
     let states = states.or_else(default_states).ok_or(DevError::NoHome)?;
     Ok(Place::new(&states, &name, &project))
+}
+
+/// Which rules of access the project asks for; without a manifest it asks for none.
+fn access(common: &Common) -> Result<Settings, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.dev.access,
+        false => AccessWish::default(),
+    };
+    let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
+    Ok(Settings::new(&wish, &project, url.filter(|url| !url.is_empty()))?)
 }
 
 fn default_states() -> Option<PathBuf> {

@@ -45,6 +45,15 @@ pub enum DevError {
         /// How long it was given.
         seconds: u64,
     },
+    /// A running stack is needed, and there is none.
+    #[error("the stack of this project is not up")]
+    NotUp,
+    /// A variable was named that is not set.
+    #[error("the variable `{name}` is not set, or no text")]
+    NoVariable {
+        /// Its name.
+        name: String,
+    },
     /// There is no place for the state.
     #[error("no place for the stack's state is known: HOME is not set")]
     NoHome,
@@ -213,9 +222,6 @@ pub enum DevError {
         /// The file.
         path: PathBuf,
     },
-    /// No stack is up.
-    #[error("no stack of this project is up")]
-    NotUp,
     /// The runtime could not be started.
     #[error("threads could not be started")]
     Runtime(#[source] std::io::Error),
@@ -244,6 +250,7 @@ impl Explain for DevError {
             | Self::BadSnapshotName { .. }
             | Self::SnapshotExists { .. }
             | Self::NoSnapshot { .. }
+            | Self::NoVariable { .. }
             | Self::NotUp => Blame::User,
             Self::Image(error) => error.blame(),
             Self::Disk(error) => error.blame(),
@@ -273,6 +280,7 @@ impl Explain for DevError {
             Self::BadOrigin { .. } => {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
+            Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::NoHome => Some("name one: `--state DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),
             Self::Database(DatabaseError::Newer { .. }) => {
@@ -300,7 +308,6 @@ impl Explain for DevError {
             Self::SnapshotDamaged { .. } => {
                 Some("take another one: `rebeam dev snapshot ls` lists them".into())
             }
-            Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::Silent(_) => Some("end it with `rebeam dev down`, and start it anew".into()),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Image(error) => error.hint(),

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod broker;
+pub mod caller;
 pub mod control;
 pub mod events;
 pub mod page;
@@ -15,6 +16,7 @@ mod bus;
 mod certificate;
 mod error;
 mod happening;
+mod open_files;
 mod place;
 mod ports;
 mod secret;
@@ -24,6 +26,7 @@ pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
+pub use open_files::allow_open_files;
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::access::{self, ACCESS, AccessWish};
+use super::events::{self, EVENTS, EventsWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
@@ -15,11 +17,21 @@ pub struct DevWish {
     pub release: bool,
     /// Variables of the release, beside the image's own.
     pub env: BTreeMap<String, String>,
+    /// Who may use the broker.
+    pub access: AccessWish,
+    /// Where events go beside the log.
+    pub events: EventsWish,
 }
 
 impl Default for DevWish {
     fn default() -> Self {
-        Self { profile: None, release: true, env: BTreeMap::new() }
+        Self {
+            profile: None,
+            release: true,
+            env: BTreeMap::new(),
+            access: AccessWish::default(),
+            events: EventsWish::default(),
+        }
     }
 }
 
@@ -70,6 +82,8 @@ pub(super) const DEV: &[Key] = &[
         ENV,
         "Variables of the release beside the image's own; `${NAME_URL}` stands for a service's address.",
     ),
+    key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
+    key("events", Kind::Table(EVENTS), "Where events go beside the log."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -78,5 +92,7 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         profile: profile.map(|name| Profile::from_name(&name).expect(CHECKED)),
         release: section.flag("release").unwrap_or(true),
         env: section.texts_by_name("env"),
+        access: access::read(&section.section("access")),
+        events: events::read(&section.section("events")),
     }
 }

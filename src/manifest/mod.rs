@@ -1,11 +1,13 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod access;
 mod check;
 mod content;
 pub mod detect;
 mod dev;
 mod edit;
 mod error;
+mod events;
 mod form;
 mod format;
 mod keys;
@@ -25,9 +27,11 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use access::{AccessProvider, AccessWish, Anonymous};
 pub use dev::{DevWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
+pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};

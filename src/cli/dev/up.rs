@@ -11,14 +11,15 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
+use super::forwarding;
 use super::parts::{Layers, Parts};
 use crate::cli::Common;
-use crate::dev::access::Open;
+use crate::dev::access::{self, Settings};
 use crate::dev::control::{self, Control, Told};
 use crate::dev::services::{self, Logs, Services, Standing, State};
-use crate::dev::things::Setup;
+use crate::dev::things;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -68,15 +69,17 @@ impl Up {
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
+        dev::allow_open_files();
         let taken = place.take()?;
         let parts = Parts::prepare(common, &self.layers, place)?;
+        let settings = super::access(common)?;
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
         let is_mainflux = self.things || parts.profile == Some(Profile::Mainflux);
-        let things = Setup { is_mainflux, ..Setup::default() };
+        let things = things::Setup { is_mainflux, ..Default::default() };
         let up = Upward { common, place, parts: &parts, ports: &ports, guard: &guard };
-        runtime.block_on(up.serve(&taken, things))?;
+        runtime.block_on(up.serve(&taken, &settings, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
@@ -94,7 +97,12 @@ struct Upward<'a> {
 
 impl Upward<'_> {
     /// Serves until somebody says that it is enough.
-    async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), DevError> {
+    async fn serve(
+        &self,
+        taken: &Taken,
+        settings: &Settings,
+        things: things::Setup,
+    ) -> Result<(), Failure> {
         // Heard from the start on, so that nothing is left half begun.
         let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
@@ -104,8 +112,9 @@ impl Upward<'_> {
             ports: self.ports,
             state: self.place.directory(),
             guard: self.guard,
-            access: Arc::new(Open::default()),
+            access: access::guard(settings, self.place.directory())?,
             things,
+            forwards: forwarding::read(self.common)?,
         })?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
@@ -146,7 +155,7 @@ impl Upward<'_> {
                 enough.await;
                 Ok(())
             }
-            Some(Err(error)) => Err(error),
+            Some(Err(error)) => Err(error.into()),
             None => Ok(()),
         };
         drop(tokio::task::spawn_blocking(move || services.stop()).await);
