@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
 use crate::cli::Common;
-use crate::dev::access::{self, Settings};
+use crate::dev::access::{self, Book, Settings};
 use crate::dev::things;
 use crate::dev::web::Guard;
 use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
@@ -94,7 +94,8 @@ async fn serve(
     let Wanted { ports, guard, settings, things } = wanted;
     let state = place.directory();
     let access = access::guard(&settings, state)?;
-    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, things })?;
+    let book = Book::open(&settings, state)?;
+    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, book, things })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];
