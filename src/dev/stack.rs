@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::access::{Access, Guarded};
+use super::access::{Access, Book, Guarded};
 use super::broker::{self, Broker, Dress, Limits, Listener, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
@@ -41,6 +41,8 @@ pub struct Plan<'a> {
     pub guard: &'a Guard,
     /// Who may connect to the broker, publish and subscribe, where things do not decide.
     pub access: Arc<dyn Access>,
+    /// The rules behind that, as the page shows and explains them.
+    pub book: Book,
     /// How things run.
     pub things: things::Setup,
     /// Where events go beside the log.
@@ -103,7 +105,7 @@ impl Stack {
             return Err(DevError::Exposed { address });
         }
         let sockets = Sockets::open(&plan)?;
-        let Plan { state, guard, access, things, forwards, .. } = plan;
+        let Plan { state, guard, access, book, things, forwards, .. } = plan;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
         let streams = Streams::start(sockets.redis, state, password)?;
@@ -136,7 +138,15 @@ impl Stack {
         services.push(Service::new("elasticsearch", events.address(), "http", ""));
         services.extend(things.services());
         let (handle, inlet) = (broker.handle(), streams.inlet());
-        let parts = Parts { services: services.clone(), broker: handle, streams: inlet, bus };
+        let parts = Parts {
+            services: services.clone(),
+            broker: handle,
+            streams: inlet,
+            log: events.reader()?,
+            things: things.view(),
+            book,
+            bus,
+        };
         let page = Page::start(sockets.page, parts, guard)?;
         Ok(Self { services, certificate, page, things, broker, sink, streams, events })
     }

@@ -14,7 +14,7 @@ use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
 use crate::cli::Common;
-use crate::dev::access;
+use crate::dev::access::{self, Book};
 use crate::dev::control::{self, Control, Told};
 use crate::dev::services::{self, Logs, Services, Standing, State};
 use crate::dev::things::Setup;
@@ -109,6 +109,7 @@ impl Upward<'_> {
             state,
             guard: self.guard,
             access: access::guard(&settings, state)?,
+            book: Book::open(&settings, state)?,
             things,
             forwards: forwarding::forwards(&self.parts.dev.events, &self.parts.project),
         })?;
