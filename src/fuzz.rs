@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{broker, streams, things};
+use crate::dev::{access, broker, streams, things};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -23,6 +23,7 @@ pub type Target = fn(&[u8]);
 
 /// Every reader by its name, sorted; `fuzz/fuzz_targets` has a file for each.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("acl", acl),
     ("beam", beam),
     ("cached", cached),
     ("compare", compare),
@@ -62,6 +63,11 @@ pub const TARGETS: &[(&str, Target)] = &[
 
 /// Bytes that a tar of the fuzzer's may unpack to.
 const UNPACKED_BYTES_MAX: u64 = 1 << 20;
+
+/// Rules of access: a file of them, topics, queries.
+pub fn acl(data: &[u8]) {
+    access::fuzz::rules(data);
+}
 
 /// What a cache says of a result.
 pub fn cached(data: &[u8]) {

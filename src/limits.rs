@@ -142,6 +142,18 @@ pub const WEB_ANSWER_S_MAX: u64 = 30;
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
 pub const SERVICES_MAX: usize = 64;
+/// Bytes of messages that the page remembers while somebody looks.
+pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
+/// Bytes of one payload that the page remembers.
+pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of events that the page remembers.
+pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
+/// Live views of the page that are open at once.
+pub const PAGE_LIVES_MAX: usize = 64;
+/// Entries of a stack's event log; the oldest go first.
+pub const EVENTS_MAX: i64 = 200_000;
+/// Bytes of their documents.
+pub const EVENTS_BYTES_MAX: i64 = 128 << 20;
 /// Things, channels and configurations for bootstrap of one stack, each.
 pub const THINGS_MAX: u64 = 100_000;
 /// Users of things.

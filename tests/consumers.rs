@@ -133,6 +133,8 @@ fn manifest() -> Manifest {
         },
         hex: BTreeMap::new(),
         mirrors: BTreeMap::new(),
+        dev: Default::default(),
+        services: BTreeMap::new(),
     }
 }
 

@@ -59,6 +59,14 @@ pub enum BundleError {
         /// What is missing.
         member: String,
     },
+    /// What its lock names as the base's manifest is none.
+    #[error("`{member}` in the bundle `{}` is no image's manifest", path.display())]
+    NoManifest {
+        /// The file.
+        path: PathBuf,
+        /// The member.
+        member: String,
+    },
     /// It holds what no bundle of its lock holds.
     #[error("the bundle `{}` holds `{member}`, which its lock does not name", path.display())]
     Odd {
@@ -131,6 +139,9 @@ impl Explain for BundleError {
                 path.display()
             )),
             Self::Occupied { .. } => Some("name a directory that is not there yet".into()),
+            Self::NoManifest { .. } => {
+                Some("`rebeam update base` pins the image anew, where the bundle was made".into())
+            }
             Self::Copied { .. } => Some("`rebeam store verify` looks for damage".into()),
             Self::Lock(error) => error.hint(),
             Self::Store(error) => error.hint(),

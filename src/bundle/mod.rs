@@ -2,8 +2,9 @@
 //!
 //! A bundle is a plain tar, so that anybody can look into it: `rebeam-bundle` (the format's version),
 //! `rebeam.lock`, `registry/REPOSITORY/PACKAGE` (the signed documents that registries gave), `trees/<content
-//! hash>/…` (every source's files) and `blobs/<SHA-256>` (every Debian package). Members are sorted and have no
-//! times or owners, so that one lock makes one file.
+//! hash>/…` (every source's files) and `blobs/<SHA-256>` (every Debian package, and the image that the release is laid
+//! over: its index, and for every machine manifest, configuration and layers). Members are sorted and have no times or
+//! owners, so that one lock makes one file.
 //!
 //! **Nothing of a bundle is believed.** It is unpacked beside the store with the rules for strangers' archives;
 //! every tree and blob is hashed and must have its name; what the lock names must all be there and nothing
@@ -45,14 +46,15 @@ pub struct Contents {
     pub lock: Lock,
     /// Every source's files.
     pub trees: Vec<HeldTree>,
-    /// Every Debian package.
+    /// Every Debian package, and all of the base.
     pub blobs: Vec<HeldBlob>,
     /// What registries said of the packages.
     pub documents: Documents,
 }
 
-/// The trees and blobs that a lock names: all that a bundle of it holds.
+/// The trees and blobs that a lock names. What the manifests of its base name belongs to a bundle, too.
 fn named(lock: &Lock) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
     let trees = lock.sources.iter().filter_map(|source| source.pin.tree()).collect();
-    (trees, lock.debs().map(|deb| deb.sha256).collect())
+    let base = lock.base.iter().flat_map(|base| base.manifests.values().chain([&base.digest]));
+    (trees, lock.debs().map(|deb| deb.sha256).chain(base.copied()).collect())
 }

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use crate::archive::{self, Links, Rules, SpecialBits};
 use crate::digest::Digest;
 use crate::disk::{self, Kind};
-use crate::limits::{BUNDLE_BYTES_MAX, INDEX_BYTES_MAX, TEXT_FILE_BYTES_MAX};
+use crate::limits::{
+    BUNDLE_BYTES_MAX, IMAGE_LAYERS_MAX, INDEX_BYTES_MAX, MANIFEST_BYTES_MAX, TEXT_FILE_BYTES_MAX,
+};
 use crate::lock::{FILE_NAME, Lock};
 use crate::store::Store;
 use crate::tree;
@@ -51,15 +55,30 @@ pub fn import(
     let unpacked = Unpacked { path, root };
     unpacked.check_mark()?;
     let lock = unpacked.lock()?;
-    let (trees, blobs) = named(&lock);
+    let (trees, mut blobs) = named(&lock);
+    let base = unpacked.base(&lock)?;
+    blobs.extend(&base);
     unpacked.check_names(&[MARK, FILE_NAME, REGISTRY, TREES, BLOBS])?;
     unpacked.check_all(TREES, &trees, |place| Ok(tree::scan(place, &[])?.hash))?;
     unpacked.check_all(BLOBS, &blobs, |place| Ok(disk::digest(place)?))?;
     let documents = unpacked.documents()?;
     believe(&documents)?;
-    unpacked.take(&lock, store)?;
+    unpacked.take(&lock, &base, store)?;
     let needed = trees.union(&blobs).copied().collect();
-    Ok(Imported { needed, lock, trees: trees.len(), blobs: blobs.len(), documents })
+    let packages = blobs.difference(&base).count();
+    Ok(Imported { needed, lock, trees: trees.len(), blobs: packages, documents })
+}
+
+/// What of an image's manifest names other blobs.
+#[derive(Deserialize)]
+struct Manifest {
+    config: Named,
+    layers: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    digest: Digest,
 }
 
 /// Looks at the first name in the file: another kind of archive is not worth unpacking.
@@ -92,6 +111,29 @@ impl Unpacked<'_> {
     fn lock(&self) -> Result<Lock, BundleError> {
         let text = disk::read_text(&self.member(FILE_NAME)?, TEXT_FILE_BYTES_MAX)?;
         Ok(Lock::parse(&text, &self.path.join(FILE_NAME))?)
+    }
+
+    /// Lists what the locked base is made of: what the lock names, and what those manifests name.
+    fn base(&self, lock: &Lock) -> Result<BTreeSet<Digest>, BundleError> {
+        let Some(base) = &lock.base else {
+            return Ok(BTreeSet::new());
+        };
+        let mut blobs = BTreeSet::from([base.digest]);
+        for digest in base.manifests.values() {
+            let member = format!("{BLOBS}/{}", digest.hex());
+            let bytes = disk::read(&self.member(&member)?, MANIFEST_BYTES_MAX)?;
+            let received = Digest::of(&bytes);
+            let path = self.path.to_owned();
+            if received != *digest {
+                return Err(BundleError::Mismatch { path, member, received });
+            }
+            let manifest = serde_json::from_slice::<Manifest>(&bytes).ok();
+            let manifest = manifest.filter(|manifest| manifest.layers.len() <= IMAGE_LAYERS_MAX);
+            let manifest = manifest.ok_or(BundleError::NoManifest { path, member })?;
+            blobs.extend(manifest.layers.iter().chain([&manifest.config]).map(|it| it.digest));
+            blobs.insert(*digest);
+        }
+        Ok(blobs)
     }
 
     /// Returns where a member that must be a plain file stands.
@@ -173,12 +215,15 @@ impl Unpacked<'_> {
     }
 
     /// Makes all of it held. The store proves each again.
-    fn take(&self, lock: &Lock, store: &Store) -> Result<(), BundleError> {
-        for deb in lock.debs() {
-            let place = self.root.join(BLOBS).join(deb.sha256.hex());
-            let name = format!("{} {}", deb.package, deb.version);
+    fn take(&self, lock: &Lock, base: &BTreeSet<Digest>, store: &Store) -> Result<(), BundleError> {
+        let debs = lock
+            .debs()
+            .map(|deb| (format!("{} {}", deb.package, deb.version), deb.sha256))
+            .chain(base.iter().map(|digest| ("a part of the base image".to_owned(), *digest)));
+        for (name, digest) in debs {
+            let place = self.root.join(BLOBS).join(digest.hex());
             let size = disk::status(&place)?.map_or(0, |status| status.size);
-            store.insert_blob(&name, disk::open(&place)?, size, Some(deb.sha256))?;
+            store.insert_blob(&name, disk::open(&place)?, size, Some(digest))?;
         }
         let mut taken = BTreeSet::new();
         for source in &lock.sources {

@@ -6,7 +6,8 @@ use super::{BundleError, Contents, Documents, export, import, vendor};
 use crate::digest::Digest;
 use crate::disk;
 use crate::fetch::Sources;
-use crate::lock::{Deb, Lock, Pin, Role, Source};
+use crate::lock::{BaseLock, Deb, Lock, Pin, Role, Source};
+use crate::manifest::Platform;
 use crate::store::{HeldBlob, HeldTree, Store};
 
 struct World {
@@ -214,6 +215,62 @@ fn what_the_lock_does_not_name_and_what_leads_outside_is_refused() {
     assert!(
         said(&|tar| file(tar, &format!("{tree}/x"), b"x")).contains("is not what its name says")
     );
+}
+
+/// A world whose lock names a base, with the manifest of it that `said` makes of configuration and layer.
+fn over_a_base(said: impl Fn(Digest, Digest) -> String) -> (World, Vec<HeldBlob>) {
+    let mut world = world();
+    let keep = |bytes: &[u8]| world.store.insert_blob("base", bytes, 3000, None).unwrap();
+    let (config, layer, index) = (keep(b"{}"), keep(b"a layer"), keep(b"an index"));
+    let manifest = keep(said(config.digest(), layer.digest()).as_bytes());
+    let manifests = [(Platform::Arm64, manifest.digest())].into();
+    let (image, digest) = ("r.example/base:1".to_owned(), index.digest());
+    world.lock.base = Some(BaseLock { image, digest, manifests });
+    (world, vec![config, layer, index, manifest])
+}
+
+fn manifest(config: Digest, layer: Digest) -> String {
+    format!(r#"{{"config":{{"digest":"{config}"}},"layers":[{{"digest":"{layer}","size":7}}]}}"#)
+}
+
+#[test]
+fn the_base_comes_along_whole_or_nothing_is_taken() {
+    let (world, base) = over_a_base(manifest);
+    let place = world.directory.path().join("x.bundle");
+    let with = |blobs: &[HeldBlob]| {
+        let blobs = blobs.iter().chain([&world.blob]).cloned().collect();
+        export(&Contents { blobs, ..world.contents() }, &world.store, &place).unwrap();
+        disk::read(&place, 1 << 30).unwrap()
+    };
+    for lacking in 0..base.len() {
+        let mut blobs = base.clone();
+        let digest = blobs.remove(lacking).digest();
+        let (result, held) = world.taken(&with(&blobs));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(&format!("lacks `blobs/{}`", digest.hex())), "{error}");
+        assert!(!held);
+    }
+    with(&base);
+    let other = Store::open(&world.directory.path().join("other")).unwrap();
+    let imported = import(&place, &other, &|_| Ok(())).unwrap();
+    assert_eq!((imported.trees, imported.blobs), (1, 1), "packages are counted alone");
+    for blob in &base {
+        assert!(other.blob(blob.digest()).unwrap().is_some());
+        assert!(imported.needed.contains(&blob.digest()));
+    }
+}
+
+#[test]
+fn a_base_s_manifest_that_is_none_is_refused() {
+    for said in ["[]", "{}", r#"{"config":{"digest":"x"},"layers":[]}"#] {
+        let (world, base) = over_a_base(|_, _| said.to_owned());
+        let place = world.directory.path().join("x.bundle");
+        let blobs = base.into_iter().chain([world.blob.clone()]).collect();
+        export(&Contents { blobs, ..world.contents() }, &world.store, &place).unwrap();
+        let (result, held) = world.taken(&disk::read(&place, 1 << 30).unwrap());
+        assert!(matches!(result, Err(BundleError::NoManifest { .. })), "{result:?}");
+        assert!(!held);
+    }
 }
 
 #[test]

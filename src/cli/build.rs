@@ -51,7 +51,8 @@ pub(super) struct Build {
     /// Push the image to a registry, too [default: the one in the image's name]
     #[arg(long, value_name = "REF", num_args = 0..=1, default_missing_value = "")]
     push: Option<String>,
-    /// Take what steps made from here where it is not in the store: a repository or a directory
+    /// Take what steps made from here where it is not in the store: a repository or a directory. Who may write there
+    /// decides what is built from it
     #[arg(long, value_name = "REF|DIR")]
     cache_from: Vec<String>,
     /// Bring what steps made there

@@ -27,7 +27,7 @@ pub(super) struct Bundle {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write the lock, every source and every Debian package into one file
+    /// Write the lock, every source, every Debian package and the base image into one file
     Export {
         /// The file, written over
         file: PathBuf,
@@ -59,15 +59,17 @@ fn export(common: &Common, file: &Path) -> Result<u8, Failure> {
             "bytes": made.bytes,
             "sources": made.trees,
             "packages": made.blobs,
+            "base": made.base,
         });
         terminal::data(&line.to_string());
         return Ok(0);
     }
     if common.mode() == Mode::People {
         terminal::talk(&format!(
-            "{} sources and {} packages, {}",
+            "{} sources and {} packages{}, {}",
             made.trees,
             made.blobs,
+            with_base(made.base.as_deref()),
             terminal::bytes(made.bytes)
         ));
     }
@@ -108,6 +110,7 @@ fn import(common: &Common, file: &Path) -> Result<u8, Failure> {
                 "project": arrived.project,
                 "sources": arrived.trees,
                 "packages": arrived.blobs,
+                "base": arrived.base,
                 "lock": fate,
             })
             .to_string(),
@@ -116,11 +119,18 @@ fn import(common: &Common, file: &Path) -> Result<u8, Failure> {
             let lock =
                 if arrived.lock == LockFate::Written { "; rebeam.lock is written" } else { "" };
             terminal::talk(&format!(
-                "{} sources and {} packages of {} are in the store{lock}",
-                arrived.trees, arrived.blobs, arrived.project
+                "{} sources and {} packages{} of {} are in the store{lock}",
+                arrived.trees,
+                arrived.blobs,
+                with_base(arrived.base.as_deref()),
+                arrived.project
             ));
         }
         Mode::Quiet => {}
     }
     Ok(0)
+}
+
+fn with_base(base: Option<&str>) -> String {
+    base.map_or_else(String::new, |name| format!(", and the base `{name}`,"))
 }

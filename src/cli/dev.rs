@@ -1,7 +1,9 @@
 //! `rebeam dev`: the stack on one's desk.
 
+mod acl;
 mod broker;
 mod exposing;
+mod events;
 mod streams;
 mod things;
 mod up;
@@ -11,10 +13,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Common;
+use crate::dev::access::Settings;
+use crate::dev::things::Setup;
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -46,6 +50,10 @@ enum DevVerb {
     Config(things::Config),
     /// Register users of things, and print their tokens
     User(things::User),
+    /// Show what happened in the stack, newest last
+    Events(events::Events),
+    /// See and change who may connect, publish and subscribe, and why
+    Acl(acl::Acl),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -65,6 +73,8 @@ impl Dev {
             DevVerb::Channel(verb) => verb.run(common, &place()?),
             DevVerb::Config(verb) => verb.run(common, &place()?),
             DevVerb::User(verb) => verb.run(common, &place()?),
+            DevVerb::Events(verb) => verb.run(common, &place()?),
+            DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
@@ -80,6 +90,29 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     };
     let states = states.or_else(default_states).ok_or(DevError::NoHome)?;
     Ok(Place::new(&states, &name, &project))
+}
+
+/// Which rules of access the project asks for; without a manifest it asks for none.
+fn access(common: &Common) -> Result<Settings, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.dev.access,
+        false => AccessWish::default(),
+    };
+    let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
+    Ok(Settings::new(&wish, &project, url.filter(|url| !url.is_empty()))?)
+}
+
+/// How things run: as the manifest says, and as in Mainflux where its profile or `is_asked` wants that.
+fn things(common: &Common, is_asked: bool) -> Result<Setup, Failure> {
+    let project = disk::canonical(&common.project)?;
+    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
+        true => Manifest::read(&project)?.dev,
+        false => DevWish::default(),
+    };
+    let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
+    Ok(Setup::new(&wish.things, is_mainflux, key)?)
 }
 
 fn default_states() -> Option<PathBuf> {

@@ -12,6 +12,7 @@ use super::{CompileError, Plan, Tools, compile};
 use crate::digest::Digest;
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::Manifest;
 use crate::manifest::makefile::{MakeFacts, PROGRAM};
 use crate::store::HeldTree;
 
@@ -44,12 +45,20 @@ pub enum Makefile<'a> {
     },
 }
 
-/// Evaluates the Makefile of the application whose source is `tree`; `plugins` are the sources of the dependencies
-/// whose makefiles it includes, which erlang.mk would fetch first.
+/// What a Makefile may look at beside its source.
+#[derive(Debug, Clone, Copy)]
+pub struct MakeView<'a> {
+    /// The sources of the dependencies whose makefiles it includes, which erlang.mk would fetch first.
+    pub plugins: &'a BTreeMap<String, Digest>,
+    /// The manifest, whose variables it sees when it is built, too.
+    pub manifest: &'a Manifest,
+}
+
+/// Evaluates the Makefile of the application whose source is `tree`.
 pub fn evaluate_makefile(
     (app, tree): (&str, &HeldTree),
     makefile: Makefile<'_>,
-    plugins: &BTreeMap<String, Digest>,
+    view: MakeView<'_>,
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<MakeFacts, CompileError> {
@@ -60,7 +69,10 @@ pub fn evaluate_makefile(
     };
     let mut files = BTreeMap::from([(".rebeam/facts.mk".to_owned(), PROGRAM.into())]);
     let mut argv: Vec<String> = ["sh", "-c", RUN, &directory].map(str::to_owned).into();
-    let mut env = super::plan::fixed_environment();
+    let mut env = super::plan::environment(view.manifest);
+    if let (Makefile::Dep { .. }, Some(wish)) = (makefile, view.manifest.deps.get(app)) {
+        env.extend(wish.env.clone());
+    }
     env.insert("REBEAM_FACTS".into(), FACTS.into());
     if let Makefile::Dep { erlang_mk, is_patched } = makefile {
         files.insert("erlang.mk".to_owned(), erlang_mk.to_owned());
@@ -80,8 +92,8 @@ pub fn evaluate_makefile(
         content: Content::Source(digest),
         label: label.to_owned(),
     };
-    let plugins =
-        plugins.iter().map(|(name, digest)| input(format!("{deps}/{name}"), *digest, name));
+    let plugins = view.plugins.iter();
+    let plugins = plugins.map(|(name, digest)| input(format!("{deps}/{name}"), *digest, name));
     let own = input(at, tree.digest(), app);
     let step = Step {
         name: format!("{app}'s Makefile"),

@@ -35,7 +35,7 @@ pub use cross::{CrossWish, Crossed, Native, Refused, cross, natives, without};
 pub(crate) use failed::read_room;
 pub use failed::{failed_room, room};
 pub use make::{RebarSource, is_laid_as_source};
-pub use makefile::{MakeProject, Makefile, evaluate_makefile};
+pub use makefile::{MakeProject, MakeView, Makefile, evaluate_makefile};
 pub use mix::{MixSubject, evaluate_mix};
 pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan, stamp};

@@ -223,11 +223,15 @@ impl<'a> Planner<'a> {
         stamp(self.project.manifest, source)
     }
 
+    /// The content hash of a source: the lock's, or that of its files where the lock pins none.
+    pub(super) fn digest(&self, source: &Source) -> Result<Digest, CompileError> {
+        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
+        digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
+    }
+
     /// A source as a copy that may be written to.
     fn laid(&self, source: &Source, at: String) -> Result<Input, CompileError> {
-        let digest = source.pin.tree().or_else(|| self.project.unpinned.get(&source.app).copied());
-        let digest = digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })?;
-        let content = Content::Source(digest);
+        let content = Content::Source(self.digest(source)?);
         Ok(Input { at: format!("/build/{at}"), content, label: label(source) })
     }
 

@@ -152,6 +152,20 @@ impl What {
     }
 }
 
+impl What {
+    /// Returns what it counts for where happenings are rationed: one, and one more a KiB of payload.
+    pub fn weight(&self) -> i64 {
+        match self {
+            Self::MessagePublished { message }
+            | Self::MessageDelivered { message, .. }
+            | Self::MessageAcked { message, .. } => {
+                1 + i64::try_from(message.payload.len() / 1024).unwrap_or(i64::MAX - 1)
+            }
+            _ => 1,
+        }
+    }
+}
+
 impl Happening {
     /// Lays it out as a document: the fields of emqttd's Elasticsearch logger, all of them.
     pub fn document(&self) -> Map<String, Value> {

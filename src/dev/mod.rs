@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod broker;
+pub mod page;
+pub mod events;
 pub mod streams;
 pub mod things;
 pub mod web;
@@ -22,4 +24,4 @@ pub use happening::{Client, Happening, Message, What};
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
-pub use stack::Stack;
+pub use stack::{Plan, Stack};

@@ -1,5 +1,6 @@
 //! Stack: everything of the desk that runs in this process, started so that each finds what it needs.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use super::broker::{self, Broker, Dress, Limits, Listener, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
+use super::events::Events;
+use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
 use super::streams::{self, Streams};
@@ -22,22 +25,66 @@ const MQTT: u16 = 1883;
 const MQTTS: u16 = 8883;
 const MQTT_WS: u16 = 8083;
 const REDIS: u16 = 6379;
+const PAGE: u16 = 18083;
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
+
+/// What a stack is to be.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Where it may listen.
+    pub ports: &'a Ports,
+    /// The directory of its state.
+    pub state: &'a Path,
+    /// Who is let in over HTTP, and whether others than this machine reach it.
+    pub guard: &'a Guard,
+    /// Who may connect to the broker, publish and subscribe, where things do not decide.
+    pub access: Arc<dyn Access>,
+    /// How things run.
+    pub things: things::Setup,
+}
 
 /// A stack that runs. Call [`Stack::stop`] to end it.
 #[derive(Debug)]
 pub struct Stack {
     services: Vec<Service>,
     certificate: Certificate,
-    broker: Broker,
-    streams: Streams,
+    page: Page,
     things: Things,
+    broker: Broker,
     sink: JoinHandle<()>,
+    streams: Streams,
+    events: Events,
+}
+
+/// Where everything will listen.
+struct Sockets {
+    mqtt: TcpListener,
+    mqtts: TcpListener,
+    mqtt_ws: TcpListener,
+    redis: TcpListener,
+    page: TcpListener,
+    things: things::Sockets,
+}
+
+impl Sockets {
+    /// Opens all before anything is served, so that nothing has to be taken back.
+    fn open(plan: &Plan<'_>) -> Result<Self, DevError> {
+        let ports = plan.ports;
+        ports.check()?;
+        Ok(Self {
+            mqtt: ports.standard_or_stable("mqtt", MQTT)?,
+            mqtts: ports.standard_or_stable("mqtts", MQTTS)?,
+            mqtt_ws: ports.standard_or_stable("mqtt-ws", MQTT_WS)?,
+            redis: ports.standard_or_stable("redis", REDIS)?,
+            page: ports.standard_or_stable("page", PAGE)?,
+            things: things::Sockets::take(ports, &plan.things)?,
+        })
+    }
 }
 
 impl Stack {
-    /// Starts a stack whose state is below `state`, for whom `guard` lets in.
+    /// Starts a stack; every service listens when this returns.
     ///
     /// # Errors
     /// Where no port is free, the state cannot be read, or others than this machine would reach the stack and nothing
@@ -45,58 +92,47 @@ impl Stack {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(
-        ports: &Ports,
-        state: &Path,
-        access: Arc<dyn Access>,
-        things: things::Setup,
-        guard: &Guard,
-    ) -> Result<Self, DevError> {
-        let address = ports.address();
-        if !address.is_loopback() && matches!(guard.exposure(), Exposure::Loopback) {
+    pub fn start(plan: Plan<'_>) -> Result<Self, DevError> {
+        let address = plan.ports.address();
+        if !address.is_loopback() && matches!(plan.guard.exposure(), Exposure::Loopback) {
             return Err(DevError::Exposed { address });
         }
-        ports.check()?;
-        // All ports are had before anything is served, so that nothing has to be taken back.
-        let mqtt = ports.standard_or_stable("mqtt", MQTT)?;
-        let mqtts = ports.standard_or_stable("mqtts", MQTTS)?;
-        let mqtt_ws = ports.standard_or_stable("mqtt-ws", MQTT_WS)?;
-        let redis = ports.standard_or_stable("redis", REDIS)?;
-        let sockets = things::Sockets::take(ports, &things)?;
+        let sockets = Sockets::open(&plan)?;
+        let Plan { state, guard, access, things, .. } = plan;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
-        let streams = Streams::start(redis, state, password)?;
+        let streams = Streams::start(sockets.redis, state, password)?;
+        let limits = limits(&things);
+        let things = things::Opened::open(state, bus.clone(), things, sockets.things)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
-        let mut limits = Limits::default();
-        if things.is_mainflux {
-            // Mainflux's adapter closes the door on who publishes where it may not.
-            limits.when_denied = WhenDenied::Close;
-        }
-        let things = things::Opened::open(state, bus.clone(), things, sockets)?;
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
         let sink = tokio::spawn(streams::sink(bus.clone(), inlet, instance, things.names()));
+        let events = Events::start(&bus, state)?;
         let certificate = Certificate::have(state, address)?;
-        let config = broker::tls(&certificate.server, &certificate.key)?;
         let listeners = vec![
-            Listener { socket: mqtt, dress: Dress::Bare },
-            Listener { socket: mqtts, dress: Dress::Tls(config) },
-            Listener { socket: mqtt_ws, dress: Dress::WebSocket(guard.clone()) },
+            Listener { socket: sockets.mqtt, dress: Dress::Bare },
+            Listener {
+                socket: sockets.mqtts,
+                dress: Dress::Tls(broker::tls(&certificate.server, &certificate.key)?),
+            },
+            Listener { socket: sockets.mqtt_ws, dress: Dress::WebSocket(guard.clone()) },
         ];
         let access = things.access(access);
         let access = match guard.secret() {
             Some(secret) => Guarded::new(access, secret.clone()),
             None => access,
         };
-        let broker = broker::serve(listeners, access, bus, limits, Some(state))?;
+        let broker = broker::serve(listeners, access, bus.clone(), limits, Some(state))?;
         let things = things.serve(broker.handle(), guard)?;
-        let kinds = [("mqtt", "mqtt", ""), ("mqtts", "mqtts", ""), ("mqtt-ws", "ws", "/mqtt")];
-        let of_broker = kinds.iter().zip(broker.addresses());
-        let mut services: Vec<Service> = of_broker
-            .map(|((name, scheme, path), address)| Service::new(name, *address, scheme, path))
-            .collect();
+        let mut services =
+            vec![Service::new("page", address_of("page", &sockets.page)?, "http", "")];
+        services.extend(of_broker(&broker));
         services.push(Service::new("redis", streams.address(), "redis", ""));
         services.extend(things.services());
-        Ok(Self { services, certificate, broker, streams, things, sink })
+        let (handle, inlet) = (broker.handle(), streams.inlet());
+        let parts = Parts { services: services.clone(), broker: handle, streams: inlet, bus };
+        let page = Page::start(sockets.page, parts, guard)?;
+        Ok(Self { services, certificate, page, things, broker, sink, streams, events })
     }
 
     /// Returns what clients of the services that speak TLS have to trust.
@@ -109,17 +145,41 @@ impl Stack {
         self.things.view()
     }
 
-    /// Returns what runs, in the order in which it can be used.
+    /// Returns what runs, the page first and the rest in the order in which it can be used.
     pub fn services(&self) -> &[Service] {
         &self.services
     }
 
     /// Ends everything, each before what it needs; what was promised is on the disk.
     pub async fn stop(self) {
+        // The page holds the bus, too, and would keep the sink waiting.
+        self.page.stop().await;
         self.things.stop().await;
         self.broker.stop().await;
         // The bus goes with the broker's last task: the sink writes what is left, and ends.
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
         self.streams.stop().await;
+        self.events.stop().await;
     }
+}
+
+fn limits(things: &things::Setup) -> Limits {
+    let mut limits = Limits::default();
+    if things.is_mainflux {
+        // Mainflux's adapter closes the door on who publishes where it may not.
+        limits.when_denied = WhenDenied::Close;
+    }
+    limits
+}
+
+fn of_broker(broker: &Broker) -> Vec<Service> {
+    let kinds = [("mqtt", "mqtt", ""), ("mqtts", "mqtts", ""), ("mqtt-ws", "ws", "/mqtt")];
+    let served = kinds.iter().zip(broker.addresses());
+    served
+        .map(|((name, scheme, path), address)| Service::new(name, *address, scheme, path))
+        .collect()
+}
+
+fn address_of(service: &'static str, socket: &TcpListener) -> Result<SocketAddr, DevError> {
+    socket.local_addr().map_err(|source| DevError::Listen { service, source })
 }

@@ -9,9 +9,9 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::described::{Config, is_empty};
 use super::inspect::HashRead;
 use super::{ImageError, root};
 use crate::digest::Digest;
@@ -52,31 +52,6 @@ pub struct BaseLayer {
     pub diff_id: Digest,
     /// How it is packed, in OCI's words.
     pub(super) media_type: &'static str,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    architecture: String,
-    os: String,
-    #[serde(default)]
-    config: Option<Run>,
-    rootfs: RootFs,
-    #[serde(default)]
-    history: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Run {
-    env: Option<Vec<String>>,
-    exposed_ports: Option<BTreeMap<String, serde::de::IgnoredAny>>,
-    volumes: Option<BTreeMap<String, serde::de::IgnoredAny>>,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
 }
 
 impl Base {
@@ -171,7 +146,7 @@ fn oci_type(media_type: &str) -> Option<&'static str> {
 
 /// Runtimes pair the entries that are not empty with the layers; a history that cannot be paired is replaced.
 fn history(entries: Vec<Value>, layers: usize) -> Vec<Value> {
-    let filled = entries.iter().filter(|entry| entry["empty_layer"] != true).count();
+    let filled = entries.iter().filter(|entry| !is_empty(entry)).count();
     if filled == layers && entries.iter().all(Value::is_object) {
         return entries;
     }

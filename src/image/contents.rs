@@ -2,15 +2,15 @@
 //!
 //! Nothing is unpacked, and no part but the short documents is held in memory: a blob is opened at its offset.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde::Deserialize;
 
 use super::ImageError;
 use super::config::BASE_NAME;
+use super::described::Config;
+use super::documents::{self, Descriptor, DockerImage, OciManifest, blob_name};
 use super::members::{Members, Place};
 use crate::digest::{Digest, Hashing};
 use crate::disk;
@@ -62,72 +62,26 @@ impl Blob {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct DockerImage {
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: Digest,
-    size: u64,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
-    config: Descriptor,
-    layers: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default)]
-    architecture: String,
-    #[serde(default)]
-    variant: Option<String>,
-    #[serde(default)]
-    history: Option<Vec<History>>,
-}
-
-#[derive(Deserialize)]
-struct History {
-    #[serde(default)]
-    created_by: String,
-    #[serde(default)]
-    empty_layer: bool,
-}
-
 impl Contents {
     /// Reads the documents of the image file at `path` and finds its blobs. Layers are not read: see [`Contents::check`].
     pub fn read(path: &Path) -> Result<Self, ImageError> {
         let members = Members::read(path)?;
         let docker: Vec<DockerImage> = members.json("manifest.json")?;
         let names = docker.into_iter().flat_map(|image| image.repo_tags.unwrap_or_default());
-        let descriptor = only_manifest(&members)?;
-        let manifest = document(&members, &descriptor)?;
-        let parsed: Manifest = members.parse(&blob_name(descriptor.digest), &manifest)?;
-        let config = document(&members, &parsed.config)?;
+        if !members.contains("index.json") {
+            return Err(members.strange("it has no `index.json`, which names its manifest".into()));
+        }
+        let descriptor = documents::only(&members, &members.document("index.json")?)?;
+        let (_, manifest) = documents::blob(&members, descriptor.digest)?;
+        let parsed: OciManifest = members.parse(&blob_name(descriptor.digest), &manifest)?;
+        let (_, config) = documents::blob(&members, parsed.config.digest)?;
         let config: Config = members.parse(&blob_name(parsed.config.digest), &config)?;
-        let history = config.history.unwrap_or_default();
-        let made_by = |text: &str| text.strip_prefix("rebeam layer=").map(str::to_owned);
-        let ours = history.iter().any(|entry| made_by(&entry.created_by).is_some());
-        let mut filled = history.iter().filter(|entry| !entry.empty_layer);
+        let by_us = |text: &str| text.strip_prefix("rebeam layer=").map(str::to_owned);
+        let ours = config.commands().any(|text| by_us(text).is_some());
+        let mut made_by = config.made_by();
         let mut layers = Vec::new();
         for (number, layer) in parsed.layers.iter().enumerate() {
-            let name = filled.next().and_then(|entry| made_by(&entry.created_by));
+            let name = made_by.next().and_then(by_us);
             let name = name.unwrap_or_else(|| (number + 1).to_string());
             layers.push(blob(&members, layer, format!("layer {name}"))?);
         }
@@ -140,7 +94,7 @@ impl Contents {
             manifest,
             config: blob(&members, &parsed.config, "configuration".into())?,
             layers,
-            machine: (config.architecture, config.variant),
+            machine: (config.architecture.clone(), config.variant.clone()),
             base: parsed.annotations.and_then(|mut all| all.remove(BASE_NAME)),
             ours,
         })
@@ -184,33 +138,6 @@ impl Contents {
     }
 }
 
-/// Returns the descriptor of the one image of the file.
-fn only_manifest(members: &Members) -> Result<Descriptor, ImageError> {
-    if !members.contains("index.json") {
-        return Err(members.strange("it has no `index.json`, which names its manifest".into()));
-    }
-    let index: Index = members.json("index.json")?;
-    // Docker 25.0.0 wrote `null` here.
-    let mut manifests = index.manifests.unwrap_or_default();
-    match (manifests.pop(), manifests.len()) {
-        (Some(descriptor), 0) => Ok(descriptor),
-        (_, others) => {
-            let count = if others == 0 { 0 } else { others + 1 };
-            Err(members.strange(format!("its index names {count} images instead of one")))
-        }
-    }
-}
-
-fn document(members: &Members, descriptor: &Descriptor) -> Result<Vec<u8>, ImageError> {
-    let name = blob_name(descriptor.digest);
-    let bytes = members.document(&name)?;
-    let found = Digest::of(&bytes);
-    if found != descriptor.digest {
-        return Err(members.mismatch(&name, descriptor.digest, found));
-    }
-    Ok(bytes)
-}
-
 fn blob(members: &Members, descriptor: &Descriptor, name: String) -> Result<Blob, ImageError> {
     let member = blob_name(descriptor.digest);
     let place = members.find(&member)?;
@@ -221,8 +148,4 @@ fn blob(members: &Members, descriptor: &Descriptor, name: String) -> Result<Blob
             .strange(format!("`{member}` has {bytes} bytes, and its manifest says {promised}")));
     }
     Ok(Blob { name, digest: descriptor.digest, bytes, place })
-}
-
-fn blob_name(digest: Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
 }

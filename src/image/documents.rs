@@ -1,6 +1,7 @@
 //! Documents: the short texts of an image, in whichever form it comes: what `docker save` writes, an OCI layout as a tar
 //! or a directory, or both at once.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -71,10 +72,10 @@ pub(super) struct Documents {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DockerImage {
+pub(super) struct DockerImage {
     config: String,
     #[serde(default)]
-    repo_tags: Option<Vec<String>>,
+    pub(super) repo_tags: Option<Vec<String>>,
     layers: Vec<String>,
 }
 
@@ -86,18 +87,23 @@ struct Index {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Descriptor {
+pub(super) struct Descriptor {
     #[serde(default)]
-    media_type: String,
-    digest: Digest,
+    pub(super) media_type: String,
+    pub(super) digest: Digest,
+    /// Nothing is no size of any part, so one that is not said fits none.
     #[serde(default)]
-    annotations: Option<std::collections::BTreeMap<String, String>>,
+    pub(super) size: u64,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
-struct OciManifest {
-    config: Descriptor,
-    layers: Vec<Descriptor>,
+pub(super) struct OciManifest {
+    #[serde(default)]
+    pub(super) annotations: Option<BTreeMap<String, String>>,
+    pub(super) config: Descriptor,
+    pub(super) layers: Vec<Descriptor>,
 }
 
 impl Documents {
@@ -162,7 +168,7 @@ impl Documents {
 }
 
 /// Returns the one image that an index names, also through another index.
-fn only(members: &Members, index: &[u8]) -> Result<Descriptor, ImageError> {
+pub(super) fn only(members: &Members, index: &[u8]) -> Result<Descriptor, ImageError> {
     let mut index: Index = members.parse("index.json", index)?;
     for _ in 0..INDEX_DEPTH_MAX {
         let mut manifests = index.manifests.unwrap_or_default();
@@ -210,7 +216,7 @@ fn oci_half(members: &Members, image_id: Digest, layers: usize) -> Result<OciHal
 }
 
 /// Reads a short blob and checks that it is what its name says.
-fn blob(members: &Members, digest: Digest) -> Result<(Digest, Vec<u8>), ImageError> {
+pub(super) fn blob(members: &Members, digest: Digest) -> Result<(Digest, Vec<u8>), ImageError> {
     let name = blob_name(digest);
     let bytes = members.document(&name)?;
     let found = Digest::of(&bytes);
@@ -220,7 +226,7 @@ fn blob(members: &Members, digest: Digest) -> Result<(Digest, Vec<u8>), ImageErr
     Ok((digest, bytes))
 }
 
-fn blob_name(digest: Digest) -> String {
+pub(super) fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

@@ -8,9 +8,9 @@ use std::io::{self, BufReader, Read, Write as _};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use serde::Deserialize;
 
 use super::ImageError;
+use super::described::Config;
 use super::documents::{Documents, digest_in};
 use super::members::Members;
 use crate::digest::{Digest, Hashing};
@@ -69,43 +69,6 @@ pub struct InspectedLayer {
     pub tar_bytes: u64,
 }
 
-#[derive(Deserialize)]
-struct Config {
-    architecture: String,
-    created: Option<String>,
-    #[serde(default)]
-    config: Option<Run>,
-    rootfs: RootFs,
-    #[serde(default)]
-    history: Option<Vec<History>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "PascalCase", default)]
-struct Run {
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
-    env: Option<Vec<String>>,
-    user: Option<String>,
-    working_dir: Option<String>,
-    exposed_ports: Option<BTreeMap<String, serde::de::IgnoredAny>>,
-    volumes: Option<BTreeMap<String, serde::de::IgnoredAny>>,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Deserialize)]
-struct RootFs {
-    diff_ids: Vec<Digest>,
-}
-
-#[derive(Deserialize)]
-struct History {
-    #[serde(default)]
-    created_by: String,
-    #[serde(default)]
-    empty_layer: bool,
-}
-
 /// Reads an image file that rebeam or `docker save` wrote, and checks every digest in it.
 pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
     let documents = Documents::read(path)?;
@@ -119,12 +82,13 @@ pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
             documents.layers.len()
         )));
     }
-    let mut made_by = history(&config).into_iter();
+    let mut made_by = config.made_by().map(str::to_owned);
     let (mut layers, mut papers) = (Vec::new(), BTreeMap::new());
     for (name, diff_id) in documents.layers.iter().zip(diff_ids) {
         let made_by = made_by.next().unwrap_or_default();
         layers.push(layer(members, (name, *diff_id), made_by, &mut papers)?);
     }
+    drop(made_by);
     let run = config.config.unwrap_or_default();
     let keys = |map: Option<BTreeMap<String, serde::de::IgnoredAny>>| {
         map.unwrap_or_default().into_keys().collect()
@@ -147,12 +111,6 @@ pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
         lock: papers.remove(LOCK_PATH),
         provenance: papers.remove(PROVENANCE_PATH),
     })
-}
-
-fn history(config: &Config) -> Vec<String> {
-    let entries = config.history.iter().flatten();
-    let filled = entries.filter(|entry| !entry.empty_layer);
-    filled.map(|entry| entry.created_by.clone()).collect()
 }
 
 /// Reads a layer once: both digests, and what rebeam laid into it.

@@ -6,6 +6,7 @@ mod config;
 mod contents;
 #[cfg(test)]
 pub(crate) mod craft;
+mod described;
 mod documents;
 mod entries;
 pub(crate) mod fuzz;

@@ -11,10 +11,8 @@ use std::path::Path;
 use crate::archive::{self, ArchiveError, Links, Rules, SpecialBits};
 use crate::disk::{self, DiskError, Kind};
 use crate::limits::LAYER_BYTES_MAX;
-use crate::tree::RelPath;
+use crate::tree::{self, Followed, RelPath};
 
-/// Links followed on the way to one entry.
-const LINKS_MAX: usize = 40;
 /// What begins the name of a removal.
 const WHITEOUT: &[u8] = b".wh.";
 /// What removes all that lower layers have in a directory.
@@ -61,41 +59,16 @@ impl Laying<'_> {
         None
     }
 
-    /// Follows the links on the way to an entry, inside the root: no part of the way that is returned is a link.
-    ///
-    /// What does not stand there yet is taken as it is named; a way in a circle leads nowhere.
+    /// Follows the links on the way to an entry; a way in a circle leads nowhere.
     fn real(&self, path: &RelPath) -> Option<RelPath> {
-        let mut ahead: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-        let name = ahead.pop()?;
-        ahead.reverse();
-        let mut done: Vec<Vec<u8>> = Vec::new();
-        let mut links = 0;
-        while let Some(part) = ahead.pop() {
-            match part.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => done.push(part),
-            }
-            let on_disk = RelPath::new(done.join(&b'/')).ok()?.under(self.root);
-            let status = disk::status(&on_disk).ok().flatten();
-            if status.is_some_and(|status| status.kind == Kind::Symlink) {
-                links += 1;
-                if links > LINKS_MAX {
-                    return None;
-                }
-                let target = disk::read_link(&on_disk).ok()?;
-                done.pop();
-                if target.starts_with(b"/") {
-                    done.clear();
-                }
-                ahead.extend(target.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec));
-            }
+        let Some(parent) = path.parent() else {
+            return Some(path.clone());
+        };
+        match tree::follow(self.root, &parent).ok()? {
+            Followed::Stands(None) | Followed::Missing(None) => RelPath::new(path.name()).ok(),
+            Followed::Stands(Some(at)) | Followed::Missing(Some(at)) => at.join(path.name()).ok(),
+            Followed::Nowhere => None,
         }
-        done.push(name);
-        RelPath::new(done.join(&b'/')).ok()
     }
 
     /// A file gives way to a directory of its name; the archive makes what is to stand there.

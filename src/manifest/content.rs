@@ -1,8 +1,8 @@
 //! Content: the digest of what a manifest says about the image, however it is laid out.
 //!
 //! Comments, order and spaces count for nothing. Nor does what says where sources come from and when they are pinned:
-//! a mirror is one machine's affair, and what became of the rest is in the lock; nor what runs beside it on one's desk. Nor do the other machines that images
-//! are made for: each image is the same whether it is made alone or with others.
+//! a mirror is one machine's affair, and what became of the rest is in the lock; nor what runs beside it on one's desk. Nor do
+//! the other machines that images are made for: each image is the same whether it is made alone or with others.
 
 use serde_json::Value;
 

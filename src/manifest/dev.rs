@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::access::{self, ACCESS, AccessWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
+use super::things::{self, THINGS, ThingsWish};
 
 /// `[dev]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +17,16 @@ pub struct DevWish {
     pub release: bool,
     /// Variables of the release, beside the image's own.
     pub env: BTreeMap<String, String>,
+    /// Who may use the broker.
+    pub access: AccessWish,
+    /// How things run.
+    pub things: ThingsWish,
 }
 
 impl Default for DevWish {
     fn default() -> Self {
-        Self { profile: None, release: true, env: BTreeMap::new() }
+        let (access, things) = (AccessWish::default(), ThingsWish::default());
+        Self { profile: None, release: true, env: BTreeMap::new(), access, things }
     }
 }
 
@@ -70,6 +77,8 @@ pub(super) const DEV: &[Key] = &[
         ENV,
         "Variables of the release beside the image's own; `${NAME_URL}` stands for a service's address.",
     ),
+    key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
+    key("things", Kind::Table(THINGS), "How things and channels run, as Mainflux had them."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -78,5 +87,7 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         profile: profile.map(|name| Profile::from_name(&name).expect(CHECKED)),
         release: section.flag("release").unwrap_or(true),
         env: section.texts_by_name("env"),
+        access: access::read(&section.section("access")),
+        things: things::read(&section.section("things")),
     }
 }

@@ -1,6 +1,9 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::{OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source};
+use super::access::NOMATCH;
+use super::{
+    AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
+};
 use crate::digest::Digest;
 
 const IMAGE_NAME_BYTES_MAX: usize = 255;
@@ -55,6 +58,12 @@ pub(super) enum Form {
     Service,
     /// A real server that Debian has.
     Server,
+    /// What decides about access.
+    AccessProvider,
+    /// Who is let in unknown.
+    Anonymous,
+    /// What is decided where no rule speaks.
+    Nomatch,
     /// What becomes of a service that ended.
     Restart,
     /// A stack that is known by name.
@@ -79,7 +88,10 @@ impl Form {
             | Self::Platform
             | Self::Server
             | Self::Restart
-            | Self::Profile => self.choices().contains(&text),
+            | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => self.choices().contains(&text),
             Self::Service => is_host(text),
             Self::Volume => volume(text).is_some(),
             Self::Page => is_page(text),
@@ -118,7 +130,10 @@ impl Form {
             | Self::Platform
             | Self::Server
             | Self::Restart
-            | Self::Profile => return self.one_of(),
+            | Self::Profile
+            | Self::AccessProvider
+            | Self::Anonymous
+            | Self::Nomatch => return self.one_of(),
             Self::Service => {
                 "a name that a host can have: lower-case letters, digits and `-`, at most 63"
             }
@@ -165,6 +180,9 @@ impl Form {
             Self::Platform => Platform::ALL.map(Platform::name).to_vec(),
             Self::Server => Server::ALL.map(Server::name).to_vec(),
             Self::Restart => Restart::ALL.map(Restart::name).to_vec(),
+            Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
+            Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
+            Self::Nomatch => NOMATCH.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
             _ => Vec::new(),
         }

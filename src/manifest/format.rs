@@ -201,6 +201,7 @@ fn image(section: &Section<'_>, project: &str) -> ImageWish {
         entrypoint: section.texts("entrypoint"),
         cmd: section.texts("cmd").unwrap_or_default(),
         shell: shell.map(|shell| Shell::from_name(&shell).expect(CHECKED)),
+        epmd: section.flag("epmd"),
         tzdata: section.flag("tzdata").unwrap_or(false),
         ca_certificates: section.flag("ca-certificates"),
     }

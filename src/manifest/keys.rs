@@ -318,6 +318,11 @@ const IMAGE: &[Key] = &[
         Kind::Text(Form::Shell),
         "Which shell the image holds; by default busybox where the release cannot start without a shell (a named node starts epmd through it, `.src` configuration is filled in by it), else none. remote_console needs busybox.",
     ),
+    key(
+        "epmd",
+        Kind::Flag,
+        "Whether epmd is started, and waited for, before the entry point; by default where that is a script of the release which asks `bin/nodetool`, for nodetool starts epmd itself and does not wait until it listens.",
+    ),
     key("tzdata", Kind::Flag, "Whether time zone data is put in; false by default."),
     key(
         "ca-certificates",

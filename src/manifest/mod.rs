@@ -1,5 +1,6 @@
 //! Manifest: what a project wishes for, as `rebeam.toml` says it.
 
+mod access;
 mod check;
 mod content;
 pub mod detect;
@@ -17,6 +18,7 @@ mod schema;
 mod section;
 mod services;
 mod source;
+mod things;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -24,12 +26,14 @@ use std::collections::BTreeMap;
 use self::rebar::WishSource;
 use crate::digest::Digest;
 
+pub use access::{AccessProvider, AccessWish, Anonymous};
 pub use dev::{DevWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
 pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use things::ThingsWish;
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.toml";
@@ -284,6 +288,8 @@ pub struct ImageWish {
     pub cmd: Vec<String>,
     /// Which shell the image holds; by default one only where the release cannot start without.
     pub shell: Option<Shell>,
+    /// Whether epmd is started, and waited for, before the entry point; by default where a script of the release needs it.
+    pub epmd: Option<bool>,
     /// Whether time zone data is put in.
     pub tzdata: bool,
     /// Whether the CA bundle is put in; by default where the release holds `ssl`.

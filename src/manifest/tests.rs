@@ -93,6 +93,7 @@ fn every_key_is_read() {
     assert_eq!(image.entrypoint, Some(vec!["/app/start".to_owned()]));
     assert_eq!(image.cmd, ["b", "a"], "the order of arguments is kept");
     assert_eq!(image.shell, Some(Shell::Busybox));
+    assert_eq!(image.epmd, Some(true));
     assert!(image.tzdata);
     assert_eq!(image.ca_certificates, Some(false));
     let health = HealthCheck {
@@ -186,6 +187,7 @@ cmd = ["b", "a"]
 shell = "busybox"
 tzdata = true
 ca-certificates = false
+epmd = true
 [image.env]
 C = "3"
 [image.labels]
@@ -237,7 +239,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[image]\n  prots = [1]",
             "rebeam.toml:10:3: `[image]` has no key `prots`; the nearest is `ports`",
-            "the keys of `[image]` are name, platforms, base, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, tzdata, ca-certificates",
+            "the keys of `[image]` are name, platforms, base, ports, env, user, volumes, labels, health, entrypoint, cmd, shell, epmd, tzdata, ca-certificates",
         ),
         (
             "[release]\nkeep_debug_info = true",

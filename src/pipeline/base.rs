@@ -11,7 +11,7 @@ use crate::image;
 use crate::lock::{BaseLock, Lock};
 use crate::manifest::Platform;
 use crate::registry::{self, Door, Origin, Pulled, Security};
-use crate::store::{BuildKey, HeldTree, Record};
+use crate::store::{BuildKey, HeldBlob, HeldTree, Record};
 
 /// Changes when the files of the same base are laid out otherwise.
 const ROOT_VERSION: u32 = 1;
@@ -106,6 +106,25 @@ pub(super) fn beneath(
     let root = root(desk, &base, &pulled)?;
     base.kept.extend([pulled.manifest.digest(), root.digest()]);
     Ok(Some(Beneath { base, root }))
+}
+
+/// Brings all of the locked base into the store, for every machine: its index, manifests, configurations and layers.
+pub(super) fn blobs(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<HeldBlob>, Failure> {
+    let Some(pinned) = &lock.base else {
+        return Ok(Vec::new());
+    };
+    let named = Origin::parse(&pinned.image)?;
+    let mut blobs = Vec::new();
+    for (platform, manifest) in &pinned.manifests {
+        let (platform, door) = (machine(*platform), door(desk));
+        let pulled = registry::pull(&named.at(*manifest), &platform, desk.store, door)?;
+        // Asked for by itself, a manifest comes without the index that the lock names.
+        let top = registry::resolve(&named.at(pinned.digest), &platform, desk.store, door)?.top;
+        blobs.extend(desk.store.blob(top)?);
+        blobs.extend([pulled.manifest, pulled.config]);
+        blobs.extend(pulled.layers.into_iter().map(|layer| layer.blob));
+    }
+    Ok(blobs)
 }
 
 /// Lays the base's files out once, as a tree of the store.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lock::stale;
-use super::{Desk, LockFailure};
+use super::{Desk, LockFailure, base};
 use crate::bundle::{self, BundleError, Contents, Documents, Vendored};
 use crate::digest::Digest;
 use crate::disk;
@@ -29,6 +29,8 @@ pub struct Exported {
     pub trees: usize,
     /// Debian packages in it.
     pub blobs: usize,
+    /// The base image in it.
+    pub base: Option<String>,
 }
 
 /// What became of the project's lock when a bundle was taken in.
@@ -51,6 +53,8 @@ pub struct Arrived {
     pub trees: usize,
     /// Debian packages that are held now.
     pub blobs: usize,
+    /// The base image that is held now.
+    pub base: Option<String>,
     /// What became of the project's lock.
     pub lock: LockFate,
 }
@@ -76,14 +80,17 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     // Machines share what is made for all of them.
     let debs: BTreeMap<Digest, &Deb> = lock.debs().map(|deb| (deb.sha256, deb)).collect();
     let debs: Vec<&Deb> = debs.into_values().collect();
-    let blobs = each(&debs, desk.jobs.max(4), |deb| {
+    let mut blobs = each(&debs, desk.jobs.max(4), |deb| {
         debian::fetch(deb, desk.store, desk.http, desk.observer)
     })?;
+    let packages = blobs.len();
+    blobs.extend(base::blobs(desk, &lock)?);
     let documents = documents(&doors.hex(), desk.repositories, &lock)?;
     let contents = Contents { lock, trees, blobs, documents };
     let (digest, bytes) = bundle::export(&contents, desk.store, path)?;
     desk.store.settle()?;
-    Ok(Exported { digest, bytes, trees: contents.trees.len(), blobs: contents.blobs.len() })
+    let (trees, base) = (contents.trees.len(), base_name(&contents.lock));
+    Ok(Exported { digest, bytes, trees, blobs: packages, base })
 }
 
 /// What registries said of the locked packages, as far as it was ever heard.
@@ -154,8 +161,12 @@ pub fn import_bundle(dock: &Dock<'_>, path: &Path) -> Result<Arrived, Failure> {
     };
     dock.store.extend_root(&root, &imported.needed)?;
     dock.store.settle()?;
-    let bundle::Imported { trees, blobs, .. } = imported;
-    Ok(Arrived { project: imported.lock.project, trees, blobs, lock })
+    let (trees, blobs, base) = (imported.trees, imported.blobs, base_name(&imported.lock));
+    Ok(Arrived { project: imported.lock.project, trees, blobs, base, lock })
+}
+
+fn base_name(lock: &Lock) -> Option<String> {
+    lock.base.as_ref().map(|base| base.image.clone())
 }
 
 fn settle_lock(dock: &Dock<'_>, lock: &Lock) -> Result<LockFate, Failure> {

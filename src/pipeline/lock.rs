@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
+use super::stays::ToolLock;
 use super::{Desk, mix, modules, packages, platforms, tools};
 use super::{base, gates};
 use crate::disk;
@@ -30,13 +31,13 @@ use crate::store::HeldTree;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// Applications.
-    apps: BTreeSet<String>,
+    pub(super) apps: BTreeSet<String>,
     /// The toolchain.
     pub(super) toolchain: bool,
     /// The base image.
     base: bool,
     /// All applications.
-    all: bool,
+    pub(super) all: bool,
     /// Machines that images are made for, beside those of the manifest and of the lock.
     pub platforms: Vec<Platform>,
     /// An index of Debian's that is past its date counts as much as any.
@@ -180,9 +181,10 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         for disagreement in imported.verify_against(&lock) {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
+        ToolLock::of_rebar(imported).say_what_stays(desk, update, &lock);
     }
     if is_mix {
-        mix::warn_of_disagreements(desk, &lock)?;
+        mix::warn_of_disagreements(desk, update, &lock)?;
     }
     let changes = previous.as_ref().map(|old| lock::changes(old, &lock)).unwrap_or_default();
     let changes = lock::summary(&changes);
@@ -232,7 +234,7 @@ pub(super) fn stale(desk: &Desk<'_>, lock: &Lock) -> Result<Vec<String>, Failure
     match stale_further_down(desk, lock, facts) {
         Some(reasons) => {
             if is_mix && reasons.is_empty() {
-                mix::warn_of_disagreements(desk, lock)?;
+                mix::warn_of_disagreements(desk, &Update::nothing(), lock)?;
             }
             Ok(reasons)
         }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::configs::Configs;
-use crate::compile::{self, MakeProject, Makefile, Workshop};
+use crate::compile::{self, MakeProject, MakeView, Makefile, Workshop};
 use crate::digest::Digest;
 use crate::disk;
+use crate::event::Event;
 use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
 use crate::lock::{self, ProjectFacts, Resolver, Role, Rule};
@@ -60,8 +61,8 @@ impl Configs<'_> {
         };
         let mut plugins = BTreeMap::new();
         loop {
-            let facts =
-                compile::evaluate_makefile((app, tree), makefile, &plugins, tools, &workshop)?;
+            let view = MakeView { plugins: &plugins, manifest: desk.manifest };
+            let facts = compile::evaluate_makefile((app, tree), makefile, view, tools, &workshop)?;
             let is_new = |dep: &&MakeDep| {
                 facts.plugins.contains(&dep.name) && !plugins.contains_key(&dep.name)
             };
@@ -143,6 +144,9 @@ impl Configs<'_> {
                 let erlang_mk = &make.erlang_mk;
                 let makefile = Makefile::Dep { erlang_mk, is_patched };
                 let facts = self.makefile(app, tree, makefile)?;
+                if let Some(message) = untouched_below(app, &facts, &make.facts) {
+                    self.desk.observer.observe(&Event::Warned { message: &message });
+                }
                 let deps = MakeFacts::wishes(&facts.deps, app, Place::Dep, &manifest.deps)?;
                 (Tool::ErlangMk, deps)
             }
@@ -171,5 +175,51 @@ impl Configs<'_> {
             let source = WishSource::Git { url, reference, subdir: None };
             Wish { app: REBAR.to_owned(), source }
         }))
+    }
+}
+
+/// Says which dependencies a dependency's own `NO_AUTOPATCH` would keep as they are.
+///
+/// erlang.mk hands the variable down, and a Makefile that sets it has its way with what it fetches first. Here one list
+/// counts for all, the project's, so that a dependency is built alike whoever asks for it.
+fn untouched_below(app: &str, own: &MakeFacts, project: &MakeFacts) -> Option<String> {
+    let is_first = |name: &str| !project.deps.iter().any(|dep| dep.name == name);
+    let is_its = |name: &&String| own.deps.iter().any(|dep| dep.name == **name);
+    let new = own.no_autopatch.difference(&project.no_autopatch);
+    let names: Vec<&str> =
+        new.filter(is_its).map(String::as_str).filter(|name| is_first(name)).collect();
+    let list = names.join(" ");
+    (!names.is_empty()).then(|| {
+        format!(
+            "the Makefile of `{app}` says `NO_AUTOPATCH = {list}`, and only the project's own counts here: \
+             `NO_AUTOPATCH += {list}` in the project's Makefile keeps autopatch away"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(no_autopatch: &[&str], deps: &[&str]) -> MakeFacts {
+        let dep = |name: &&str| MakeDep { name: (*name).to_owned(), ..MakeDep::default() };
+        MakeFacts {
+            no_autopatch: no_autopatch.iter().map(|&name| name.to_owned()).collect(),
+            deps: deps.iter().map(dep).collect(),
+            ..MakeFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_dependencys_own_no_autopatch_is_told_where_it_would_count() {
+        let own = facts(&["old", "odd", "elsewhere"], &["old", "odd"]);
+        let said = |no_autopatch: &[&str], deps: &[&str]| {
+            untouched_below("words", &own, &facts(no_autopatch, deps))
+        };
+        let all = said(&[], &["words"]).unwrap();
+        assert!(all.contains("`words` says `NO_AUTOPATCH = odd old`"), "{all}");
+        // What the project fetches first is the project's, and what it keeps away from as well is no matter.
+        assert!(said(&["odd"], &[]).unwrap().contains("`NO_AUTOPATCH += old`"));
+        assert_eq!(said(&["odd"], &["old"]), None);
     }
 }

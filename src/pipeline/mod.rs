@@ -28,6 +28,7 @@ mod quick;
 mod rooms;
 mod said;
 mod signatures;
+mod stays;
 mod tools;
 mod verify;
 

@@ -248,6 +248,10 @@ mod tests {
         refuse_otp_from_source(&lock, &[Platform::Amd64]).unwrap();
         let error = refuse_otp_from_source(&lock, &Platform::ALL).unwrap_err();
         assert!(error.to_string().contains("not for `linux/arm64`"), "{error}");
+        let hint = error.hint().unwrap();
+        for way in ["`otp` under `[toolchain]`", "build on that machine"] {
+            assert!(hint.contains(way), "{hint}");
+        }
         lock.sources.clear();
         refuse_otp_from_source(&lock, &Platform::ALL).unwrap();
     }

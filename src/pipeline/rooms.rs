@@ -28,11 +28,10 @@ const BOOT_TIMEOUT_S: u64 = 30;
 #[derive(Debug, Error)]
 pub enum BootFailure {
     /// It did not start.
-    #[error(
-        "the release does not start from the image's files; its last words:\n{}",
-        quoted(lines)
-    )]
+    #[error("the release does not start from the image's files: {how}{}", last_words(lines))]
     DidNotStart {
+        /// How it ended.
+        how: String,
         /// What it said last.
         lines: Vec<String>,
     },
@@ -47,12 +46,20 @@ pub enum BootFailure {
 impl Explain for BootFailure {
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::DidNotStart { lines } if says(lines, &["application_terminated,os_mon", "disksup"]) => {
+            Self::DidNotStart { lines, .. } if says(lines, &["application_terminated,os_mon", "disksup"]) => {
                 "os_mon looks at the disks by the command `df`: `shell = \"busybox\"` in `[image]` brings one; \
                  or let `sys.config` say `{os_mon, [{start_disksup, false}]}`"
             }
-            Self::DidNotStart { lines } if says(lines, &["erofs", "eacces", "ead-only file system"]) => {
+            Self::DidNotStart { lines, .. } if says(lines, &["nodistribution", "register/listen error: econnrefused"]) => {
+                "epmd did not listen yet when the node wanted its name from it: `epmd = true` in `[image]` starts it \
+                 before the entry point and waits for it"
+            }
+            Self::DidNotStart { lines, .. } if says(lines, &["erofs", "eacces", "ead-only file system"]) => {
                 "name the directories that it writes to by `volumes` in `[image]`"
+            }
+            Self::DidNotStart { how, lines } if lines.is_empty() && how.contains("exit code") => {
+                "a start script has swallowed what one of its commands said; where that names a node, `epmd = true` in \
+                 `[image]` starts epmd before and waits for it; `rebeam build --no-boot-check`, then `rebeam run`, starts it again"
             }
             Self::DidNotStart { .. } => {
                 "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
@@ -60,6 +67,14 @@ impl Explain for BootFailure {
             }
             Self::DidNotStop { .. } => "container runtimes kill what does not stop; look at the shutdown times of its supervisors",
         }.into())
+    }
+}
+
+/// What stands behind how a release ended.
+fn last_words(lines: &[String]) -> String {
+    match lines {
+        [] => ", without a word".into(),
+        lines => format!("; its last words:\n{}", quoted(lines)),
     }
 }
 
@@ -139,7 +154,9 @@ pub(super) fn boot_check(
     }
     match watch.verdict(outcome.status) {
         BootVerdict::Started => {}
-        BootVerdict::Failed { lines } => return Err(BootFailure::DidNotStart { lines }.into()),
+        BootVerdict::Failed { how, lines } => {
+            return Err(BootFailure::DidNotStart { how, lines }.into());
+        }
         BootVerdict::DidNotStop { how } => return Err(BootFailure::DidNotStop { how }.into()),
     }
     desk.store.remember(key, &Record { inputs: String::new(), outputs: vec![] })?;
@@ -316,13 +333,20 @@ mod tests {
 
     #[test]
     fn the_last_words_of_a_release_lead_to_the_next_step() {
-        let hint =
-            |line: &str| BootFailure::DidNotStart { lines: vec![line.into()] }.hint().unwrap();
+        let failure = |lines: &[&str]| BootFailure::DidNotStart {
+            how: "it ended with exit code 127".into(),
+            lines: lines.iter().map(ToString::to_string).collect(),
+        };
+        let hint = |line: &str| failure(&[line]).hint().unwrap();
         assert!(
             hint("Kernel pid terminated ({application_terminated,os_mon,shutdown})")
                 .contains("`df`")
         );
         assert!(hint("{open_failed,\"/app/logs/x.log\",erofs}").contains("`volumes`"));
         assert!(hint("econnrefused").contains("boot-timeout"));
+        assert!(hint("{'EXIT',nodistribution}").contains("`epmd = true`"));
+        let wordless = failure(&[]);
+        assert!(wordless.to_string().ends_with(": it ended with exit code 127, without a word"));
+        assert!(wordless.hint().unwrap().contains("swallowed"));
     }
 }

@@ -4,8 +4,13 @@
 //! 1.1). A registry of today lists such manifests under the image's digest. One of before does not, and does not say
 //! `OCI-Subject` either; then the list is kept here, as an index under the tag `sha256-<hex>`, which is where every
 //! client looks next. What is there already is not written again.
+//!
+//! Two pushes at once may both read that list, and each write it with its own line alone. A registry that says which version
+//! it gave (an `ETag`) is asked to replace no other; but none has to heed that. So the list is looked at again after a pause
+//! in which whoever had read the old one has written his, and lines that are gone are written once more.
 
 use std::io::Read as _;
+use std::time::{Duration, Instant};
 
 use super::error::said;
 use super::listing::{
@@ -25,6 +30,11 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// Times that a list is written before others are told to be in the way.
+const LIST_ATTEMPTS_MAX: u32 = 12;
+/// The pause before a list is looked at again: twice as long as it took to read and write it, between these.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
 /// A repository, for documents.
 pub struct Repository<'a> {
     session: Session<'a>,
@@ -39,6 +49,15 @@ pub struct Listed {
     pub digest: Digest,
     /// Its media type, as the registry says it.
     pub media_type: String,
+    /// The version that the registry says it is, where it says one by which it can be replaced.
+    pub version: Option<String>,
+}
+
+/// A body with what its headers say of it.
+struct Got {
+    bytes: Vec<u8>,
+    media_type: String,
+    version: Option<String>,
 }
 
 impl<'a> Repository<'a> {
@@ -56,14 +75,15 @@ impl<'a> Repository<'a> {
     pub fn manifest(&self, name: &str) -> Result<Option<Listed>, PushError> {
         let url = self.session.url(&format!("manifests/{name}"));
         let headers = [("accept", ACCEPTED.to_owned())];
-        let Some((bytes, media_type)) = self.get("manifest", &url, &headers)? else {
+        let Some(got) = self.get("manifest", &url, &headers)? else {
             return Ok(None);
         };
+        let Got { bytes, media_type, version } = got;
         let found = Digest::of(&bytes);
         if let Ok(wanted) = name.parse::<Digest>() {
             self.same("manifest", wanted, found)?;
         }
-        Ok(Some(Listed { bytes, digest: found, media_type }))
+        Ok(Some(Listed { bytes, digest: found, media_type, version }))
     }
 
     /// Returns the documents that a manifest of documents names.
@@ -90,7 +110,7 @@ impl<'a> Repository<'a> {
     /// Returns the bytes of a blob.
     pub fn blob(&self, name: &str, digest: Digest) -> Result<Vec<u8>, PushError> {
         let url = self.session.url(&format!("blobs/{digest}"));
-        let Some((bytes, _)) = self.get(name, &url, &[])? else {
+        let Some(Got { bytes, .. }) = self.get(name, &url, &[])? else {
             return Err(self.session.strange(format!("it names `{digest}` and does not have it")));
         };
         self.same(name, digest, Digest::of(&bytes))?;
@@ -170,18 +190,31 @@ impl<'a> Repository<'a> {
         Ok(index.map(|index| index.manifests.unwrap_or_default()))
     }
 
-    /// Adds lines to the list that is kept under a tag.
+    /// Adds lines to the list that is kept under a tag, and sees that they stay.
     fn list(&self, image: Digest, lines: Vec<Entry>) -> Result<(), PushError> {
         let tag = fallback_tag(image);
-        // Looked at once more: another may have written it meanwhile.
-        let mut all = match self.manifest(&tag)? {
-            Some(listed) => self.index(&listed.bytes)?.manifests.unwrap_or_default(),
-            None => Vec::new(),
-        };
-        all.extend(lines);
-        let bytes = Index::of(all);
-        self.put("the list of documents", &tag, (INDEX_TYPE, &bytes))?;
-        Ok(())
+        for _ in 0..LIST_ATTEMPTS_MAX {
+            let started = Instant::now();
+            let (mut all, version) = match self.manifest(&tag)? {
+                Some(listed) => {
+                    let lines = self.index(&listed.bytes)?.manifests.unwrap_or_default();
+                    (lines, listed.version)
+                }
+                None => (Vec::new(), None),
+            };
+            let is_there = |line: &&Entry| all.iter().any(|other| other.digest == line.digest);
+            let gone: Vec<Entry> = lines.iter().filter(|line| !is_there(line)).cloned().collect();
+            if gone.is_empty() {
+                return Ok(());
+            }
+            all.extend(gone);
+            let bytes = Index::of(all);
+            // Whether it was taken or another came first, the next look tells.
+            self.replace("the list of documents", &tag, (INDEX_TYPE, &bytes), version)?;
+            std::thread::sleep((started.elapsed() * 2).clamp(SETTLE.0, SETTLE.1));
+        }
+        let what = format!("the list of documents under `{tag}` is replaced again and again");
+        Err(self.session.strange(what))
     }
 
     fn index(&self, bytes: &[u8]) -> Result<Index, PushError> {
@@ -199,15 +232,18 @@ impl<'a> Repository<'a> {
         name: &str,
         url: &str,
         headers: &[(&str, String)],
-    ) -> Result<Option<(Vec<u8>, String)>, PushError> {
+    ) -> Result<Option<Got>, PushError> {
         let ask = ask(Method::Get, name, url, headers, Sent::Nothing);
         self.session.again(name, || {
             let mut answer = self.session.call_within(&ask, DOCUMENT_BYTES_MAX)?;
             match answer.status {
                 200 => {
                     let bytes = self.read(name, &mut answer)?;
-                    let kind = answer.headers.remove("content-type").unwrap_or_default();
-                    Ok(Some((bytes, kind)))
+                    let media_type = answer.headers.remove("content-type").unwrap_or_default();
+                    let version = answer.headers.remove("etag");
+                    // A weak one means bytes that are about the same, and may not stand for a version.
+                    let version = version.filter(|version| !version.starts_with("W/"));
+                    Ok(Some(Got { bytes, media_type, version }))
                 }
                 404 => Ok(None),
                 _ => Err(self.session.refused(name, 0, &mut answer).into()),
@@ -252,23 +288,33 @@ impl<'a> Repository<'a> {
         })
     }
 
-    fn put(
+    fn put(&self, name: &str, place: &str, paper: (&str, &[u8])) -> Result<Answer, PushError> {
+        let answer = self.replace(name, place, paper, None)?;
+        Ok(answer.expect("only a version can be another"))
+    }
+
+    /// Puts a manifest, in the place of `version` alone where one is named; `None` if another version is there.
+    fn replace(
         &self,
         name: &str,
         place: &str,
         (kind, bytes): (&str, &[u8]),
-    ) -> Result<Answer, PushError> {
+        version: Option<String>,
+    ) -> Result<Option<Answer>, PushError> {
         let url = self.session.url(&format!("manifests/{place}"));
-        let headers = [("content-type", kind.to_owned())];
+        let mut headers = vec![("content-type", kind.to_owned())];
+        let is_bound = version.is_some();
+        headers.extend(version.map(|version| ("if-match", version)));
         let ask = ask(Method::Put, name, &url, &headers, Sent::Bytes(bytes));
         self.session.again(name, || {
             let mut answer = self.session.call(&ask)?;
             match answer.status {
                 200..=202 => {}
+                412 if is_bound => return Ok(None),
                 _ => return Err(self.refused(name, bytes, &mut answer)),
             }
             same_digest(&self.session, name, Digest::of(bytes), &answer)?;
-            Ok(answer)
+            Ok(Some(answer))
         })
     }
 

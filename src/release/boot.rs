@@ -18,6 +18,8 @@ pub enum BootVerdict {
     Started,
     /// It did not start; the last lines that it said.
     Failed {
+        /// `it ended with exit code 127`.
+        how: String,
         /// The lines, the last at the end.
         lines: Vec<String>,
     },
@@ -53,16 +55,16 @@ impl BootWatch {
 
     /// Judges by what was heard and how the node ended.
     pub fn verdict(self, status: Status) -> BootVerdict {
-        if !self.started {
-            return BootVerdict::Failed { lines: self.last.into() };
-        }
         let how = match status {
-            Status::Exited(0) => return BootVerdict::Started,
+            Status::Exited(0) if self.started => return BootVerdict::Started,
             Status::Exited(code) => format!("it ended with exit code {code}"),
             Status::Killed { signal } => format!("it was killed by signal {signal}"),
             Status::TimedOut => "it went on until the time for the check was over".into(),
         };
-        BootVerdict::DidNotStop { how }
+        match self.started {
+            true => BootVerdict::DidNotStop { how },
+            false => BootVerdict::Failed { how, lines: self.last.into() },
+        }
     }
 }
 
@@ -192,9 +194,10 @@ mod tests {
         for number in 0..100 {
             watch.hear(&format!("line {number}"));
         }
-        let BootVerdict::Failed { lines } = watch.verdict(Status::Exited(0)) else {
+        let BootVerdict::Failed { how, lines } = watch.verdict(Status::Exited(0)) else {
             panic!("it did not start");
         };
+        assert_eq!(how, "it ended with exit code 0");
         assert_eq!(lines.len(), LINES_MAX);
         assert_eq!(lines.last().unwrap(), "line 99");
     }

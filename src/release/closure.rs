@@ -13,10 +13,8 @@ use super::elf::{self, Elf, Machine};
 use super::{Lacking, Missing, Package, ReleaseError, at};
 use crate::disk;
 use crate::limits::FILE_BYTES_MAX;
-use crate::tree::RelPath;
+use crate::tree::{self, Followed, RelPath};
 
-/// Links followed on the way to one file.
-const LINKS_MAX: usize = 40;
 /// Libraries in one closure.
 const LIBRARIES_MAX: usize = 2_000;
 
@@ -319,41 +317,12 @@ pub(super) fn merged(path: &RelPath) -> RelPath {
     }
 }
 
-/// Follows the links of `path` below `root`; `None` where nothing stands. Links never lead out of the root.
+/// Follows the links of `path` below `root`; `None` where nothing stands.
 pub(super) fn resolve(root: &Path, path: &RelPath) -> Result<Option<RelPath>, ReleaseError> {
-    let mut ahead: Vec<Vec<u8>> =
-        path.as_bytes().rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec).collect();
-    let mut done: Vec<Vec<u8>> = Vec::new();
-    let mut links = 0;
-    while let Some(part) = ahead.pop() {
-        match part.as_slice() {
-            b"" | b"." => continue,
-            b".." => {
-                done.pop();
-                continue;
-            }
-            _ => done.push(part),
-        }
-        let here = RelPath::new(done.join(&b'/'))?;
-        let on_disk = here.under(root);
-        match disk::status(&on_disk)?.map(|status| status.kind) {
-            None => return Ok(None),
-            Some(disk::Kind::Symlink) => {
-                links += 1;
-                if links > LINKS_MAX {
-                    return Ok(None);
-                }
-                let target = disk::read_link(&on_disk)?;
-                done.pop();
-                if target.starts_with(b"/") {
-                    done.clear();
-                }
-                ahead.extend(target.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(if done.is_empty() { None } else { Some(RelPath::new(done.join(&b'/'))?) })
+    Ok(match tree::follow(root, path)? {
+        Followed::Stands(place) => place,
+        Followed::Missing(_) | Followed::Nowhere => None,
+    })
 }
 
 /// Returns the relative target by which a link at `from` reaches `to`.
@@ -382,28 +351,6 @@ mod tests {
         assert_eq!(place("/opt/x/").unwrap(), "opt/x/libx.so.1");
         assert_eq!(place("relative"), None);
         assert_eq!(place("$ORIGIN/../../../../../../.."), Some("libx.so.1".into()));
-    }
-
-    #[test]
-    fn links_are_followed_inside_the_root_alone() {
-        let root = tempfile::tempdir().unwrap();
-        let make = |path: &str| std::fs::create_dir_all(root.path().join(path)).unwrap();
-        let link = |target: &str, path: &str| {
-            std::os::unix::fs::symlink(target, root.path().join(path)).unwrap();
-        };
-        make("usr/lib/x");
-        std::fs::write(root.path().join("usr/lib/x/liba.so.1.2"), "").unwrap();
-        link("usr/lib", "lib");
-        link("liba.so.1.2", "usr/lib/x/liba.so.1");
-        link("/lib/x/liba.so.1", "usr/lib/x/liba.so");
-        link("../../../../../../usr/lib/x/liba.so", "usr/up");
-        link("round", "usr/round");
-        let found =
-            |path: &str| resolve(root.path(), &at(path)).unwrap().map(|path| path.to_string());
-        assert_eq!(found("lib/x/liba.so").unwrap(), "usr/lib/x/liba.so.1.2");
-        assert_eq!(found("usr/up").unwrap(), "usr/lib/x/liba.so.1.2");
-        assert_eq!(found("usr/round"), None);
-        assert_eq!(found("usr/none"), None);
     }
 
     #[test]

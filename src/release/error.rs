@@ -73,6 +73,9 @@ pub enum ReleaseError {
         "`vm.args` names the node, the emulator starts epmd through a shell, and the image has no shell"
     )]
     NeedsEpmd,
+    /// epmd is wished for before the entry point, and only a shell can wait for it.
+    #[error("`epmd = true` starts epmd through a shell, and the image has no shell")]
+    EpmdNeedsShell,
     /// A file that was wished for is not in the toolchain.
     #[error("the toolchain holds no `{path}`, which {wish} needs")]
     NoSystemFile {
@@ -199,6 +202,10 @@ impl Explain for ReleaseError {
             ),
             Self::NeedsEpmd => Some(
                 "set `shell = \"busybox\"` under `[image]`, or put `-start_epmd false` into vm.args and run epmd beside the node"
+                    .into(),
+            ),
+            Self::EpmdNeedsShell => Some(
+                "set `shell = \"busybox\"` under `[image]`, or take `epmd` out and start it beside the node"
                     .into(),
             ),
             Self::NoSystemFile { package, .. } => Some(format!(

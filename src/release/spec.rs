@@ -1,5 +1,6 @@
 //! Spec: what a built release says of itself.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::ReleaseError;
@@ -33,6 +34,8 @@ pub(super) struct Spec {
     pub(super) of_mix: bool,
     /// Whether the `env.sh` of a mix release says anything: mix's own is all comments.
     pub(super) has_env: bool,
+    /// The scripts in `bin` that ask a `nodetool` of the release which starts epmd itself.
+    pub(super) nodetool_scripts: BTreeSet<String>,
 }
 
 /// A configuration file in the version's directory.
@@ -77,6 +80,7 @@ pub(super) fn read(root: &Path, listing: &Tree, stated: &str) -> Result<Spec, Re
     let of_mix = has("elixir");
     Ok(Spec {
         has_env: of_mix && has("env.sh") && says_anything(&directory.under(root).join("env.sh"))?,
+        nodetool_scripts: nodetool_scripts(root, listing),
         arguments: arguments(root, &directory, vm_args)?,
         sys_config: config("sys.config"),
         vm_args,
@@ -168,6 +172,23 @@ fn release_term(term: &Term) -> Option<Named> {
 fn says_anything(script: &Path) -> Result<bool, ReleaseError> {
     let text = disk::read_text(script, TEXT_FILE_BYTES_MAX)?;
     Ok(text.lines().map(str::trim).any(|line| !line.is_empty() && !line.starts_with('#')))
+}
+
+/// Finds the scripts in `bin` that ask `bin/nodetool`, where the release has one that starts epmd.
+fn nodetool_scripts(root: &Path, listing: &Tree) -> BTreeSet<String> {
+    // What is no text, or longer than any script, is none.
+    let text = |path: &RelPath| disk::read_text(&path.under(root), TEXT_FILE_BYTES_MAX).ok();
+    let nodetool = super::at("bin/nodetool");
+    let starts_epmd = listing.get(&nodetool).is_some()
+        && text(&nodetool).is_some_and(|text| text.contains("epmd"));
+    let in_bin = listing.entries().filter(|(path, entry)| {
+        let in_bin = path.parent().is_some_and(|parent| parent.as_bytes() == b"bin");
+        starts_epmd && in_bin && **path != nodetool && matches!(entry, Entry::File { .. })
+    });
+    let asks = |path: &RelPath| {
+        text(path).is_some_and(|text| text.starts_with("#!") && text.contains("nodetool"))
+    };
+    in_bin.map(|(path, _)| path).filter(|path| asks(path)).map(ToString::to_string).collect()
 }
 
 fn arguments(

@@ -22,11 +22,22 @@ case ${RELEASE_DISTRIBUTION-none} in
 esac
 exec "$@""#;
 
+/// Starts epmd and waits until it answers; `$0` is epmd. `epmd -daemon` itself ends before its daemon listens.
+const WITH_EPMD: &str = r#""$0" -daemon
+turns=0
+until "$0" -names > /dev/null 2>&1; do
+    turns=$((turns + 1))
+    test $turns -le 200 || { echo "epmd does not answer" >&2; break; }
+    sleep 0.05
+done
+exec "$@""#;
+
 /// Returns the shell that the image holds: what the manifest says, else one only where the release cannot start
 /// without: to fill its configuration in, or because the emulator starts epmd through it.
 pub(super) fn shell(spec: &Spec, image: &ImageWish) -> Shell {
     let needs = spec.unfinished().is_some() || spec.starts_epmd() || spec.has_env;
-    let by_default = if needs && image.entrypoint.is_none() { Shell::Busybox } else { Shell::None };
+    let needs = needs && image.entrypoint.is_none() || image.epmd == Some(true);
+    let by_default = if needs { Shell::Busybox } else { Shell::None };
     image.shell.unwrap_or(by_default)
 }
 
@@ -47,6 +58,7 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
     if spec.starts_epmd() && shell == Shell::None && !own {
         return Err(ReleaseError::NeedsEpmd);
     }
+    let epmd_first = epmd_first(spec, image, shell)?;
     let mut env = environment(spec, image);
     if by_script {
         env.insert("RELX_REPLACE_OS_VARS".into(), "true".into());
@@ -66,7 +78,32 @@ pub(super) fn start(spec: &Spec, image: &ImageWish) -> Result<Start, ReleaseErro
         }
         None => launcher(spec),
     };
+    let entrypoint = match epmd_first {
+        true => {
+            let epmd = format!("/{HOME}/erts-{}/bin/epmd", spec.erts);
+            let before = ["/bin/sh".into(), "-c".into(), WITH_EPMD.into(), epmd];
+            before.into_iter().chain(entrypoint).collect()
+        }
+        false => entrypoint,
+    };
     Ok(Start { entrypoint, cmd: image.cmd.clone(), env, directory: format!("/{HOME}") })
+}
+
+/// Tells whether epmd is started before the entry point.
+///
+/// The emulator takes long enough to come to its node's name, so that its launcher need not wait for the epmd that it
+/// starts. A `nodetool` starts epmd too and names its own node in the next line: on a busy machine nobody listens yet,
+/// and the start script that reads what nodetool prints ends without a word.
+fn epmd_first(spec: &Spec, image: &ImageWish, shell: Shell) -> Result<bool, ReleaseError> {
+    match (image.epmd, shell) {
+        (Some(true), Shell::None) => return Err(ReleaseError::EpmdNeedsShell),
+        (None, Shell::Busybox) => {}
+        (wish, _) => return Ok(wish == Some(true)),
+    }
+    let home = format!("/{HOME}/");
+    let own = image.entrypoint.iter().flatten();
+    let mut own = own.map(|word| word.strip_prefix(&home).unwrap_or(word));
+    Ok(own.any(|word| spec.nodetool_scripts.contains(word)))
 }
 
 fn environment(spec: &Spec, image: &ImageWish) -> BTreeMap<String, String> {

@@ -50,6 +50,7 @@ pub(crate) fn manifest() -> Manifest {
             entrypoint: None,
             cmd: vec![],
             shell: None,
+            epmd: None,
             tzdata: false,
             ca_certificates: None,
         },
@@ -378,6 +379,37 @@ fn a_node_that_cannot_start_its_port_mapper_is_refused() {
     world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
     let release = world.assemble().unwrap();
     assert!(release.get(&at("usr/bin/sh")).is_some(), "a node that needs a shell brings one");
+}
+
+#[test]
+fn epmd_is_started_before_a_script_that_asks_nodetool() {
+    let mut world = World::new();
+    world.toolchain("usr/bin/busybox", &craft(&Craft { machine: X86_64, ..Craft::default() }));
+    let own = ["/app/bin/shop".to_owned(), "foreground".into()];
+    world.manifest.image.entrypoint = Some(own.to_vec());
+    world.manifest.image.shell = Some(Shell::Busybox);
+    let start = |world: &World| world.assemble().unwrap().start.entrypoint;
+    world.release("bin/shop", b"#!/bin/sh\nset -e\nescript bin/nodetool -name x ping\n");
+    assert_eq!(start(&world), own, "it has no nodetool");
+    world
+        .release("bin/nodetool", b"#!/usr/bin/env escript\nmain(_) -> os:cmd(\"epmd -daemon\").\n");
+    let entrypoint = start(&world);
+    assert_eq!(entrypoint[..2], ["/bin/sh", "-c"]);
+    assert!(entrypoint[2].contains("\"$0\" -names"), "{entrypoint:?}");
+    assert_eq!(entrypoint[3], "/app/erts-13.1/bin/epmd");
+    assert_eq!(entrypoint[4..], own);
+    world.manifest.image.epmd = Some(false);
+    assert_eq!(start(&world), own, "the manifest's word counts");
+    world.release("bin/shop", b"#!/bin/sh\nexec erlexec\n");
+    world.manifest.image.epmd = None;
+    assert_eq!(start(&world), own, "it does not ask nodetool");
+    world.manifest.image.epmd = Some(true);
+    assert_eq!(start(&world), entrypoint);
+    world.manifest.image.shell = None;
+    assert_eq!(start(&world), entrypoint, "the wish brings the shell that it needs");
+    world.manifest.image.shell = Some(Shell::None);
+    let error = world.assemble().unwrap_err();
+    assert!(error.hint().unwrap().contains("shell = \"busybox\""), "{error}");
 }
 
 #[test]

@@ -58,15 +58,7 @@ pub fn cross(
     store: &Store,
     (http, observer): (&Http, &dyn Observer),
 ) -> Result<Toolchain, ToolchainError> {
-    let mut debs: Vec<Deb> = lock.debs.clone();
-    debs.extend(platform.tools.iter().filter(|deb| !is_emulator(deb)).cloned());
-    debs.sort();
-    let own = ToolchainLock { debs, ..lock.clone() };
-    let mut inputs = format!("cross recipe {RECIPE} for {}\n", platform.platform.name());
-    inputs += &super::inputs(&own);
-    for deb in &platform.debs {
-        inputs += &format!("foreign {} {}\n", deb.package, deb.sha256);
-    }
+    let (own, inputs) = cross_inputs(lock, platform);
     let key = BuildKey::of(&inputs);
     if let Some(found) = recall(key, store)? {
         return Ok(found);
@@ -101,6 +93,29 @@ pub fn cross(
     let outputs = vec![("root".into(), root.digest()), ("owners".into(), owners.digest())];
     store.remember(key, &Record { inputs, outputs })?;
     Ok(Toolchain { root, owners, key })
+}
+
+/// Returns the packages of the cross root, and the canonical text of what decides it.
+fn cross_inputs(lock: &ToolchainLock, platform: &PlatformLock) -> (ToolchainLock, String) {
+    let mut debs: Vec<Deb> = lock.debs.clone();
+    debs.extend(platform.tools.iter().filter(|deb| !is_emulator(deb)).cloned());
+    debs.sort();
+    let own = ToolchainLock { debs, ..lock.clone() };
+    let mut inputs = format!("cross recipe {RECIPE} for {}\n", platform.platform.name());
+    inputs += &super::inputs(&own);
+    for deb in &platform.debs {
+        inputs += &format!("foreign {} {}\n", deb.package, deb.sha256);
+    }
+    (own, inputs)
+}
+
+/// Returns the cross root if the store has it already.
+pub fn known_cross(
+    lock: &ToolchainLock,
+    platform: &PlatformLock,
+    store: &Store,
+) -> Result<Option<Toolchain>, ToolchainError> {
+    recall(BuildKey::of(&cross_inputs(lock, platform).1), store)
 }
 
 fn machine(platform: &PlatformLock) -> Architecture {

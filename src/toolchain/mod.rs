@@ -18,7 +18,7 @@ use crate::http::Http;
 use crate::lock::ToolchainLock;
 use crate::store::{BuildKey, HeldBlob, HeldTree, Record, Store};
 
-pub use cross::{CMAKE_FILE, Emulator, PLAIN_NAMES, cross, emulator, target};
+pub use cross::{CMAKE_FILE, Emulator, PLAIN_NAMES, cross, emulator, known_cross, target};
 pub use error::ToolchainError;
 pub use owners::{Owner, Owners};
 pub use preset::{

@@ -4,6 +4,7 @@
 //! format"), so it is the very figure that `nix-hash --type sha256` prints. A NAR knows directories,
 //! symbolic links and regular files with one executable bit; so does a [`Tree`].
 
+mod follow;
 mod path;
 mod scan;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use follow::{Followed, follow};
 pub use path::RelPath;
 pub use scan::{Scan, scan};
 

@@ -175,6 +175,36 @@ fn a_release_goes_over_a_base_that_the_lock_pins() {
 }
 
 #[test]
+fn a_bundle_brings_the_base_to_a_machine_without_a_network() {
+    let Some(registry) = Registry::start() else {
+        return;
+    };
+    let world = World::with("hello").with_own_store();
+    let place = format!("{}:1", registry.place("base"));
+    publish(&world, &place, &[("opt/agent", b"#!/bin/sh\n".to_vec())]);
+    over(&world, &place);
+    world.rebeam(&["lock"]).succeeds();
+    let bundle = world.path("all.bundle").display().to_string();
+    let made = world.rebeam(&["bundle", "export", &bundle]).succeeds();
+    assert!(made.stderr.contains(&format!("the base `{place}`")), "{}", made.stderr);
+    world.rebeam(&["build", "--no-boot-check"]).succeeds();
+    let image = world.project().join("hello-1.0.0.tar");
+    let here = fs::read(&image).unwrap();
+    fs::remove_file(&image).unwrap();
+    fs::remove_dir_all(world.path("git")).unwrap();
+    fs::rename(world.path("store"), world.path("old-store")).unwrap();
+    drop(registry);
+    let arrived = world.rebeam(&["bundle", "import", &bundle]).succeeds();
+    assert!(arrived.stderr.contains(&format!("the base `{place}`")), "{}", arrived.stderr);
+    world.rebeam(&["build", "--offline", "--locked", "--no-boot-check"]).succeeds();
+    assert!(fs::read(&image).unwrap() == here, "the images differ");
+    // What the lock pins stays pinned, too, when it is made anew.
+    let lock = world.read("rebeam.lock");
+    world.rebeam(&["lock", "--offline"]).succeeds();
+    assert_eq!(world.read("rebeam.lock"), lock);
+}
+
+#[test]
 fn the_libraries_of_a_base_with_a_loader_count() {
     let (loader, libc) = ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6");
     let Some(registry) = Registry::start() else {

@@ -194,7 +194,9 @@ impl World {
         assert!(text.contains(from), "{text}");
         fs::write(&path, text.replace(from, to)).unwrap();
         for (name, text) in files {
-            fs::write(work.join(name), text).unwrap();
+            let path = work.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let work = work.to_str().unwrap();
         clone(&["-C", work, "add", "-A"]);
@@ -236,6 +238,22 @@ impl Ran {
         }
         self
     }
+}
+
+/// Locks and builds a project in two worlds, each with a store of its own, one of them with one job: the release boots, and
+/// the images are byte for byte the same.
+#[track_caller]
+pub(crate) fn built_alike([one, two]: [World; 2], image: &str) -> [World; 2] {
+    for world in [&one, &two] {
+        world.rebeam(&["lock"]).succeeds();
+    }
+    let (one, two) = (one.with_own_store(), two.with_own_store());
+    let built = one.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    two.rebeam(&["build", "--locked", "--jobs", "1"]).succeeds();
+    let bytes = |world: &World| fs::read(world.project().join(image)).unwrap();
+    assert!(bytes(&one) == bytes(&two), "the images differ");
+    [one, two]
 }
 
 /// Makes what git writes the same at any time, for any user.

@@ -132,7 +132,9 @@ fn a_rebar_lock_decides_where_there_is_no_other_lock() {
     world.rebeam(&["lock"]).succeeds();
     let lock = world.read("rebeam.lock");
     assert!(lock.contains(&old) && !lock.contains(&new), "{lock}");
-    world.rebeam(&["update", "adler"]).succeeds();
+    let stays = world.rebeam(&["update", "adler"]).succeeds();
+    let says = "`adler` stays where `rebar.lock` says: that counts first; `rebar3 upgrade adler`";
+    assert!(stays.stderr.contains(says), "{}", stays.stderr);
     fs::remove_file(world.project().join("rebar.lock")).unwrap();
     world.rebeam(&["update", "adler"]).succeeds();
     assert!(world.read("rebeam.lock").contains(&new));

@@ -92,6 +92,11 @@ fn one_build_makes_images_for_two_machines_and_an_index_the_same_bytes_each_time
         .map(|entry| entry["platform"]["architecture"].as_str().unwrap())
         .collect();
     assert_eq!(platforms, ["amd64", "arm64"]);
+    // The same comes out of rooms that vary, native code for the other machine and all.
+    let verified = one.rebeam(&["verify", &format!("hello-1.0.0-{name}.tar")]).succeeds();
+    assert!(verified.stdout.starts_with("GOOD sha256:"), "{}", verified.stdout);
+    let crossed = format!("Compiled adler for {name}");
+    assert!(verified.stderr.contains(&crossed), "{}", verified.stderr);
     skopeo_takes_all_of_it(&one);
     a_registry_gets_the_very_index(&one, tag["manifests"][0]["digest"].as_str().unwrap());
 
@@ -159,6 +164,12 @@ fn a_registry_gets_the_very_index(world: &World, digest: &str) {
     assert!(ran.stderr.contains(&format!("{place}:1.0.0@{digest}")), "{}", ran.stderr);
     let again = world.rebeam(&["push", &place, "--platform", "linux/arm64,linux/amd64"]).succeeds();
     assert!(again.stderr.contains("nothing to send"), "{}", again.stderr);
+    // A document is of one machine's image: the own one, or the one that is named.
+    for name in ["arm64", "amd64"] {
+        let platform = format!("linux/{name}");
+        let bill = world.rebeam(&["sbom", &format!("{place}:1.0.0"), "--platform", &platform]);
+        assert!(bill.succeeds().stdout.contains(&format!("arch={name}")), "{name}");
+    }
     let one = world.rebeam(&["push", &format!("{place}:arm"), "--platform", "linux/arm64"]);
     assert!(!one.succeeds().stdout.contains(digest), "one machine's image needs no index");
 }
@@ -190,6 +201,56 @@ fn armhf_is_a_platform_whose_image_starts() {
         1,
         &["is an image for linux/arm, and this machine is linux/", "rebeam build --platform"],
     );
+}
+
+#[test]
+fn a_mix_release_with_native_code_starts_on_another_machine() {
+    let world = World::with("mix");
+    world.rebeam(&["lock"]).succeeds();
+    let (name, _, number) = other();
+    let ran = world.rebeam(&["build", "--platform", &format!("linux/{name}")]).succeeds();
+    assert!(!ran.stderr.contains("was not seen to start"), "{}", ran.stderr);
+    assert_eq!(machine_of_nif(&world, &format!("shop-0.1.0-{name}.tar")), number);
+}
+
+#[test]
+fn native_code_of_erlang_mk_is_compiled_for_another_machine() {
+    let Some(world) = super::erlang_mk::project() else { return };
+    let nif = "#include <erl_nif.h>\n\
+        static ERL_NIF_TERM greeting(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])\n\
+        {\n    return enif_make_string(env, \"C says hello\", ERL_NIF_LATIN1);\n}\n\
+        static ErlNifFunc functions[] = {{\"greeting\", 0, greeting}};\n\
+        ERL_NIF_INIT(mk_words, functions, NULL, NULL, NULL, NULL)\n";
+    let module = "-on_load(load/0).\n\
+        load() -> erlang:load_nif(filename:join(code:priv_dir(mk_words), \"adler_nif\"), 0).\n\
+        greeting() ->\n    erlang:nif_error(not_loaded).";
+    let from = "greeting() ->\n    \"erlang.mk says hello\".";
+    // Under the name that this file looks for.
+    let makefile = "C_SRC_OUTPUT = $(CURDIR)/priv/adler_nif\ninclude erlang.mk";
+    world.commit("mk_words", "Makefile", "include erlang.mk", makefile);
+    let files = [("c_src/words.c", nif)];
+    world.commit_with("mk_words", "src/mk_words.erl", (from, module), &files);
+    world.edit("Makefile", "dep_mk_words_commit = 1.0.0", "dep_mk_words_commit = main");
+    world.rebeam(&["lock"]).succeeds();
+    let (name, _, number) = other();
+    let ran = world.rebeam(&["build", "--platform", &format!("linux/{name}")]).succeeds();
+    assert!(!ran.stderr.contains("was not seen to start"), "{}", ran.stderr);
+    assert_eq!(machine_of_nif(&world, &format!("mk_hello-1.0.0-{name}.tar")), number);
+}
+
+#[test]
+fn what_a_port_compiler_makes_is_made_for_another_machine() {
+    let world = World::with("hello");
+    let hooks = "{pre_hooks, [{\"(linux|darwin)\", compile, \"make -C c_src\"}]}.";
+    let config = "{plugins, [{pc, {git, \"https://git.rebeam.test/pc.git\", {tag, \"1.15.0\"}}}]}.\n\
+                  {port_specs, [{\"priv/adler_nif.so\", [\"c_src/*.c\"]}]}.\n\
+                  {provider_hooks, [{post, [{compile, {pc, compile}}]}]}.";
+    world.commit("adler", "rebar.config", hooks, config);
+    world.rebeam(&["update", "adler"]).succeeds();
+    let (name, _, number) = other();
+    let ran = world.rebeam(&["build", "--platform", &format!("linux/{name}")]).succeeds();
+    assert!(!ran.stderr.contains("was not seen to start"), "{}", ran.stderr);
+    assert_eq!(machine_of_nif(&world, &format!("hello-1.0.0-{name}.tar")), number);
 }
 
 #[test]

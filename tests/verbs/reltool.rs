@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use super::harness::World;
+use super::harness::{World, built_alike};
 use super::pool::Tarball;
 
 const REBAR: Tarball = Tarball {
@@ -64,15 +64,7 @@ fn the_forms_of_rebar_2_are_locked_after_configure_and_nobody_fetches_its_plugin
 #[test]
 fn a_rebar_2_project_becomes_a_release_of_reltool_that_boots_and_has_the_same_bytes_twice() {
     let (Some(one), Some(two)) = (project(), project()) else { return };
-    for world in [&one, &two] {
-        world.rebeam(&["lock"]).succeeds();
-    }
-    let (one, two) = (one.with_own_store(), two.with_own_store());
-    let built = one.rebeam(&["build"]).succeeds();
-    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
-    two.rebeam(&["build", "--jobs", "1"]).succeeds();
-    let image = |world: &World| fs::read(world.project().join("greeter-2.1.0.tar")).unwrap();
-    assert!(image(&one) == image(&two), "the images differ");
+    let [one, _] = built_alike([one, two], "greeter-2.1.0.tar");
 
     // The project's version and the dependency's are those of the manifest and of the tag: git is not there to be asked.
     let mut run = Command::new("timeout");

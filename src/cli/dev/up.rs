@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -11,10 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
 use crate::cli::Common;
-use crate::dev::access::Open;
-use crate::dev::things::Setup;
+use crate::dev::access::{self, Settings};
+use crate::dev::things;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Ports, Running, Stack, Taken};
+use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -61,28 +60,41 @@ impl Up {
         }
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
+        let settings = super::access(common)?;
         let ports = Ports::new(self.exposing.listen, &project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        let things = Setup { is_mainflux: self.things, ..Setup::default() };
-        runtime.block_on(serve(common, place, (&ports, &guard, things), &taken))?;
+        let things = super::things(common, self.things)?;
+        let wanted = Wanted { ports, guard, settings, things };
+        runtime.block_on(serve(common, wanted, place, &taken))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
     }
 }
 
+/// What the command line and the manifest ask for.
+struct Wanted {
+    ports: Ports,
+    guard: Guard,
+    settings: Settings,
+    things: things::Setup,
+}
+
 /// Serves until somebody says that it is enough.
 async fn serve(
     common: &Common,
+    wanted: Wanted,
     place: &Place,
-    (ports, guard, things): (&Ports, &Guard, Setup),
     taken: &Taken,
-) -> Result<(), DevError> {
+) -> Result<(), Failure> {
     // Heard from the start on, so that nothing is left half begun.
     let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let stack = Stack::start(ports, place.directory(), Arc::new(Open::default()), things, guard)?;
+    let Wanted { ports, guard, settings, things } = wanted;
+    let state = place.directory();
+    let access = access::guard(&settings, state)?;
+    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, things })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];

@@ -19,7 +19,7 @@ pub use commands::{RebarSource, is_laid_as_source};
 
 use super::CompileError;
 use super::overlay::Overlay;
-use super::plan::{Planner, Project, environment, label};
+use super::plan::{Planner, environment, label};
 use super::stamp::Stamp;
 use super::step::{Content, Input, Step, StepKind};
 use crate::lock::{Role, Source};
@@ -44,11 +44,6 @@ done
 [ -n "$found" ] || { echo "no directory with a release was made in _rel or rel: name it by output in [build]" >&2; exit 1; }
 mv "$found" /build/.release
 "#;
-
-fn digest(project: &Project<'_>, source: &Source) -> Result<crate::digest::Digest, CompileError> {
-    let digest = source.pin.tree().or_else(|| project.unpinned.get(&source.app).copied());
-    digest.ok_or_else(|| CompileError::NoSource { app: source.app.clone() })
-}
 
 pub(super) fn shell(script: &str) -> Vec<String> {
     ["sh", "-ec", script].map(str::to_owned).into()
@@ -103,7 +98,7 @@ impl<'a> Planner<'a> {
         let relx = self.steps.len() - 1;
         let mut rebar = None;
         if let Some(source) = self.project.lock.find(Role::Tool, "rebar") {
-            let tree = digest(self.project, source)?;
+            let tree = self.digest(source)?;
             self.steps.push(bootstrap(RebarSource { source, tree }, self.tools.otp_inputs()));
             rebar = Some(self.steps.len() - 1);
         }
@@ -149,7 +144,7 @@ impl<'a> Planner<'a> {
                 Some(step) => Content::Output(*step),
                 None => match self.project.laid.get(&source.app) {
                     Some(laid) => Content::Source(*laid),
-                    None => Content::Source(digest(self.project, source)?),
+                    None => Content::Source(self.digest(source)?),
                 },
             };
             inputs.push(Input { at: place(source), content, label: label(source) });
@@ -169,7 +164,7 @@ impl<'a> Planner<'a> {
         let at = if patched { format!("/build/.sources/{}", source.app) } else { own.clone() };
         let mut inputs = vec![Input {
             at,
-            content: Content::Source(digest(self.project, source)?),
+            content: Content::Source(self.digest(source)?),
             label: label(source),
         }];
         let closure = self.all_needed(source);

@@ -3,8 +3,30 @@
 //! The broker asks and obeys; it knows nothing of tables, files or things. Every answer names the rule that
 //! decided, so that a denial can be explained to a person.
 
+mod book;
+mod cell;
+mod conf;
+mod error;
+mod explain;
+mod file;
+pub mod fuzz;
+mod guard;
 mod guarded;
+mod hash;
+mod lint;
 mod open;
+mod policy;
+mod postgres;
+mod query;
+mod row;
+mod rule;
+mod schema;
+mod settings;
+mod source;
+mod sqlite;
+mod topic;
+mod users;
+mod wording;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -13,8 +35,17 @@ use std::sync::Arc;
 
 use super::happening::Message;
 
+pub use book::{Book, Listed, NewRow};
+pub use error::AccessError;
+pub use explain::{Explained, Question, Step};
+pub use guard::guard;
 pub use guarded::Guarded;
+pub use hash::PasswordHash;
+pub use lint::{Finding, Level};
 pub use open::Open;
+pub use rule::Action;
+pub use schema::postgres_schema;
+pub use settings::Settings;
 
 /// An answer that may take a while.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -113,3 +144,6 @@ pub trait Access: Debug + Send + Sync {
         let _ = (who, message);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,10 @@ pub(super) enum Message {
     Inject {
         requests: Vec<Request>,
     },
+    /// Somebody wants to see something.
+    Look {
+        look: Box<dyn FnOnce(&Engine) + Send>,
+    },
     Stop,
 }
 
@@ -93,6 +97,7 @@ pub(super) async fn write(mut engine: Engine, mut messages: mpsc::Receiver<Messa
                 Message::Drained { id } => engine.drained(id),
                 Message::Closed { id } => engine.close(id),
                 Message::Inject { requests } => engine.inject(requests),
+                Message::Look { look } => look(&engine),
                 Message::Stop => is_over = true,
             }
         }

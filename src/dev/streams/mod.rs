@@ -36,6 +36,7 @@ mod stats;
 mod stream;
 mod strings;
 mod table;
+mod view;
 mod wait;
 mod waiting;
 mod xadd;
@@ -49,3 +50,4 @@ mod tests;
 
 pub use running::{Inlet, Streams};
 pub use sink::sink;
+pub use view::{ConsumerView, GroupView, KeyView, ServerView, StreamView};

@@ -88,6 +88,11 @@ impl Inlet {
     /// Runs commands in the first database; `false` once the server is gone.
     pub async fn run(&self, requests: Vec<Vec<Bytes>>) -> bool {
         let requests: Vec<_> = requests.into_iter().filter(|words| !words.is_empty()).collect();
-        self.0.send(Message::Inject { requests }).await.is_ok()
+        self.send(Message::Inject { requests }).await.is_some()
+    }
+
+    /// Tells the writer something; `None` once it is gone.
+    pub(super) async fn send(&self, message: Message) -> Option<()> {
+        self.0.send(message).await.ok()
     }
 }

@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
             entrypoint: None,
             cmd: vec![],
             shell: None,
+            epmd: None,
             tzdata: false,
             ca_certificates: None,
         },

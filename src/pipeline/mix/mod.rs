@@ -9,7 +9,8 @@ use needs::{needs_key, note_needs, read_needs};
 use plugins::plugins;
 
 use super::configs::Configs;
-use super::lock::{fetch, settled};
+use super::lock::{Update, fetch, settled};
+use super::stays::ToolLock;
 use super::{Desk, tools};
 use crate::compile::MixSubject;
 use crate::disk;
@@ -116,8 +117,18 @@ pub(super) fn resolve(
     Ok((resolution, newest))
 }
 
-/// Says what `mix.lock` has otherwise than the lock.
-pub(super) fn warn_of_disagreements(desk: &Desk<'_>, lock: &Lock) -> Result<(), Failure> {
+/// Says what `mix.lock` has otherwise than the lock, and what an update leaves where `mix.lock` has it.
+pub(super) fn warn_of_disagreements(
+    desk: &Desk<'_>,
+    update: &Update,
+    lock: &Lock,
+) -> Result<(), Failure> {
+    if let Some(imported) = mix_lock(desk)? {
+        let entries = imported.entries.iter();
+        let apps = entries.map(|(app, entry)| (app.as_str(), &entry.pin)).collect();
+        let own = ToolLock { file: MIX_LOCK, moves: "mix deps.update", apps };
+        own.say_what_stays(desk, update, lock);
+    }
     for message in disagreements(desk, lock)? {
         let message = format!("{message}; `rebeam lock` takes over what is right for all");
         desk.observer.observe(&Event::Warned { message: &message });

@@ -81,6 +81,10 @@ pub fn verify(
     for locked in &lock.platforms {
         let web = (desk.http, desk.observer);
         take_over(&toolchain::target(&lock.toolchain, locked, memory, web)?, memory, desk.store)?;
+        // Many a release has nothing to compile for another machine, so it is not made for that.
+        if let Some(cross) = toolchain::known_cross(&lock.toolchain, locked, memory)? {
+            take_over(&cross, memory, desk.store)?;
+        }
     }
     let project = Survey::new(desk.root)?.take(desk.store)?;
     let scratch = desk.store.scratch()?;

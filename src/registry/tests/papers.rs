@@ -1,6 +1,7 @@
 //! What is about an image is listed once, by the registry or under the tag that takes its place.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
 
 use super::fake::{Fake, Packed, packed};
 use super::*;
@@ -91,6 +92,85 @@ fn a_registry_with_a_list_of_its_own_needs_no_tag() {
     let puts = fake.asked("PUT").into_iter().filter(|path| path.contains("/manifests/"));
     assert_eq!(puts.count(), 1);
     assert!(!fake.tags().iter().any(|tag| tag.contains("sha256-")));
+}
+
+/// A list with one line that another wrote.
+fn of_another() -> Vec<u8> {
+    let digest = Digest::of(b"another's document");
+    let line = format!(r#"{{"mediaType":"m","digest":"{digest}","size":1,"artifactType":"x"}}"#);
+    format!(r#"{{"schemaVersion":2,"manifests":[{line}]}}"#).into_bytes()
+}
+
+fn is_list(asked: &Asked) -> bool {
+    asked.path.contains("/manifests/sha256-")
+}
+
+/// What kinds of documents are listed about an image in the end.
+fn kinds(fake: &Fake, packed: &Packed) -> Vec<String> {
+    let image = packed.contents.manifest_digest;
+    let listed = with(fake, |repository| repository.about(image)).unwrap();
+    listed.into_iter().map(|entry| entry.artifact_type.unwrap()).collect()
+}
+
+#[test]
+fn a_line_that_another_push_wrote_over_is_written_again_beside_the_others() {
+    let once = std::sync::atomic::AtomicBool::new(true);
+    // The other has read the list before ours was written, and writes right after us.
+    let fake = Fake::with(move |asked, kept| {
+        let first = asked.method == "PUT" && is_list(asked) && once.swap(false, SeqCst);
+        first.then(|| {
+            let tag = asked.path.rsplit('/').next().unwrap().to_owned();
+            kept.manifests.insert(("team/app".to_owned(), tag), of_another());
+            Reply::status(201)
+        })
+    });
+    let packed = packed();
+    attach(&fake, &packed, &["spdx", "slsa"]).unwrap();
+    assert_eq!(kinds(&fake, &packed), ["x", "application/spdx+json", "application/slsa+json"]);
+}
+
+#[test]
+fn a_registry_that_knows_versions_is_asked_to_replace_only_the_one_that_was_read() {
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let fake = Fake::with(move |asked, kept| {
+        let place =
+            ("team/app".to_owned(), asked.path.rsplit('/').next().unwrap_or_default().to_owned());
+        if !is_list(asked) {
+            return None;
+        }
+        let there = kept.manifests.get(&place).cloned();
+        let version = there.as_ref().map(|bytes| format!("\"{}\"", Digest::of(bytes).hex()));
+        if asked.method != "PUT" {
+            let reply = Reply::ok(there?).header("ETag", &version?);
+            // Another writes as soon as we have read.
+            if first.swap(false, SeqCst) {
+                kept.manifests.insert(place, of_another());
+            }
+            return Some(reply);
+        }
+        (asked.headers.get("if-match") != version.as_ref()).then(|| Reply::status(412))
+    });
+    let packed = packed();
+    let place = ("team/app".to_owned(), fallback_tag(packed.contents.manifest_digest));
+    let empty = br#"{"schemaVersion":2,"manifests":[]}"#.to_vec();
+    fake.kept.lock().unwrap().manifests.insert(place, empty);
+    attach(&fake, &packed, &["spdx"]).unwrap();
+    assert_eq!(kinds(&fake, &packed), ["x", "application/spdx+json"]);
+}
+
+#[test]
+fn two_pushes_at_once_leave_the_lines_of_both() {
+    let (fake, packed) = (Fake::start(), packed());
+    std::thread::scope(|scope| {
+        for name in ["spdx", "slsa", "cyclonedx", "other"] {
+            let (fake, packed) = (&fake, &packed);
+            scope.spawn(move || attach(fake, packed, &[name]).unwrap());
+        }
+    });
+    let mut found = kinds(&fake, &packed);
+    found.sort();
+    let all = ["cyclonedx", "other", "slsa", "spdx"].map(|name| format!("application/{name}+json"));
+    assert_eq!(found, all);
 }
 
 #[test]

@@ -1,0 +1,24 @@
+//! Desk: what the page reads.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::samples::Samples;
+use super::watching::Watching;
+use crate::dev::Service;
+use crate::dev::{broker, streams};
+
+/// What every page may look at.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) services: Vec<Service>,
+    pub(super) broker: broker::Handle,
+    pub(super) streams: streams::Inlet,
+    pub(super) watching: Arc<Watching>,
+    pub(super) samples: Arc<Samples>,
+    /// Places for live views.
+    pub(super) lives: Arc<Semaphore>,
+    pub(super) started: Instant,
+}
