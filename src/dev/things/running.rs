@@ -37,7 +37,7 @@ pub struct Setup {
     pub is_mainflux: bool,
     /// What the name of an MQTT client counts for, where things decide.
     pub username: Username,
-    bootstrap_key: String,
+    pub(super) bootstrap_key: String,
 }
 
 impl Default for Setup {
