@@ -20,10 +20,11 @@ use clap::{Args, Subcommand};
 
 use super::Common;
 use crate::dev::access::Settings;
+use crate::dev::things::Setup;
 use crate::dev::{DevError, Place, control};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, AccessWish, Manifest};
+use crate::manifest::{self, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -121,6 +122,13 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
 fn settings(wish: &AccessWish, project: &Path) -> Result<Settings, Failure> {
     let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
     Ok(Settings::new(wish, project, url.filter(|url| !url.is_empty()))?)
+}
+
+/// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.
+fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, Failure> {
+    let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
+    Ok(Setup::new(&wish.things, is_mainflux, key)?)
 }
 
 fn default_states() -> Option<PathBuf> {

@@ -111,6 +111,12 @@ pub enum DevError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A key for secure bootstrap is not usable.
+    #[error("the key for secure bootstrap has {bytes} bytes, and not 16, 24 or 32")]
+    BadBootstrapKey {
+        /// How long it is.
+        bytes: usize,
+    },
     /// An origin is not one.
     #[error("`{origin}` is no origin of pages")]
     BadOrigin {
@@ -238,6 +244,7 @@ impl Explain for DevError {
             | Self::Exposed { .. }
             | Self::NoAddress { .. }
             | Self::BadPassword { .. }
+            | Self::BadBootstrapKey { .. }
             | Self::BadOrigin { .. }
             | Self::NoVariable { .. }
             | Self::NoHome
@@ -276,6 +283,9 @@ impl Explain for DevError {
             }
             Self::BadPassword { .. } => {
                 Some("take one line of 8 to 512 printable letters, as of `openssl rand -hex 16`".into())
+            }
+            Self::BadBootstrapKey { .. } => {
+                Some("set the variable of `bootstrap-key-env` to as many letters".into())
             }
             Self::BadOrigin { .. } => {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())

@@ -20,6 +20,7 @@ mod section;
 mod services;
 mod source;
 mod stack;
+mod things;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
 pub use stack::{StackValue, StackWish, stack};
+pub use things::ThingsWish;
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.toml";

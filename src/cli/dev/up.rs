@@ -23,7 +23,6 @@ use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Ta
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::manifest::Profile;
 use crate::terminal::{self, Mode};
 
 /// How long a stack in the background may take to be ready.
@@ -75,8 +74,7 @@ impl Up {
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        let is_mainflux = self.things || parts.dev.profile == Some(Profile::Mainflux);
-        let things = Setup { is_mainflux, ..Setup::default() };
+        let things = super::things(&parts.dev, self.things)?;
         let up = Upward { common, place, parts: &parts, ports: &ports, guard: &guard };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
