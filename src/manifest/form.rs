@@ -1,6 +1,6 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::access::NOMATCH;
+use super::access::{DENIED, NOMATCH};
 use super::{
     AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
 };
@@ -64,6 +64,8 @@ pub(super) enum Form {
     Anonymous,
     /// What is decided where no rule speaks.
     Nomatch,
+    /// How a denial is told.
+    Denied,
     /// What becomes of a service that ended.
     Restart,
     /// A stack that is known by name.
@@ -91,7 +93,8 @@ impl Form {
             | Self::Profile
             | Self::AccessProvider
             | Self::Anonymous
-            | Self::Nomatch => self.choices().contains(&text),
+            | Self::Nomatch
+            | Self::Denied => self.choices().contains(&text),
             Self::Service => is_host(text),
             Self::Volume => volume(text).is_some(),
             Self::Page => is_page(text),
@@ -133,7 +136,8 @@ impl Form {
             | Self::Profile
             | Self::AccessProvider
             | Self::Anonymous
-            | Self::Nomatch => return self.one_of(),
+            | Self::Nomatch
+            | Self::Denied => return self.one_of(),
             Self::Service => {
                 "a name that a host can have: lower-case letters, digits and `-`, at most 63"
             }
@@ -183,6 +187,7 @@ impl Form {
             Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
             Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
             Self::Nomatch => NOMATCH.to_vec(),
+            Self::Denied => DENIED.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
             _ => Vec::new(),
         }

@@ -94,7 +94,9 @@ async fn serve(
     let Wanted { ports, guard, settings, things } = wanted;
     let state = place.directory();
     let access = access::guard(&settings, state)?;
-    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, things })?;
+    let denies_as_emqttd = settings.denies_as_emqttd();
+    let (ports, guard) = (&ports, &guard);
+    let stack = Stack::start(Plan { ports, state, guard, access, denies_as_emqttd, things })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];
