@@ -107,6 +107,7 @@ impl Upward<'_> {
             state,
             guard: self.guard,
             access: access::guard(&settings, state)?,
+            denies_as_emqttd: settings.denies_as_emqttd(),
             book: Book::open(&settings, state)?,
             things,
             forwards: forwarding::forwards(&self.parts.dev.events, &self.parts.project),
