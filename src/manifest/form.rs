@@ -1,6 +1,7 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
 use super::access::{DENIED, NOMATCH};
+use super::events::DAILY;
 use super::{
     AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
 };
@@ -74,6 +75,10 @@ pub(super) enum Form {
     Volume,
     /// `http://127.0.0.1:8080/health`, or `/health`.
     Page,
+    /// A server that gets events: `http://search:9200`, `redis://queue:6379/1`.
+    Forward,
+    /// The index that events go to.
+    EventIndex,
 }
 
 impl Form {
@@ -94,7 +99,9 @@ impl Form {
             | Self::AccessProvider
             | Self::Anonymous
             | Self::Nomatch
-            | Self::Denied => self.choices().contains(&text),
+            | Self::Denied
+            | Self::EventIndex => self.choices().contains(&text),
+            Self::Forward => is_forward(text),
             Self::Service => is_host(text),
             Self::Volume => volume(text).is_some(),
             Self::Page => is_page(text),
@@ -137,7 +144,11 @@ impl Form {
             | Self::AccessProvider
             | Self::Anonymous
             | Self::Nomatch
-            | Self::Denied => return self.one_of(),
+            | Self::Denied
+            | Self::EventIndex => return self.one_of(),
+            Self::Forward => {
+                "an address like `http://search:9200` or `redis://queue:6379`, without a user or password"
+            }
             Self::Service => {
                 "a name that a host can have: lower-case letters, digits and `-`, at most 63"
             }
@@ -189,6 +200,7 @@ impl Form {
             Self::Nomatch => NOMATCH.to_vec(),
             Self::Denied => DENIED.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
+            Self::EventIndex => vec!["mqtt", DAILY],
             _ => Vec::new(),
         }
     }
@@ -225,6 +237,25 @@ impl Form {
 
 fn blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
+}
+
+/// Checks the address of a server for events. Who we are there is of the environment and never in a file.
+fn is_forward(text: &str) -> bool {
+    if text.contains(|c: char| blank(c) || "@?#".contains(c)) {
+        return false;
+    }
+    let web = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if let Some(rest) = web {
+        return !rest.is_empty() && !rest.starts_with(['/', ':']);
+    }
+    let Some(rest) = text.trim_end_matches('/').strip_prefix("redis://") else { return false };
+    let (server, database) = rest.split_once('/').unwrap_or((rest, "0"));
+    let host = match server.rsplit_once(':').filter(|_| !server.ends_with(']')) {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some(_) => "",
+        None => server,
+    };
+    !host.trim_matches(['[', ']']).is_empty() && database.parse::<u16>().is_ok()
 }
 
 /// Checks one component of a repository's name (OCI distribution specification, "Pull").

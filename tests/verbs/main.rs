@@ -16,8 +16,11 @@ mod closure;
 #[path = "../../src/dev/access/tests/cluster.rs"]
 mod cluster;
 mod dev;
+mod dev_events;
 mod dev_acl;
 mod dev_listen;
+mod dev_pub_sub;
+mod dev_things;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;

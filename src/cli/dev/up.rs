@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
+use super::forwarding;
 use crate::cli::Common;
 use crate::dev::access::{self, Settings};
 use crate::dev::things;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -58,6 +59,7 @@ impl Up {
             tell(common, place, &running);
             return Ok(0);
         }
+        dev::allow_open_files();
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
         let settings = super::access(common)?;
@@ -94,9 +96,15 @@ async fn serve(
     let Wanted { ports, guard, settings, things } = wanted;
     let state = place.directory();
     let access = access::guard(&settings, state)?;
-    let denies_as_emqttd = settings.denies_as_emqttd();
-    let (ports, guard) = (&ports, &guard);
-    let stack = Stack::start(Plan { ports, state, guard, access, denies_as_emqttd, things })?;
+    let stack = Stack::start(Plan {
+        ports: &ports,
+        state,
+        guard: &guard,
+        access,
+        denies_as_emqttd: settings.denies_as_emqttd(),
+        things,
+        forwards: forwarding::read(common)?,
+    })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];

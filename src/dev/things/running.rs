@@ -9,6 +9,7 @@ use super::access::{Keeping, ThingAccess, Username};
 use super::client::Credentials;
 use super::http::{self, Part, Service};
 use super::model::Model;
+use super::view::View;
 use crate::dev::access::Access;
 use crate::dev::broker::Handle;
 use crate::dev::web::{Guard, Web};
@@ -144,8 +145,9 @@ impl Things {
         self.webs.iter().map(service).collect()
     }
 
-    pub(super) fn model(&self) -> &Model {
-        &self.model
+    /// Returns a way to look at them.
+    pub fn view(&self) -> View {
+        View::new(Arc::clone(&self.model))
     }
 
     /// Answers what was asked, and ends.

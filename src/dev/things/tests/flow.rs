@@ -292,7 +292,7 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     assert!(client.publish(&it.topic(""), SEED.as_bytes()));
     it.world.restart();
     assert_eq!(it.read("")["total"], 3);
-    let things = it.world.things.as_ref().unwrap();
+    let things = it.world.things.as_ref().unwrap().view();
     let seen = (things.things(10), things.channels(10), things.configs(10));
     assert_eq!(
         (seen.0[0].channels.clone(), seen.1[0].things.clone(), seen.2),
