@@ -127,6 +127,7 @@ fn manifest() -> Manifest {
             health: None,
             entrypoint: Some(vec!["/bin/sh".into(), "-c".into(), say]),
             cmd: vec![],
+            epmd: None,
             shell: Some(Shell::Busybox),
             tzdata: false,
             ca_certificates: None,

@@ -2,8 +2,12 @@
 
 pub mod access;
 pub mod broker;
+pub mod caller;
 pub mod page;
+pub mod control;
 pub mod events;
+pub mod services;
+pub mod snapshot;
 pub mod streams;
 pub mod things;
 pub mod web;
@@ -12,6 +16,7 @@ mod bus;
 mod certificate;
 mod error;
 mod happening;
+mod open_files;
 mod place;
 mod ports;
 mod secret;
@@ -21,6 +26,7 @@ pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
+pub use open_files::allow_open_files;
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{self, ACCESS, AccessWish};
+use super::events::{self, EVENTS, EventsWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
@@ -21,12 +22,20 @@ pub struct DevWish {
     pub access: AccessWish,
     /// How things run.
     pub things: ThingsWish,
+    /// Where events go beside the log.
+    pub events: EventsWish,
 }
 
 impl Default for DevWish {
     fn default() -> Self {
-        let (access, things) = (AccessWish::default(), ThingsWish::default());
-        Self { profile: None, release: true, env: BTreeMap::new(), access, things }
+        Self {
+            profile: None,
+            release: true,
+            env: BTreeMap::new(),
+            access: AccessWish::default(),
+            events: EventsWish::default(),
+            things: ThingsWish::default(),
+        }
     }
 }
 
@@ -79,6 +88,7 @@ pub(super) const DEV: &[Key] = &[
     ),
     key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
     key("things", Kind::Table(THINGS), "How things and channels run, as Mainflux had them."),
+    key("events", Kind::Table(EVENTS), "Where events go beside the log."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -89,5 +99,6 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         env: section.texts_by_name("env"),
         access: access::read(&section.section("access")),
         things: things::read(&section.section("things")),
+        events: events::read(&section.section("events")),
     }
 }

@@ -7,6 +7,7 @@ pub mod detect;
 mod dev;
 mod edit;
 mod error;
+mod events;
 mod form;
 mod format;
 mod keys;
@@ -18,6 +19,7 @@ mod schema;
 mod section;
 mod services;
 mod source;
+mod stack;
 mod things;
 pub mod tools;
 
@@ -30,9 +32,11 @@ pub use access::{AccessProvider, AccessWish, Anonymous};
 pub use dev::{DevWish, Profile};
 pub use edit::{EditError, Packages, edit_packages};
 pub use error::{ManifestError, Place};
+pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use stack::{StackValue, StackWish, stack};
 pub use things::ThingsWish;
 
 /// The file's name in the project's root.

@@ -72,6 +72,11 @@ impl Row {
             .filter(|(name, value)| !own.contains(&name.as_str()) && !value.is_null());
         let word = |(name, value): (&String, &Value)| match value {
             Value::String(text) => format!("{name}={text}"),
+            // The one object that is in nearly every event reads better as an address.
+            Value::Object(peer) if name == "peername" => {
+                let address = peer.get("address").and_then(Value::as_str).unwrap_or("");
+                format!("{name}={address}:{}", peer.get("port").unwrap_or(&Value::Null))
+            }
             other => format!("{name}={other}"),
         };
         let text = rest.map(word).collect::<Vec<_>>().join("  ");

@@ -1,3 +1,6 @@
+mod browser;
+mod seen;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -214,7 +217,7 @@ async fn a_browser_may_load_from_the_page_alone_whatever_the_answer() {
     assert!(
         !html.contains(" style=") && !html.contains(" onclick=") && !html.contains("http-equiv")
     );
-    let assets = [include_str!("page.css"), include_str!("page.js")].concat();
+    let assets = [include_str!("../page.css"), include_str!("../page.js")].concat();
     assert!(!assets.contains("://") && !assets.contains("@import"));
     stand.stop().await;
 }
