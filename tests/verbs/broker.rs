@@ -263,7 +263,7 @@ fn a_javascript_client_speaks_over_tcp_and_websockets() {
 
 /// Connects by hand with a will below `will/`, delayed by `delay_s`, in a session that lives an hour.
 fn leave_a_will(broker: &Broker, name: u8, delay_s: u8) -> TcpStream {
-    let mut body = b"\0\x04MQTT\x05\x2e\0\0\x05\x11\0\0\x0e\x10\0\x01".to_vec();
+    let mut body = b"\0\x04MQTT\x05\x0e\0\0\x05\x11\0\0\x0e\x10\0\x01".to_vec();
     body.push(name);
     body.extend([5, 0x18, 0, 0, 0, delay_s]);
     body.extend(b"\0\x06will/");

@@ -82,8 +82,8 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::*;
     use super::*;
+    use crate::dev::broker::codec::*;
 
     fn body(packet: &[u8]) -> &[u8] {
         let (head, length) = frame(packet, usize::MAX).unwrap().unwrap();
