@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{access, broker, events, streams};
+use crate::dev::{access, broker, events, streams, things};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -54,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("senml", senml),
     ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
@@ -255,6 +256,11 @@ pub fn requirement(data: &[u8]) {
 /// What a client of Elasticsearch sends.
 pub fn elasticsearch(data: &[u8]) {
     events::fuzz::elasticsearch(data);
+}
+
+/// What a thing sends: a pack of SenML, and where to.
+pub fn senml(data: &[u8]) {
+    things::fuzz::messages(data);
 }
 
 /// What a client of the streams sends.

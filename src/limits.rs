@@ -98,6 +98,8 @@ pub const STREAMS_OUTPUT_BYTES_MAX: usize = 64 << 20;
 pub const STREAMS_LISTENER_BYTES_MAX: usize = 8 << 20;
 /// Bytes that wait for all clients of the streams together.
 pub const STREAMS_ALL_OUTPUT_BYTES_MAX: usize = 256 << 20;
+/// Bytes of commands that have come in part, of all clients of the streams together.
+pub const STREAMS_ALL_INPUT_BYTES_MAX: usize = 256 << 20;
 /// Clients of the streams at once.
 pub const STREAMS_CLIENTS_MAX: usize = 4096;
 /// Channels and patterns that one client listens to.
@@ -144,12 +146,14 @@ pub const WEB_CONNECTIONS_MAX: usize = 512;
 pub const SERVICES_MAX: usize = 64;
 /// Bytes of documents that others index beside a stack's event log.
 pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
+/// Bytes of one file of a service's log on one's desk.
+pub const SERVICE_LOG_BYTES_MAX: u64 = 4 << 20;
+/// Files of a service's log, the one that is written included.
+pub const SERVICE_LOG_FILES: u32 = 3;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.
 pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
-/// Bytes of events that the page remembers.
-pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
 /// Live views of the page that are open at once.
 pub const PAGE_LIVES_MAX: usize = 64;
 /// Entries of a stack's event log; the oldest go first.

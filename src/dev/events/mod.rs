@@ -77,6 +77,14 @@ impl Events {
         self.web.address()
     }
 
+    /// Returns a way to read what was written, beside the writing.
+    ///
+    /// # Errors
+    /// Where the log cannot be opened once more.
+    pub fn reader(&self) -> Result<Reader, DevError> {
+        Reader::at(self.log.path())
+    }
+
     /// Ends it; what was said on the bus is on the disk.
     pub async fn stop(self) {
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);

@@ -239,7 +239,7 @@ impl Group {
                 ", last " code { (self.last_id) }
             }
             @if self.consumers.is_empty() { p.none { "It has no consumer." } }
-            @else { (table("Consumers", &["Consumer", "Not acknowledged", "Seen"], &rows)) }
+            @else { (table("Consumers", &["Consumer", "Taken", "Seen"], &rows)) }
         }
     }
 }

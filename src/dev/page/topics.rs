@@ -273,7 +273,7 @@ impl One {
                 p.none { "None came while somebody looked." }
             } @else {
                 form method="get" action="/diff" {
-                    (table("Messages of this topic, newest first", &["A", "B", "Time", "Payload", "Since the one before", "From"], &rows))
+                    (table("Messages of this topic, newest first", &["A", "B", "Time", "Payload", "Change", "From"], &rows))
                     @if self.messages.len() > 1 { button type="submit" { "Compare A and B" } }
                 }
             }

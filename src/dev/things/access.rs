@@ -117,6 +117,10 @@ impl Access for ThingAccess {
         self.model.rules()
     }
 
+    fn knows_clients(&self) -> bool {
+        true
+    }
+
     fn published(&self, who: &Who, message: &Message) {
         let publisher = who.identity.as_deref().unwrap_or(&who.client_id);
         keep(&self.model, publisher, message);
@@ -151,6 +155,10 @@ impl Access for Keeping {
 
     fn generation(&self) -> u64 {
         self.inner.generation()
+    }
+
+    fn knows_clients(&self) -> bool {
+        self.inner.knows_clients()
     }
 
     fn published(&self, who: &Who, message: &Message) {

@@ -60,6 +60,9 @@ pub enum ApiError {
         /// The file.
         path: PathBuf,
     },
+    /// A user is named and no password.
+    #[error("the user's password is not known")]
+    NoPassword,
     /// More than one thing or channel has a name, or none.
     #[error("{count} {kind} are called `{name}`")]
     Ambiguous {
@@ -99,6 +102,9 @@ impl Explain for ApiError {
                 "remove `{}` and start the stack anew: `rebeam dev down`, `rebeam dev up -d`",
                 path.display()
             )),
+            Self::NoPassword => Some(
+                "name a file with it: `--password-file FILE`, or set REBEAM_THINGS_PASSWORD".into(),
+            ),
             Self::Ambiguous { kind, .. } => {
                 let verb = kind.trim_end_matches('s');
                 Some(format!("take the identifier: `rebeam dev {verb} ls`"))

@@ -1,12 +1,19 @@
 //! View: what a page shows of things, without anybody's keys.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::configs;
 use super::entries::{self, Kind};
 use super::model::Model;
-use super::running::Things;
 use super::wrong::Result;
+
+/// A way to look at the things of a stack; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub(super) model: Arc<Model>,
+}
 
 /// A thing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,20 +60,24 @@ pub struct ConfigView {
     pub channels: Vec<String>,
 }
 
-impl Things {
+impl View {
+    pub(super) fn new(model: Arc<Model>) -> Self {
+        Self { model }
+    }
+
     /// Looks at up to `limit` things of all owners, by name.
     pub fn things(&self, limit: usize) -> Vec<ThingView> {
-        things(self.model(), limit).unwrap_or_default()
+        things(&self.model, limit).unwrap_or_default()
     }
 
     /// Looks at up to `limit` channels of all owners, by name.
     pub fn channels(&self, limit: usize) -> Vec<ChannelView> {
-        channels(self.model(), limit).unwrap_or_default()
+        channels(&self.model, limit).unwrap_or_default()
     }
 
     /// Looks at up to `limit` configurations of all owners, by name.
     pub fn configs(&self, limit: usize) -> Vec<ConfigView> {
-        let found = configs::all(&self.model().database(), limit).unwrap_or_default();
+        let found = configs::all(&self.model.database(), limit).unwrap_or_default();
         let view = |config: configs::Config| ConfigView {
             thing: config.thing,
             external_id: config.external_id,
