@@ -61,7 +61,7 @@ impl Client {
         let mut client = Self(stream);
         let length = u8::try_from(id.len()).unwrap();
         client.send(
-            &[&[0x10, 12 + length, 0, 4], b"MQTT\x04\x02\0\x3c\0", &[length], id.as_bytes()]
+            &[&[0x10, 12 + length, 0, 4][..], b"MQTT\x04\x02\0\x3c\0", &[length], id.as_bytes()]
                 .concat(),
         );
         client.hears(&[0x20, 2, 0, 0]);
@@ -82,7 +82,7 @@ impl Client {
         let rest = topic.len() + payload.len() + 4;
         let [high, low] = id.to_be_bytes();
         let head = [0x32, u8::try_from(rest).unwrap(), 0, u8::try_from(topic.len()).unwrap()];
-        self.send(&[&head, topic.as_bytes(), &[high, low], payload.as_bytes()].concat());
+        self.send(&[&head[..], topic.as_bytes(), &[high, low], payload.as_bytes()].concat());
         self.hears(&[0x40, 2, high, low]);
     }
 }
