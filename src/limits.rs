@@ -154,8 +154,6 @@ pub const SERVICE_LOG_FILES: u32 = 3;
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.
 pub const PAGE_PAYLOAD_BYTES_MAX: usize = 64 << 10;
-/// Bytes of events that the page remembers.
-pub const PAGE_EVENTS_BYTES_MAX: usize = 2 << 20;
 /// Live views of the page that are open at once.
 pub const PAGE_LIVES_MAX: usize = 64;
 /// Entries of a stack's event log; the oldest go first.

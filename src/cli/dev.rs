@@ -125,10 +125,10 @@ fn settings(wish: &AccessWish, project: &Path) -> Result<Settings, Failure> {
 }
 
 /// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.
-fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, DevError> {
+fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, Failure> {
     let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
     let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
-    Setup::new(&wish.things, is_mainflux, key)
+    Ok(Setup::new(&wish.things, is_mainflux, key)?)
 }
 
 fn default_states() -> Option<PathBuf> {

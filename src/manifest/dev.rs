@@ -20,10 +20,10 @@ pub struct DevWish {
     pub env: BTreeMap<String, String>,
     /// Who may use the broker.
     pub access: AccessWish,
-    /// How things run.
-    pub things: ThingsWish,
     /// Where events go beside the log.
     pub events: EventsWish,
+    /// How things run.
+    pub things: ThingsWish,
 }
 
 impl Default for DevWish {
@@ -87,8 +87,8 @@ pub(super) const DEV: &[Key] = &[
         "Variables of the release beside the image's own; `${NAME_URL}` stands for a service's address.",
     ),
     key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
-    key("things", Kind::Table(THINGS), "How things and channels run, as Mainflux had them."),
     key("events", Kind::Table(EVENTS), "Where events go beside the log."),
+    key("things", Kind::Table(THINGS), "How things and channels run, as Mainflux had them."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -98,7 +98,7 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         release: section.flag("release").unwrap_or(true),
         env: section.texts_by_name("env"),
         access: access::read(&section.section("access")),
-        things: things::read(&section.section("things")),
         events: events::read(&section.section("events")),
+        things: things::read(&section.section("things")),
     }
 }

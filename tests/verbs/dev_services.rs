@@ -152,7 +152,8 @@ fn real_servers_run_from_pinned_packages_and_nothing_is_left_of_them_after_a_kil
     dev(&world, &["restart", "db"]).succeeds();
     assert_eq!(standing(&world)["db"]["restarts"], 1);
     assert_eq!(sql(&told["DB_URL"], "select count(*) from t"), ["2"]);
-    dev(&world, &["restart", "nobody"])
+    world
+        .rebeam(&[&STATES[..], &["restart", "nobody"]].concat())
         .fails(1, &["there is no service `nobody`", "broker, cache, db, names"]);
 
     let mark = format!("port={}", told["DB_PORT"]);
@@ -185,9 +186,9 @@ fn a_service_that_never_gets_ready_ends_the_start_with_its_last_lines() {
          ready = { log = \"warm\\u0021\", timeout = 1 }\n",
     );
     let started = Instant::now();
-    for arguments in [&["up"][..], &["up", "-d"]] {
+    for (arguments, code) in [(&["up"][..], 1), (&["up", "-d"], 3)] {
         let ran = world.rebeam(&[&STATES[..], arguments].concat());
-        ran.fails(1, &["`slow` was not ready within 1 s", "warming up", "rebeam dev logs slow"]);
+        ran.fails(code, &["`slow` was not ready within 1 s", "warming up", "rebeam dev logs slow"]);
     }
     assert!(started.elapsed() < Duration::from_secs(30));
     assert!(standing(&world).is_empty());
@@ -243,7 +244,9 @@ fn a_snapshot_of_a_stack_that_is_down_is_put_back() {
     dev(&world, &["up", "-d"]).succeeds();
     let _end = Up(&world);
     say_redis("SET kept 7", "+OK\r\n");
-    dev(&world, &["snapshot", "save", "first"]).fails(1, &["is up already", "rebeam dev down"]);
+    world
+        .rebeam(&[&STATES[..], &["snapshot", "save", "first"]].concat())
+        .fails(1, &["is up already", "rebeam dev down"]);
     dev(&world, &["down"]).succeeds();
     dev(&world, &["snapshot", "save", "first"]).succeeds();
     dev(&world, &["down", "--volumes"]).succeeds();

@@ -14,7 +14,7 @@ use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
 use crate::cli::Common;
-use crate::dev::access;
+use crate::dev::access::{self, Book};
 use crate::dev::control::{self, Control, Told};
 use crate::dev::services::{self, Logs, Services, Standing, State};
 use crate::dev::things::Setup;
@@ -107,6 +107,8 @@ impl Upward<'_> {
             state,
             guard: self.guard,
             access: access::guard(&settings, state)?,
+            denies_as_emqttd: settings.denies_as_emqttd(),
+            book: Book::open(&settings, state)?,
             things,
             forwards: forwarding::forwards(&self.parts.dev.events, &self.parts.project),
         })?;

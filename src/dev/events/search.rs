@@ -110,8 +110,13 @@ impl Reader {
         if !disk::exists(&path) {
             return Ok(None);
         }
-        let database = Mutex::new(schema::open(&path)?);
-        Ok(Some(Self { path, database }))
+        Self::at(&path).map(Some)
+    }
+
+    /// Opens the log in a file that is there.
+    pub(super) fn at(path: &Path) -> Result<Self, DevError> {
+        let database = Mutex::new(schema::open(path)?);
+        Ok(Self { path: path.to_owned(), database })
     }
 
     /// Returns what fits `wish`: newest first, or oldest first from [`Wish::after`] on.

@@ -175,7 +175,7 @@ pub(super) async fn load_one(desk: Arc<Desk>, ask: Ask) -> Result<Client, Refusa
         filters: filters
             .map(|(filter, qos)| Filter { filter: filter.to_string(), qos: *qos })
             .collect(),
-        events: events::of_client(&desk, id, EVENTS_MAX),
+        events: events::of_client(&desk, id, EVENTS_MAX).await?,
     })
 }
 

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 
 use super::samples::Samples;
 use super::watching::Watching;
-use crate::dev::Service;
-use crate::dev::{broker, streams};
+use crate::dev::access::Book;
+use crate::dev::{Service, broker, events, streams, things};
 
 /// What every page may look at.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub(super) struct Desk {
     pub(super) services: Vec<Service>,
     pub(super) broker: broker::Handle,
     pub(super) streams: streams::Inlet,
+    pub(super) log: Arc<events::Reader>,
+    pub(super) things: things::View,
+    pub(super) book: Book,
     pub(super) watching: Arc<Watching>,
     pub(super) samples: Arc<Samples>,
     /// Places for live views.

@@ -1,16 +1,18 @@
-//! Events: what happened, newest first, in the words of the event log.
+//! Events: what the event log has, newest first, searched by its own index.
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::desk::Desk;
 use super::frame::{Mood, Section, badge, table};
-use super::text::{link, name, time, visible};
+use super::text::{grouped, link, name, time, visible};
 use super::view::{Ask, Log, View};
-use crate::dev::Happening;
+use crate::dev::DevError;
+use crate::dev::events::{Line, Reader, Wish};
 use crate::dev::web::Refusal;
 
 /// Events that are shown at once.
@@ -18,14 +20,20 @@ const SHOWN_MAX: usize = 200;
 /// Characters of an event's text that a row shows.
 const TEXT_MAX: usize = 300;
 const HEADS: [&str; 4] = ["Time", "Event", "Client", "What"];
+/// Events that a live view looks at in one go, and from which backlog on it skips.
+const AT_ONCE: usize = 1_000;
+const BACKLOG_MAX: u64 = 10_000;
 /// Events that somebody may want alone.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "acl_denied",
     "client_connected",
     "client_disconnected",
     "client_subscribe",
     "client_unsubscribe",
+    "message_acked",
+    "message_delivered",
     "message_dropped",
+    "message_published",
     "session_created",
     "session_subscribed",
     "session_terminated",
@@ -38,12 +46,15 @@ pub(super) struct Events {
     search: String,
     event: String,
     client: String,
+    topic: String,
     events: Vec<Row>,
     newest: u64,
     /// Events that this reader missed.
     lost: u64,
-    /// Events that came faster than they could be remembered.
-    overrun: u64,
+    /// Where the next older ones begin, if there are any.
+    older: Option<u64>,
+    /// Entries of the whole log.
+    entries: i64,
 }
 
 /// One event: its number and its document.
@@ -55,8 +66,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn of(number: u64, happening: &Happening) -> Self {
-        Self { number, document: happening.document() }
+    fn of(line: Line) -> Self {
+        Self { number: u64::try_from(line.id).unwrap_or(0), document: line.document }
     }
 
     fn text(&self, field: &str) -> &str {
@@ -65,7 +76,7 @@ impl Row {
 
     /// Lays everything out that has no column of its own.
     fn rest(&self) -> String {
-        let own = ["event", "timestamp", "client_id", "connected_at"];
+        let own = ["event", "timestamp", "client_id", "connected_at", "msg_timestamp"];
         let rest = self
             .document
             .iter()
@@ -90,7 +101,7 @@ impl Row {
         let event = self.text("event");
         let client = self.text("client_id");
         let at_ms = self.document.get("timestamp").and_then(Value::as_i64).unwrap_or(0);
-        let is_bad = matches!(event, "acl_denied" | "message_dropped");
+        let is_bad = matches!(event, "acl_denied" | "message_dropped" | "events_left_out");
         html! {
             tr tabindex="-1" {
                 td.time { (time(at_ms)) }
@@ -110,43 +121,79 @@ pub(super) fn list(rows: &[Row]) -> Markup {
     }
 }
 
+/// Asks the log, beside the threads that serve.
+async fn ask_log<T: Send + 'static>(
+    desk: &Desk,
+    ask: impl FnOnce(&Reader) -> Result<T, DevError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let log = Arc::clone(&desk.log);
+    let answer = tokio::task::spawn_blocking(move || ask(&log)).await;
+    let failed = |error: String| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
+    match answer {
+        Ok(answer) => answer.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed("the event log cannot be read".to_owned())),
+    }
+}
+
 /// Returns the newest events of one client.
-pub(super) fn of_client(desk: &Desk, client: &str, limit: usize) -> Vec<Row> {
-    let all = desk.watching.events.after(0).rows;
-    let of = |happening: &Happening| happening.what.client().is_some_and(|of| &*of.id == client);
-    let rows = all.iter().filter(|(_, happening)| of(happening));
-    rows.take(limit).map(|(number, happening)| Row::of(*number, happening)).collect()
+pub(super) async fn of_client(
+    desk: &Desk,
+    client: &str,
+    limit: usize,
+) -> Result<Vec<Row>, Refusal> {
+    let wish = Wish { client: Some(client.to_owned()), limit, ..Wish::default() };
+    let lines = ask_log(desk, move |log| log.search(&wish)).await?;
+    Ok(lines.into_iter().map(Row::of).collect())
 }
 
 pub(super) async fn load(desk: Arc<Desk>, ask: Ask) -> Result<Events, Refusal> {
-    let (search, event, client) = (ask.text("q"), ask.text("event"), ask.text("client"));
-    let wanted = search.to_lowercase();
-    let taken = desk.watching.events.after(ask.after.unwrap_or(0));
-    let rows = taken.rows.iter().filter(|(_, happening)| {
-        (event.is_empty() || happening.what.name() == event)
-            && (client.is_empty() || happening.what.client().is_some_and(|of| &*of.id == client))
-    });
-    let rows = rows.map(|(number, happening)| Row::of(*number, happening)).filter(|row| {
-        let values = || row.document.values();
-        wanted.is_empty()
-            || values().any(|value| value.to_string().to_lowercase().contains(&wanted))
-    });
-    let mut events: Vec<Row> = rows.take(SHOWN_MAX + 1).collect();
-    let mut lost = if ask.after.is_some() { taken.lost } else { 0 };
-    if events.len() > SHOWN_MAX {
-        events.truncate(SHOWN_MAX);
-        // Older ones that a reader of all would have got; how many of them it wanted is not known.
-        let oldest = events.last().map_or(0, |row| row.number);
-        lost += ask.after.map_or(0, |after| oldest.saturating_sub(after + 1));
+    let given = |name: &str| Some(ask.text(name).to_owned()).filter(|text| !text.is_empty());
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let newest = ask_log(&desk, Reader::newest).await?;
+    let newest = u64::try_from(newest).unwrap_or(0);
+    let (mut after, mut lost) = (ask.after, 0);
+    if let Some(place) = after.filter(|place| newest.saturating_sub(*place) > BACKLOG_MAX) {
+        after = Some(newest - AT_ONCE as u64);
+        lost = newest - AT_ONCE as u64 - place;
     }
+    let before = ask.number("before").ok();
+    let wish = Wish {
+        text: given("q"),
+        kind: given("event"),
+        client: given("client"),
+        topic: given("topic"),
+        before: before.map(number),
+        after: after.map(number),
+        limit: if after.is_some() { AT_ONCE } else { SHOWN_MAX + 1 },
+        ..Wish::default()
+    };
+    let found = match after {
+        // Nothing came: the log is not searched for that.
+        Some(after) if after >= newest => Ok(Vec::new()),
+        _ => ask_log(&desk, move |log| log.search(&wish)).await,
+    }?;
+    let entries = ask_log(&desk, Reader::totals).await?.rows;
+    let is_full = found.len() == AT_ONCE;
+    let mut events: Vec<Row> = found.into_iter().map(Row::of).collect();
+    if after.is_some() {
+        events.reverse();
+        lost += events.len().saturating_sub(SHOWN_MAX) as u64;
+    }
+    // What came while it was looked may be among them; the next look goes on behind the last one.
+    let last = events.first().map_or(newest, |row| row.number);
+    let newest = if is_full { last } else { newest.max(last) };
+    let has_older = after.is_none() && events.len() > SHOWN_MAX;
+    events.truncate(SHOWN_MAX);
     Ok(Events {
-        search: search.to_owned(),
-        event: event.to_owned(),
-        client: client.to_owned(),
+        search: ask.text("q").to_owned(),
+        event: ask.text("event").to_owned(),
+        client: ask.text("client").to_owned(),
+        topic: ask.text("topic").to_owned(),
+        older: events.last().filter(|_| has_older).map(|row| row.number),
         events,
-        newest: taken.newest,
+        newest,
         lost,
-        overrun: desk.watching.events_lost(),
+        entries,
     })
 }
 
@@ -176,16 +223,24 @@ impl View for Events {
                 }
                 label for="client" { "Client" }
                 input #client name="client" value=(self.client) autocomplete="off" spellcheck="false" maxlength="1024";
+                label for="topic" { "Topic" }
+                input #topic name="topic" value=(self.topic) placeholder="a/#" autocomplete="off" spellcheck="false" maxlength="1024";
                 button type="submit" { "Show" }
+            }
+            p.muted {
+                "The log has " (grouped(self.entries.unsigned_abs())) " entries. "
+                @if let Some(older) = self.older {
+                    a href=(link("/events", &[
+                        ("q", &self.search), ("event", &self.event), ("client", &self.client),
+                        ("topic", &self.topic), ("before", &older.to_string()),
+                    ])) { "Older ones" }
+                }
             }
         }
     }
 
     fn body(&self) -> Markup {
         html! {
-            @if self.overrun > 0 {
-                p.warning { (self.overrun) " events came faster than they could be remembered." }
-            }
             p.lost hidden {}
             p.none hidden[!self.events.is_empty()] { "Nothing to see yet." }
             (table("Events, newest first", &HEADS, &self.rows()))

@@ -15,6 +15,8 @@ pub(super) enum Section {
     Messages,
     Events,
     Streams,
+    Things,
+    Access,
 }
 
 /// All places, in the order of their keys: the first is `1`.
@@ -25,6 +27,8 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     (Section::Messages, "/messages", "Messages"),
     (Section::Events, "/events", "Events"),
     (Section::Streams, "/streams", "Streams"),
+    (Section::Things, "/things", "Things"),
+    (Section::Access, "/access", "Access"),
 ];
 
 /// Lays a view out as a page.
@@ -34,7 +38,7 @@ pub(super) fn page<V: View>(view: &V, uri: &Uri) -> Markup {
     let content = html! {
         h1 { (view.title()) }
         (view.head())
-        div #live data-live data-after=[newest] {
+        div #live data-live[V::IS_LIVE] data-after=[newest] {
             (view.body())
         }
     };

@@ -6,6 +6,7 @@
 
 mod clients;
 mod desk;
+mod devices;
 mod diff;
 mod events;
 mod frame;
@@ -14,6 +15,7 @@ mod messages;
 mod overview;
 mod plot;
 mod ring;
+mod rules;
 mod samples;
 mod stream;
 mod text;
@@ -43,14 +45,12 @@ use self::desk::Desk;
 use self::samples::Samples;
 use self::view::page;
 use self::watching::Watching;
+use super::access::Book;
 use super::error::DevError;
 use super::place::Service;
 use super::web::{Guard, Web};
-use super::{Bus, Interest, broker, streams};
+use super::{Bus, broker, events as events_log, streams, things};
 use crate::limits::PAGE_LIVES_MAX;
-
-/// Events that may wait to be remembered.
-const EVENTS_ROOM: usize = 4096;
 
 /// What the page shows.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ pub struct Parts {
     pub broker: broker::Handle,
     /// The streams.
     pub streams: streams::Inlet,
+    /// What was written down of what happened.
+    pub log: events_log::Reader,
+    /// Things and channels.
+    pub things: things::View,
+    /// The rules of access.
+    pub book: Book,
     /// Where everything that happens is said.
     pub bus: Bus,
 }
@@ -87,16 +93,17 @@ impl Page {
             services: parts.services,
             broker: parts.broker.clone(),
             streams: parts.streams,
+            log: Arc::new(parts.log),
+            things: parts.things,
+            book: parts.book,
             watching: Arc::new(Watching::new()),
             samples: Arc::new(Samples::default()),
             lives: Arc::new(Semaphore::new(PAGE_LIVES_MAX)),
             started: Instant::now(),
         };
         let mut watching = JoinSet::new();
-        let events = parts.bus.watch(Interest::Rare, EVENTS_ROOM);
-        let at = || Arc::clone(&desk.watching);
-        watching.spawn(watching::events(at(), events, stop.clone()));
-        watching.spawn(watching::messages(at(), parts.bus, stop.clone()));
+        let seen = Arc::clone(&desk.watching);
+        watching.spawn(watching::messages(seen, parts.bus, stop.clone()));
         watching.spawn(samples::run(Arc::clone(&desk.samples), parts.broker, stop.clone()));
         let web = Web::guarded("page", socket, router(desk), guard)?;
         Ok(Self { web, stop, watching })
@@ -132,6 +139,8 @@ fn router(desk: Desk) -> Router {
     let router = page(router, "/events", events::load);
     let router = page(router, "/streams", stream::load);
     let router = page(router, "/stream", stream::load_one);
+    let router = page(router, "/things", devices::load);
+    let router = page(router, "/access", rules::load);
     router.fallback(view::nothing).layer(middleware::from_fn(confine)).with_state(Arc::new(desk))
 }
 

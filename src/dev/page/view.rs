@@ -24,6 +24,8 @@ use crate::dev::web::{Refusal, Stopping};
 pub(super) trait View: Serialize + Send + 'static {
     /// Where it stands in the navigation.
     const SECTION: Section;
+    /// Whether a browser looks again and again.
+    const IS_LIVE: bool = true;
 
     fn title(&self) -> String;
 

@@ -1,4 +1,4 @@
-//! Watching: what the page remembers. Events always; messages only while somebody looks, and a little longer.
+//! Watching: the messages that the page remembers: only while somebody looks, and a little longer.
 //!
 //! To watch every message costs the broker something, so it is done only on demand: a request for a page of messages
 //! asks for a minute of it, an open live view for as long as it is open. What was remembered goes when the watching
@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::ring::Ring;
-use crate::dev::{Bus, Happening, Interest, Message, Watch, What};
-use crate::limits::{PAGE_EVENTS_BYTES_MAX, PAGE_MESSAGES_BYTES_MAX, PAGE_PAYLOAD_BYTES_MAX};
+use crate::dev::{Bus, Interest, Message, What};
+use crate::limits::{PAGE_MESSAGES_BYTES_MAX, PAGE_PAYLOAD_BYTES_MAX};
 
 /// Happenings that may wait to be remembered.
 const ROOM: usize = 8192;
@@ -45,13 +45,11 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Watching {
     pub(super) messages: Ring<Seen>,
-    pub(super) events: Ring<Arc<Happening>>,
     attention: Mutex<Attention>,
     wake: Notify,
     /// Since when messages are watched; 0 while they are not.
     since_ms: AtomicI64,
     messages_lost: AtomicU64,
-    events_lost: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -68,12 +66,10 @@ impl Watching {
     pub(super) fn new() -> Self {
         Self {
             messages: Ring::new(PAGE_MESSAGES_BYTES_MAX),
-            events: Ring::new(PAGE_EVENTS_BYTES_MAX),
             attention: Mutex::new(Attention { open: 0, until: Instant::now() }),
             wake: Notify::new(),
             since_ms: AtomicI64::new(0),
             messages_lost: AtomicU64::new(0),
-            events_lost: AtomicU64::new(0),
         }
     }
 
@@ -109,11 +105,6 @@ impl Watching {
         self.messages_lost.load(Ordering::Relaxed)
     }
 
-    /// Returns how many events came faster than they could be remembered.
-    pub(super) fn events_lost(&self) -> u64 {
-        self.events_lost.load(Ordering::Relaxed)
-    }
-
     fn remember(&self, message: &Message) {
         let payload = &message.payload[..message.payload.len().min(PAGE_PAYLOAD_BYTES_MAX)];
         let bytes = ROW_BYTES + payload.len() + message.topic.len();
@@ -136,25 +127,6 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.0.attention().open -= 1;
         self.0.attend();
-    }
-}
-
-/// Remembers events until the bus is gone or the page stops.
-pub(super) async fn events(watching: Arc<Watching>, mut watch: Watch, stop: CancellationToken) {
-    let mut batch = Vec::new();
-    loop {
-        let count = tokio::select! {
-            () = stop.cancelled() => return,
-            count = watch.next_many(&mut batch, AT_ONCE) => count,
-        };
-        if count == 0 {
-            return;
-        }
-        for happening in batch.drain(..) {
-            let bytes = weight(&happening.what);
-            watching.events.push(happening, bytes);
-        }
-        watching.events_lost.store(watch.lost(), Ordering::Relaxed);
     }
 }
 
@@ -188,26 +160,6 @@ pub(super) async fn messages(watching: Arc<Watching>, bus: Bus, stop: Cancellati
         watching.since_ms.store(0, Ordering::Relaxed);
         watching.messages.clear();
     }
-}
-
-/// Estimates the bytes that an event takes.
-fn weight(what: &What) -> usize {
-    let texts = match what {
-        What::ClientSubscribe { topics, .. } => {
-            topics.iter().map(|(topic, _)| topic.len() + 32).sum()
-        }
-        What::ClientUnsubscribe { topics, .. } => topics.iter().map(|topic| topic.len() + 32).sum(),
-        What::SessionSubscribed { topic, .. }
-        | What::SessionUnsubscribed { topic, .. }
-        | What::MessageDropped { topic, .. } => topic.len(),
-        What::AclDenied { topic, rule, .. } => topic.len() + rule.len(),
-        What::ClientConnected { will_topic, .. } => {
-            will_topic.as_ref().map_or(0, |topic| topic.len())
-        }
-        What::Operation { fields, .. } => fields.iter().map(|(_, value)| value.len() + 48).sum(),
-        _ => 0,
-    };
-    ROW_BYTES + texts + what.client().map_or(0, |client| client.id.len())
 }
 
 /// Milliseconds since 1970.

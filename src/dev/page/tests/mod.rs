@@ -9,9 +9,13 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::dev::access::Open;
+use crate::dev::Ports;
+use crate::dev::access::{NewRow, Open, Settings};
 use crate::dev::broker::{Broker, Dress, Limits, Listener};
+use crate::dev::events::Events;
 use crate::dev::streams::Streams;
+use crate::dev::things::Things;
+use crate::manifest::{AccessProvider, AccessWish};
 
 /// Names and values that would be markup if they were not text.
 const TOPIC: &str = "evil/<script>alert(1)</script>";
@@ -22,33 +26,43 @@ const KEY: &str = "key<b onclick='alert(4)'>";
 const MARKUP: [&str; 6] =
     ["<script>al", "</script><img", "<img", "<svg onload", "<b onclick", "\"><svg"];
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
     "/",
     "/clients",
     "/client?id=%22%3E%3Csvg%20onload%3Dalert(3)%3E",
     "/topics",
     "/topic?name=evil%2F%3Cscript%3Ealert(1)%3C%2Fscript%3E",
-    "/messages?q=%22%3E%3Csvg%20onload%3Dalert(3)%3E",
+    "/messages?q=%3Cscript%3Ealert",
     "/message?n=2",
     "/diff?a=1&b=2",
     "/events?q=%3Cscript%3Ealert",
     "/streams",
     "/stream?db=0&key=key%3Cb%20onclick%3D%27alert(4)%27%3E",
+    "/things?q=%3Cscript%3Ealert",
+    "/access?client=%22%3E%3Csvg%20onload%3Dalert(3)%3E&topic=%3Cimg%20src%3Dx%3E&lint=1",
 ];
 
 struct Stand {
     page: Page,
     broker: Broker,
     streams: Streams,
+    things: Things,
+    events: Events,
     bus: Bus,
     _state: tempfile::TempDir,
 }
 
 impl Stand {
     fn start() -> Self {
+        let bus = Bus::default();
+        Self::with(bus.clone(), &bus)
+    }
+
+    /// A stand whose event log hears of what is said on `logged`.
+    fn with(bus: Bus, logged: &Bus) -> Self {
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
         let state = tempfile::tempdir().unwrap();
-        let bus = Bus::default();
+        let events = Events::start(logged, state.path()).unwrap();
         let streams = Streams::start(bind(), state.path(), None).unwrap();
         let listener = Listener { socket: bind(), dress: Dress::Bare };
         let limits = Limits { sys_interval: Duration::ZERO, ..Limits::default() };
@@ -56,9 +70,22 @@ impl Stand {
         let broker = broker::serve(vec![listener], access, bus.clone(), limits, None).unwrap();
         let services = vec![Service::new("mqtt", broker.addresses()[0], "mqtt", "")];
         let (handle, inlet) = (broker.handle(), streams.inlet());
-        let parts = Parts { services, broker: handle, streams: inlet, bus: bus.clone() };
+        let setup = things::Setup::default();
+        let ports = Ports::new(std::net::Ipv4Addr::LOCALHOST.into(), state.path());
+        let sockets = things::Sockets::take(&ports, &setup).unwrap();
+        let opened = things::Opened::open(state.path(), bus.clone(), setup, sockets).unwrap();
+        let things = opened.serve(broker.handle(), &Guard::default()).unwrap();
+        let parts = Parts {
+            services,
+            broker: handle,
+            streams: inlet,
+            log: events.reader().unwrap(),
+            things: things.view(),
+            book: Book::open(&rules(), state.path()).unwrap(),
+            bus: bus.clone(),
+        };
         let page = Page::start(bind(), parts, &Guard::default()).unwrap();
-        Self { page, broker, streams, bus, _state: state }
+        Self { page, broker, streams, things, events, bus, _state: state }
     }
 
     /// Sends a request and reads until the other side ends, or has sent `until`.
@@ -118,9 +145,8 @@ impl Stand {
 
     /// Begins to watch messages.
     async fn watch(&self) {
-        self.get("/messages").await;
         for _ in 0..200 {
-            if self.bus.is_watched_closely() {
+            if !self.json("/messages").await["watch"]["since"].is_null() {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -130,8 +156,11 @@ impl Stand {
 
     async fn stop(self) {
         self.page.stop().await;
+        self.things.stop().await;
         self.broker.stop().await;
         self.streams.stop().await;
+        drop(self.bus);
+        self.events.stop().await;
     }
 }
 
@@ -155,6 +184,12 @@ fn connect(broker: &Broker, id: &str) -> TcpStream {
     let mut answer = [0; 4];
     stream.read_exact(&mut answer).unwrap();
     stream
+}
+
+/// Rules in a database of the stack's own.
+fn rules() -> Settings {
+    let wish = AccessWish { provider: AccessProvider::Sql, ..AccessWish::default() };
+    Settings::new(&wish, std::path::Path::new("/none"), None).unwrap()
 }
 
 /// A stand where strangers wrote whatever they could think of.
@@ -245,8 +280,8 @@ async fn every_page_is_json_by_its_address_and_by_what_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_nobody_looking_no_message_is_watched() {
-    let stand = Stand::start();
-    for page in ["/", "/clients", "/events", "/streams"] {
+    let stand = Stand::with(Bus::default(), &Bus::default());
+    for page in ["/", "/clients", "/events", "/streams", "/things", "/access"] {
         stand.get(page).await;
     }
     stand.publish("t", "unseen");
@@ -296,7 +331,7 @@ async fn a_live_page_comes_whole_and_ends_with_the_stack() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let _client = connect(&stand.broker, "later");
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    tokio::time::timeout(Duration::from_secs(4), stand.stop()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(8), stand.stop()).await.unwrap();
     let frames = live.await.unwrap();
     assert_eq!(frames.matches("event: state\n").count(), 2, "{frames}");
     assert!(frames.contains("later"), "{frames}");
@@ -382,5 +417,49 @@ async fn a_group_of_a_stream_is_shown_with_what_it_has_not_acknowledged() {
     );
     assert!(stand.streams.inlet().run(vec![words("DEL s")]).await);
     assert!(stand.get("/stream?db=0&key=s").await.starts_with("HTTP/1.1 404 "));
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_searched_and_come_live_as_the_log_has_them() {
+    let stand = Stand::start();
+    let _one = connect(&stand.broker, "one");
+    let _other = connect(&stand.broker, "other");
+    let mut found = Value::Null;
+    for _ in 0..200 {
+        found = stand.json("/events?event=client_connected&client=one").await;
+        if found["events"][0]["client_id"] == "one" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(found["events"].as_array().unwrap().len(), 1, "{found}");
+    let frames = stand.live("/events.json?client=other&after=0", "client_connected").await;
+    assert!(frames.contains("event: rows\n") && !frames.contains("\"one\""), "{frames}");
+    let client = stand.json("/client?id=one").await;
+    assert!(client["events"].to_string().contains("client_connected"), "{client}");
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn access_is_explained_by_the_rule_that_decides() {
+    let stand = Stand::start();
+    let book = Book::open(&rules(), stand._state.path()).unwrap();
+    let row = NewRow {
+        client: Some("c1".to_owned()),
+        publish: true,
+        topic: "secret/#".to_owned(),
+        ..NewRow::default()
+    };
+    let added = book.add(&row).await.unwrap();
+    let asked = "/access?client=c1&user=u&action=publish&topic=secret/x";
+    let view = stand.json(asked).await;
+    assert_eq!(view["answer"]["allowed"], false, "{view}");
+    let by = view["answer"]["decided_by"].as_str().unwrap();
+    assert!(by.contains(&added.rule), "{by}");
+    let html = stand.get(asked).await;
+    assert!(html.contains(&added.rule) && !html.contains("data-live"), "{html}");
+    let wrong = stand.get("/access.json?topic=t&address=nowhere").await;
+    assert!(wrong.starts_with("HTTP/1.1 400 "), "{wrong}");
     stand.stop().await;
 }

@@ -119,7 +119,10 @@ async fn in_a_browser_no_page_runs_what_a_stranger_wrote_or_is_wider_than_a_phon
                 browser.screen(screen, scheme);
                 for (at, page) in PAGES.into_iter().chain(more).enumerate() {
                     browser.open(&address(stand, page));
-                    browser.until("document.getElementById('status').textContent === '● live'");
+                    browser.until(
+                        "!document.querySelector('[data-live]') || \
+                         document.getElementById('status').textContent === '● live'",
+                    );
                     let is_wide = "document.documentElement.scrollWidth > innerWidth";
                     assert_eq!(browser.see(is_wide), false, "{page} on a {size}");
                     if let Some(look) = &look {
