@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use crate::archive::{self, Links, Rules, SpecialBits};
-use crate::dev::{access, broker, streams};
+use crate::dev::{access, broker, events, streams, things};
 use crate::digest::Digest;
 use crate::disk;
 use crate::evidence::fuzz as readers;
@@ -30,6 +30,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("control", control),
     ("deb", deb),
     ("debian_version", debian_version),
+    ("elasticsearch", elasticsearch),
     ("elf", elf),
     ("evidence", evidence),
     ("external_term", external_term),
@@ -53,6 +54,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rebar_lock", rebar_lock),
     ("registry", registry),
     ("requirement", requirement),
+    ("senml", senml),
     ("streams", streams),
     ("tar", tar),
     ("tarball", tarball),
@@ -249,6 +251,16 @@ pub fn requirement(data: &[u8]) {
         assert!(again.cmp(&version).is_eq());
         let _ = requirement.as_ref().map(|wanted| wanted.matches(&version));
     }
+}
+
+/// What a client of Elasticsearch sends.
+pub fn elasticsearch(data: &[u8]) {
+    events::fuzz::elasticsearch(data);
+}
+
+/// What a thing sends: a pack of SenML, and where to.
+pub fn senml(data: &[u8]) {
+    things::fuzz::messages(data);
 }
 
 /// What a client of the streams sends.

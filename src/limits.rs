@@ -98,6 +98,8 @@ pub const STREAMS_OUTPUT_BYTES_MAX: usize = 64 << 20;
 pub const STREAMS_LISTENER_BYTES_MAX: usize = 8 << 20;
 /// Bytes that wait for all clients of the streams together.
 pub const STREAMS_ALL_OUTPUT_BYTES_MAX: usize = 256 << 20;
+/// Bytes of commands that have come in part, of all clients of the streams together.
+pub const STREAMS_ALL_INPUT_BYTES_MAX: usize = 256 << 20;
 /// Clients of the streams at once.
 pub const STREAMS_CLIENTS_MAX: usize = 4096;
 /// Channels and patterns that one client listens to.
@@ -142,6 +144,8 @@ pub const WEB_ANSWER_S_MAX: u64 = 30;
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
 pub const SERVICES_MAX: usize = 64;
+/// Bytes of documents that others index beside a stack's event log.
+pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.

@@ -1,5 +1,7 @@
 //! Fuzz: every reader of strangers' bytes over its seeds and over what can be made of them, for a second each.
 //!
+//! `REBEAM_FUZZ_ONLY=mqtt REBEAM_FUZZ_S=600 cargo test --test fuzz no_bytes` gives one of them ten minutes.
+//!
 //! The mutations are the same in every run, as far as a second reaches. A find of `cargo fuzz` is kept by laying
 //! its bytes among the seeds.
 
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rebeam::fuzz::{TARGETS, Target};
 
-/// How long each reader is given mutations.
+/// How long each reader is given mutations, unless `REBEAM_FUZZ_S` says how many seconds.
 const TIME: Duration = Duration::from_secs(1);
 /// How long a reader may take for one input on a busy machine.
 const HANG: Duration = Duration::from_secs(60);
@@ -108,7 +110,10 @@ fn read(target: Target, seeds: &[Vec<u8>], said: &mpsc::Sender<Vec<u8>>) -> usiz
     };
     seeds.iter().cloned().for_each(&mut read);
     read(Vec::new());
-    while begun.elapsed() < TIME {
+    let time = std::env::var("REBEAM_FUZZ_S").map_or(TIME, |seconds| {
+        Duration::from_secs(seconds.parse().expect("REBEAM_FUZZ_S is a number"))
+    });
+    while begun.elapsed() < time {
         let (one, other) = (numbers.below(seeds.len()), numbers.below(seeds.len()));
         read(mutate(&seeds[one], &seeds[other], &mut numbers));
     }
@@ -117,7 +122,8 @@ fn read(target: Target, seeds: &[Vec<u8>], said: &mpsc::Sender<Vec<u8>>) -> usiz
 
 #[test]
 fn no_bytes_make_a_reader_panic_or_hang_or_write_outside() {
-    for (name, target) in TARGETS {
+    let only = std::env::var("REBEAM_FUZZ_ONLY").unwrap_or_default();
+    for (name, target) in TARGETS.iter().filter(|(name, _)| only.is_empty() || *name == only) {
         let seeds = seeds(name);
         let (said, heard) = mpsc::channel();
         let reader = std::thread::spawn(move || read(*target, &seeds, &said));

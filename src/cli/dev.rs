@@ -3,8 +3,11 @@
 mod acl;
 mod broker;
 mod exposing;
+mod pub_sub;
 mod events;
+mod forwarding;
 mod streams;
+mod things;
 mod up;
 
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ pub(super) struct Dev {
 
 #[derive(Debug, Subcommand)]
 enum DevVerb {
-    /// Start the stack: an MQTT broker and streams of the Redis protocol, on the loopback
+    /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
     /// Say what runs and where
     Ps,
@@ -40,10 +43,22 @@ enum DevVerb {
         #[arg(long)]
         volumes: bool,
     },
+    /// Publish a message
+    Pub(pub_sub::Publish),
+    /// Subscribe to topics and write what comes
+    Sub(pub_sub::Subscribe),
     /// Show what happened in the stack, newest last
     Events(events::Events),
     /// See and change who may connect, publish and subscribe, and why
     Acl(acl::Acl),
+    /// Make, connect and remove things: what may publish and subscribe
+    Thing(things::Thing),
+    /// Make and remove channels: where things publish and subscribe
+    Channel(things::Channel),
+    /// Make and remove configurations that devices get at their first start
+    Config(things::Config),
+    /// Register users of things, and print their tokens
+    User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -59,8 +74,14 @@ impl Dev {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
             DevVerb::Down { volumes } => down(&place()?, volumes),
+            DevVerb::Pub(verb) => verb.run(&place()?),
+            DevVerb::Sub(verb) => verb.run(common, &place()?),
             DevVerb::Events(verb) => verb.run(common, &place()?),
             DevVerb::Acl(verb) => verb.run(common, &place()?),
+            DevVerb::Thing(verb) => verb.run(common, &place()?),
+            DevVerb::Channel(verb) => verb.run(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, &place()?),
+            DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

@@ -44,6 +44,15 @@ pub enum DevError {
         /// How long it was given.
         seconds: u64,
     },
+    /// A running stack is needed, and there is none.
+    #[error("the stack of this project is not up")]
+    NotUp,
+    /// A variable was named that is not set.
+    #[error("the variable `{name}` is not set, or no text")]
+    NoVariable {
+        /// Its name.
+        name: String,
+    },
     /// There is no place for the state.
     #[error("no place for the stack's state is known: HOME is not set")]
     NoHome,
@@ -127,6 +136,8 @@ impl Explain for DevError {
             | Self::NoAddress { .. }
             | Self::BadPassword { .. }
             | Self::BadOrigin { .. }
+            | Self::NotUp
+            | Self::NoVariable { .. }
             | Self::NoHome => Blame::User,
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
@@ -155,6 +166,7 @@ impl Explain for DevError {
             Self::BadOrigin { .. } => {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
+            Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::NoHome => Some("name one: `--state DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),
             Self::Database(DatabaseError::Newer { .. }) => {

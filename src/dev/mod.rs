@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod broker;
+pub mod caller;
 pub mod page;
 pub mod events;
 pub mod streams;
@@ -12,6 +13,7 @@ mod bus;
 mod certificate;
 mod error;
 mod happening;
+mod open_files;
 mod place;
 mod ports;
 mod secret;
@@ -21,6 +23,7 @@ pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
 pub use error::DevError;
 pub use happening::{Client, Happening, Message, What};
+pub use open_files::allow_open_files;
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;

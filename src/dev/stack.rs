@@ -12,7 +12,7 @@ use super::broker::{self, Broker, Dress, Limits, Listener, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
-use super::events::Events;
+use super::events::{Events, Forwards};
 use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
@@ -25,6 +25,7 @@ const MQTT: u16 = 1883;
 const MQTTS: u16 = 8883;
 const MQTT_WS: u16 = 8083;
 const REDIS: u16 = 6379;
+const ELASTICSEARCH: u16 = 9200;
 const PAGE: u16 = 18083;
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
@@ -44,6 +45,8 @@ pub struct Plan<'a> {
     pub book: Book,
     /// How things run.
     pub things: things::Setup,
+    /// Where events go beside the log.
+    pub forwards: Forwards,
 }
 
 /// A stack that runs. Call [`Stack::stop`] to end it.
@@ -65,6 +68,7 @@ struct Sockets {
     mqtts: TcpListener,
     mqtt_ws: TcpListener,
     redis: TcpListener,
+    elasticsearch: TcpListener,
     page: TcpListener,
     things: things::Sockets,
 }
@@ -79,6 +83,7 @@ impl Sockets {
             mqtts: ports.standard_or_stable("mqtts", MQTTS)?,
             mqtt_ws: ports.standard_or_stable("mqtt-ws", MQTT_WS)?,
             redis: ports.standard_or_stable("redis", REDIS)?,
+            elasticsearch: ports.standard_or_stable("elasticsearch", ELASTICSEARCH)?,
             page: ports.standard_or_stable("page", PAGE)?,
             things: things::Sockets::take(ports, &plan.things)?,
         })
@@ -100,7 +105,7 @@ impl Stack {
             return Err(DevError::Exposed { address });
         }
         let sockets = Sockets::open(&plan)?;
-        let Plan { state, guard, access, book, things, .. } = plan;
+        let Plan { state, guard, access, book, things, forwards, .. } = plan;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
         let streams = Streams::start(sockets.redis, state, password)?;
@@ -109,7 +114,7 @@ impl Stack {
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
         let sink = tokio::spawn(streams::sink(bus.clone(), inlet, instance, things.names()));
-        let events = Events::start(&bus, state)?;
+        let events = Events::start(&bus, state, sockets.elasticsearch, guard, &forwards)?;
         let certificate = Certificate::have(state, address)?;
         let listeners = vec![
             Listener { socket: sockets.mqtt, dress: Dress::Bare },
@@ -130,6 +135,7 @@ impl Stack {
             vec![Service::new("page", address_of("page", &sockets.page)?, "http", "")];
         services.extend(of_broker(&broker));
         services.push(Service::new("redis", streams.address(), "redis", ""));
+        services.push(Service::new("elasticsearch", events.address(), "http", ""));
         services.extend(things.services());
         let (handle, inlet) = (broker.handle(), streams.inlet());
         let parts = Parts {
@@ -148,6 +154,11 @@ impl Stack {
     /// Returns what clients of the services that speak TLS have to trust.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
+    }
+
+    /// Returns a way to look at things and channels.
+    pub fn things(&self) -> things::View {
+        self.things.view()
     }
 
     /// Returns what runs, the page first and the rest in the order in which it can be used.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{self, ACCESS, AccessWish};
+use super::events::{self, EVENTS, EventsWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
@@ -18,11 +19,19 @@ pub struct DevWish {
     pub env: BTreeMap<String, String>,
     /// Who may use the broker.
     pub access: AccessWish,
+    /// Where events go beside the log.
+    pub events: EventsWish,
 }
 
 impl Default for DevWish {
     fn default() -> Self {
-        Self { profile: None, release: true, env: BTreeMap::new(), access: AccessWish::default() }
+        Self {
+            profile: None,
+            release: true,
+            env: BTreeMap::new(),
+            access: AccessWish::default(),
+            events: EventsWish::default(),
+        }
     }
 }
 
@@ -74,6 +83,7 @@ pub(super) const DEV: &[Key] = &[
         "Variables of the release beside the image's own; `${NAME_URL}` stands for a service's address.",
     ),
     key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
+    key("events", Kind::Table(EVENTS), "Where events go beside the log."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -83,5 +93,6 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         release: section.flag("release").unwrap_or(true),
         env: section.texts_by_name("env"),
         access: access::read(&section.section("access")),
+        events: events::read(&section.section("events")),
     }
 }

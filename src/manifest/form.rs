@@ -1,6 +1,7 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
 use super::access::NOMATCH;
+use super::events::DAILY;
 use super::{
     AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
 };
@@ -72,6 +73,10 @@ pub(super) enum Form {
     Volume,
     /// `http://127.0.0.1:8080/health`, or `/health`.
     Page,
+    /// A server that gets events: `http://search:9200`, `redis://queue:6379/1`.
+    Forward,
+    /// The index that events go to.
+    EventIndex,
 }
 
 impl Form {
@@ -91,7 +96,9 @@ impl Form {
             | Self::Profile
             | Self::AccessProvider
             | Self::Anonymous
-            | Self::Nomatch => self.choices().contains(&text),
+            | Self::Nomatch
+            | Self::EventIndex => self.choices().contains(&text),
+            Self::Forward => is_forward(text),
             Self::Service => is_host(text),
             Self::Volume => volume(text).is_some(),
             Self::Page => is_page(text),
@@ -133,7 +140,11 @@ impl Form {
             | Self::Profile
             | Self::AccessProvider
             | Self::Anonymous
-            | Self::Nomatch => return self.one_of(),
+            | Self::Nomatch
+            | Self::EventIndex => return self.one_of(),
+            Self::Forward => {
+                "an address like `http://search:9200` or `redis://queue:6379`, without a user or password"
+            }
             Self::Service => {
                 "a name that a host can have: lower-case letters, digits and `-`, at most 63"
             }
@@ -184,6 +195,7 @@ impl Form {
             Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
             Self::Nomatch => NOMATCH.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
+            Self::EventIndex => vec!["mqtt", DAILY],
             _ => Vec::new(),
         }
     }
@@ -220,6 +232,25 @@ impl Form {
 
 fn blank(c: char) -> bool {
     c.is_whitespace() || c.is_control()
+}
+
+/// Checks the address of a server for events. Who we are there is of the environment and never in a file.
+fn is_forward(text: &str) -> bool {
+    if text.contains(|c: char| blank(c) || "@?#".contains(c)) {
+        return false;
+    }
+    let web = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if let Some(rest) = web {
+        return !rest.is_empty() && !rest.starts_with(['/', ':']);
+    }
+    let Some(rest) = text.trim_end_matches('/').strip_prefix("redis://") else { return false };
+    let (server, database) = rest.split_once('/').unwrap_or((rest, "0"));
+    let host = match server.rsplit_once(':').filter(|_| !server.ends_with(']')) {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        Some(_) => "",
+        None => server,
+    };
+    !host.trim_matches(['[', ']']).is_empty() && database.parse::<u16>().is_ok()
 }
 
 /// Checks one component of a repository's name (OCI distribution specification, "Pull").

@@ -91,6 +91,11 @@ pub fn data(text: &str) {
     drop(writeln!(anstream::stdout(), "{text}"));
 }
 
+/// Writes a line of a stream of data to standard output; tells whether anybody still reads.
+pub fn line(text: &str) -> bool {
+    writeln!(anstream::stdout(), "{text}").is_ok()
+}
+
 /// Writes raw bytes of data to standard output.
 pub fn raw(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();

@@ -1,8 +1,8 @@
 //! `rebeam dev broker`, with clients that others wrote.
 
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -60,6 +60,15 @@ fn free_port() -> u16 {
 
 fn has(program: &str) -> bool {
     Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+/// Where `scripts/clients` laid the clients that come from registries; `None` on a desk where nobody asked for them.
+fn clients() -> Option<PathBuf> {
+    let wanted = std::env::var("REBEAM_CLIENTS").is_ok_and(|wanted| wanted == "required");
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let is_there = clients.join("packages").exists();
+    assert!(is_there || !wanted, "the clients are missing: `scripts/clients`");
+    is_there.then_some(clients)
 }
 
 /// Starts a subscriber that writes line by line, and waits until the broker knows it.
@@ -148,7 +157,6 @@ fn nothing_acknowledged_is_lost_when_the_broker_is_killed_mid_flow() {
     let mut flow = flow.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = flow.stdin.take().unwrap();
     let speaker = std::thread::spawn(move || {
-        use std::io::Write as _;
         for number in 0..900 {
             // The client may end before all is said.
             if writeln!(lines, "{number}").is_err() {
@@ -186,18 +194,15 @@ fn a_port_that_is_taken_is_an_error_that_names_its_holder() {
 
 #[test]
 fn a_python_client_speaks_mqtt_5_over_tcp_and_websockets() {
-    let python = Path::new("/usr/bin/env");
-    let probe = Command::new(python).args(["python3", "-c", "import paho.mqtt.client"]).output();
-    if !probe.is_ok_and(|ran| ran.status.success()) {
+    let Some(python) = clients().map(|clients| clients.join("python/bin/python3")) else {
         return;
-    }
+    };
     let world = World::of(&[]);
     let websocket = free_port().to_string();
     let broker = Broker::start(&world, &["--ws-port", &websocket]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verbs/python_client.py");
     for (transport, port) in [("tcp", broker.port.to_string()), ("websockets", websocket)] {
-        let mut client = Command::new(python);
-        let ran = client.arg("python3").arg(&script).args([transport, &port]).output().unwrap();
+        let ran = Command::new(&python).arg(&script).args([transport, &port]).output().unwrap();
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
@@ -237,4 +242,66 @@ fn mosquittos_clients_speak_through_tls_and_a_wrong_key_is_named() {
     let arguments =
         ["dev", "broker", "--port", &port, "--tls-port", &tls, "--cert", &cert, "--key", &other];
     world.rebeam(&arguments).fails(1, &["one.pem", "the key is another's"]);
+}
+
+#[test]
+fn a_javascript_client_speaks_over_tcp_and_websockets() {
+    let modules = clients().map(|clients| clients.join("node_modules"));
+    let Some(modules) = modules.filter(|modules| modules.exists()) else {
+        return;
+    };
+    let world = World::of(&[]);
+    let websocket = free_port().to_string();
+    let broker = Broker::start(&world, &["--ws-port", &websocket]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verbs/mqtt_js_client.js");
+    let urls =
+        [format!("mqtt://127.0.0.1:{}", broker.port), format!("ws://127.0.0.1:{websocket}/mqtt")];
+    let ran =
+        Command::new("node").env("NODE_PATH", modules).arg(script).args(urls).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// Connects by hand with a will below `will/`, delayed by `delay_s`, in a session that lives an hour.
+fn leave_a_will(broker: &Broker, name: u8, delay_s: u8) -> TcpStream {
+    let mut body = b"\0\x04MQTT\x05\x2e\0\0\x05\x11\0\0\x0e\x10\0\x01".to_vec();
+    body.push(name);
+    body.extend([5, 0x18, 0, 0, 0, delay_s]);
+    body.extend(b"\0\x06will/");
+    body.push(name);
+    body.extend(b"\0\x04gone");
+    let mut packet = vec![0x10, u8::try_from(body.len()).unwrap()];
+    packet.extend(body);
+    let mut stream = TcpStream::connect(("127.0.0.1", broker.port)).unwrap();
+    stream.write_all(&packet).unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!((answer[0], answer[3]), (0x20, 0), "{answer:?}");
+    stream
+}
+
+#[test]
+fn wills_of_clients_that_were_connected_come_after_the_broker_was_killed() {
+    if !has("mosquitto_pub") {
+        return;
+    }
+    let world = World::of(&[]);
+    let state = world.path("state");
+    let state = state.to_str().unwrap();
+    let broker = Broker::start(&world, &["--state", state]);
+    let away = ["-i", "away", "-c", "-q", "1", "-t", "will/#", "-F", "%t %p"];
+    drop(said(broker.client("mosquitto_sub", &[&away[..], &["-E"]].concat()).spawn().unwrap()));
+    let now = leave_a_will(&broker, b'n', 0);
+    let later = leave_a_will(&broker, b'l', 2);
+    let mut withdrawn = leave_a_will(&broker, b'w', 0);
+    withdrawn.write_all(&[0xe0, 0]).unwrap();
+    withdrawn.read_to_end(&mut Vec::new()).unwrap();
+    // What is acknowledged is on the disk, and with it what came before.
+    broker.publish(&["-q", "1", "-t", "will/marked", "-m", "here"]);
+    broker.kill();
+    drop((now, later));
+
+    let broker = Broker::start(&world, &["--state", state]);
+    let back = [&away[..], &["-C", "3", "-W", "20"]].concat();
+    let heard = said(broker.client("mosquitto_sub", &back).spawn().unwrap());
+    assert_eq!(heard, "will/marked here\nwill/n gone\nwill/l gone\n");
 }

@@ -12,8 +12,15 @@ mod build;
 mod cache;
 mod carry;
 mod closure;
+#[allow(dead_code, reason = "the room's own tests use the rest")]
+#[path = "../../src/dev/access/tests/cluster.rs"]
+mod cluster;
 mod dev;
+mod dev_events;
+mod dev_acl;
 mod dev_listen;
+mod dev_pub_sub;
+mod dev_things;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;

@@ -9,9 +9,9 @@ use clap::Args;
 
 use crate::cli::Common;
 use crate::dev::access::Open;
-use crate::dev::broker::{self, Dress, Limits, Listener};
+use crate::dev::broker::{self, Dress, Limits, Listener, Overlap};
 use crate::dev::web::Guard;
-use crate::dev::{Bus, DevError, Ports};
+use crate::dev::{self, Bus, DevError, Ports};
 use crate::disk;
 use crate::explain::Failure;
 use crate::terminal;
@@ -45,6 +45,9 @@ pub(super) struct Broker {
     /// Tell clients of MQTT 5 only that a filter is denied, and not that a rule did it
     #[arg(long)]
     terse_denials: bool,
+    /// Send a message once for each filter of a client that wants it, and not once for all of them
+    #[arg(long)]
+    copy_for_each: bool,
     /// Let messages that wait take at most this many bytes
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().budget_bytes)]
     budget: usize,
@@ -56,6 +59,7 @@ impl Broker {
         if let Some(state) = &self.state {
             disk::create_dir_all(state)?;
         }
+        dev::allow_open_files();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -66,6 +70,7 @@ impl Broker {
                 keep_alive_max_s: self.keep_alive_max,
                 budget_bytes: self.budget,
                 tells_why_denied: !self.terse_denials,
+                overlap: if self.copy_for_each { Overlap::Each } else { Overlap::Once },
                 ..Limits::default()
             };
             let listeners = self.listeners(&ports)?;

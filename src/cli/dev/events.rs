@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::cli::Common;
 use crate::dev::Place;
-use crate::dev::events::{Line, Reader, Wish, now_ms, read_since, time_text};
+use crate::dev::events::{Forwarded, Line, Reader, Wish, now_ms, read_since, time_text};
 use crate::explain::{Blame, Explain, Failure};
 use crate::terminal::{self, Mode};
 
@@ -26,7 +26,11 @@ document that Elasticsearch clients get.
 
   rebeam dev events -f                              watch
   rebeam dev events --type acl_denied --since 1h    who was refused within the last hour
-  rebeam dev events --topic 'home/#' --search warm  messages below home that say warm")]
+  rebeam dev events --topic 'home/#' --search warm  messages below home that say warm
+  rebeam dev events --forwarded                     what arrived elsewhere, what waits, what was lost
+
+`[dev.events]` in rebeam.toml passes events on: `forward = [\"http://search:9200\", \"redis://queue:6379\"]`, `ndjson = \"FILE\"`.
+Credentials come from REBEAM_ELASTICSEARCH_API_KEY, or _USER and _PASSWORD, and REBEAM_REDIS_USER and _PASSWORD.")]
 pub(super) struct Events {
     /// Go on with what is new until stopped
     #[arg(short, long)]
@@ -49,6 +53,9 @@ pub(super) struct Events {
     /// Show at most so many
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
+    /// Say instead how passing events on goes: `[dev.events]` of the manifest
+    #[arg(long, conflicts_with = "follow")]
+    forwarded: bool,
 }
 
 #[derive(Debug, Error)]
@@ -74,6 +81,10 @@ impl Events {
         let mut reader = Reader::open(state)?;
         if reader.is_none() && !self.follow {
             terminal::talk("nothing happened yet; `rebeam dev up` starts the stack");
+            return Ok(0);
+        }
+        if let Some(reader) = reader.as_ref().filter(|_| self.forwarded) {
+            tell(common, &reader.forwarded()?);
             return Ok(0);
         }
         let mut last = 0;
@@ -115,6 +126,29 @@ impl Events {
             limit: self.limit,
             ..Wish::default()
         })
+    }
+}
+
+/// Says how passing on goes, a line for each place that was ever passed on to.
+fn tell(common: &Common, all: &[Forwarded]) {
+    if common.mode() == Mode::Json {
+        return terminal::data(&serde_json::json!(all).to_string());
+    }
+    let row = |one: &Forwarded| {
+        let counts = [
+            format!("{} sent", one.sent),
+            format!("{} waiting", one.waiting),
+            format!("{} dropped", one.dropped),
+            format!("{} refused", one.refused),
+        ];
+        let trouble = one.trouble.clone().unwrap_or_default();
+        [one.target.clone()].into_iter().chain(counts).chain([trouble]).collect()
+    };
+    match all {
+        [] => {
+            terminal::talk("events go nowhere else; `[dev.events]` with `forward` in rebeam.toml")
+        }
+        all => terminal::data(&terminal::table(&all.iter().map(row).collect::<Vec<_>>())),
     }
 }
 

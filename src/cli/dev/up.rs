@@ -9,11 +9,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
+use super::forwarding;
 use crate::cli::Common;
 use crate::dev::access::{self, Book, Settings};
 use crate::dev::things;
 use crate::dev::web::Guard;
-use crate::dev::{DevError, Place, Plan, Ports, Running, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -58,6 +59,7 @@ impl Up {
             tell(common, place, &running);
             return Ok(0);
         }
+        dev::allow_open_files();
         let taken = place.take()?;
         let project = disk::canonical(&common.project)?;
         let settings = super::access(common)?;
@@ -95,7 +97,15 @@ async fn serve(
     let state = place.directory();
     let access = access::guard(&settings, state)?;
     let book = Book::open(&settings, state)?;
-    let stack = Stack::start(Plan { ports: &ports, state, guard: &guard, access, book, things })?;
+    let stack = Stack::start(Plan {
+        ports: &ports,
+        state,
+        guard: &guard,
+        access,
+        book,
+        things,
+        forwards: forwarding::read(common)?,
+    })?;
     let running = Running { process: std::process::id(), services: stack.services().to_vec() };
     let authority = disk::canonical(&stack.certificate().authority)?;
     let mut more = vec![("MQTTS_CA", authority.display().to_string())];

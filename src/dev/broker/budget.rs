@@ -56,6 +56,10 @@ impl Hold {
         Self { budget: Arc::clone(budget), bytes }
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds another number of bytes from now on.
     pub(super) fn resize(&mut self, bytes: usize) {
         if bytes > self.bytes {

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::budget::Hold;
 use super::codec::{self, Fault, Reason, Step, Version};
 use super::core::Core;
+use super::handshake::SMALL_BYTES;
 use super::incoming::Route;
 use super::outbox::Outbox;
 use super::registry::Leave;
@@ -36,8 +37,10 @@ const LAST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Promise {
     Ack(Step, u16, Reason),
-    /// With it come the messages that were kept for these filters.
-    Subscribed(u16, Vec<u8>, Vec<(Arc<str>, Options)>),
+    /// A message goes nowhere, because of a rule.
+    Denied(Step, u16, Arc<str>),
+    /// A code for each filter, the rule that denied one, and the filters whose kept messages come with it.
+    Subscribed(u16, Vec<u8>, Option<Arc<str>>, Vec<(Arc<str>, Options)>),
     Unsubscribed(u16, Vec<u8>),
     Pong,
 }
@@ -66,6 +69,8 @@ pub(super) struct Connection {
     pub(super) keep_alive: Duration,
     pub(super) window: u16,
     pub(super) packet_bytes_max: usize,
+    /// Whether the client is told which rule denied something.
+    pub(super) is_told_why: bool,
     pub(super) session_expires: bool,
     pub(super) outbox: Outbox,
     pub(super) promises: VecDeque<(u64, Promise)>,
@@ -77,7 +82,13 @@ pub(super) struct Connection {
     pub(super) routes: HashMap<Arc<str>, Route>,
     /// A client that got more from this one than it could take so far.
     pub(super) pressed: Option<Arc<Session>>,
+    /// Receivers in all routes.
+    pub(super) route_targets: usize,
     pub(super) hold: Hold,
+    /// What the part of a packet costs that has come so far.
+    pub(super) reading: Hold,
+    /// Filters whose kept messages the client still gets.
+    pub(super) kept: VecDeque<(Arc<str>, Options)>,
     pub(super) committed: Option<watch::Receiver<u64>>,
 }
 
@@ -129,20 +140,29 @@ impl Connection {
             if let Moved::In(count) = moved {
                 core.counters.bytes_received.add(count as u64);
                 clock.seen();
+                let had = inbox.len();
                 if let Err(ending) = self.take(inbox).await {
                     return ending;
+                }
+                clock.half(inbox.len() < had, !inbox.is_empty());
+                if let Err(fault) = self.hold_rest(inbox.len()) {
+                    return fault.into();
                 }
                 if let Some(pressed) = self.pressed.take() {
                     give_way(&pressed, &core.limits).await;
                 }
             }
             self.settle(committed.as_ref().map_or(u64::MAX, |seen| *seen.borrow()));
+            // One filter at a time: looking through all that is kept takes long, and others wait for this thread.
+            if let Some((filter, options)) = self.kept.pop_front() {
+                core.give_retained(&session, &filter, options);
+            }
             if !self.fill() {
                 return Ending::Ended(Reason::SessionTakenOver);
             }
             clock.arm(self.outbox.len());
             let is_behind = self.is_behind();
-            let reads = !is_behind && self.outbox.len() < UNREAD_BYTES_MAX;
+            let reads = !is_behind && self.outbox.len() < UNREAD_BYTES_MAX && self.kept.is_empty();
             let waits = is_behind || !self.promises.is_empty();
             moved = tokio::select! {
                 result = stream.exchange(&mut self.outbox, inbox, reads, &mut written) => match result {
@@ -152,6 +172,7 @@ impl Connection {
                 },
                 () = session.wake.notified() => Moved::Out,
                 () = next_commit(&mut committed), if waits => Moved::Out,
+                () = tokio::task::yield_now(), if !self.kept.is_empty() => Moved::Out,
                 () = &mut clock.sleep => match clock.ring(self.outbox.len(), &core.limits) {
                     Some(ending) => return ending,
                     None => {
@@ -166,6 +187,16 @@ impl Connection {
                 core.counters.bytes_sent.add(std::mem::take(&mut written));
             }
         }
+    }
+
+    /// Counts what has come of a packet that is not whole.
+    fn hold_rest(&mut self, came: usize) -> Result<(), Fault> {
+        let bytes = if came > SMALL_BYTES { came } else { 0 };
+        if bytes > self.reading.bytes() && self.core.reading.is_spent() {
+            return Err(Fault::new(Reason::QuotaExceeded, "too many half packets wait"));
+        }
+        self.reading.resize(bytes);
+        Ok(())
     }
 
     /// Tells whether the store has to catch up before this client may go on.
@@ -186,11 +217,15 @@ impl Connection {
                     }
                     codec::ack(packets, version, step, identifier, reason);
                 }
-                Promise::Subscribed(identifier, codes, kept) => {
-                    codec::suback(packets, version, identifier, &codes);
-                    for (filter, options) in kept {
-                        self.core.give_retained(&self.session, &filter, options);
+                Promise::Denied(step, identifier, rule) => {
+                    if step == Step::Ack {
+                        self.open_qos1 = self.open_qos1.saturating_sub(1);
                     }
+                    codec::ack_because(packets, step, identifier, Reason::NotAuthorized, &rule);
+                }
+                Promise::Subscribed(identifier, codes, rule, kept) => {
+                    codec::suback(packets, version, identifier, &codes, rule.as_deref());
+                    self.kept.extend(kept);
                 }
                 Promise::Unsubscribed(identifier, codes) => {
                     codec::unsuback(packets, version, identifier, &codes);
@@ -202,6 +237,8 @@ impl Connection {
 
     fn shrink(&mut self, inbox: &mut BytesMut) {
         self.outbox.shrink();
+        self.routes = HashMap::new();
+        self.route_targets = 0;
         self.hold.resize(self.outbox.capacity());
         if inbox.is_empty() {
             *inbox = BytesMut::new();
@@ -209,12 +246,17 @@ impl Connection {
     }
 }
 
-/// Lets a client catch up that reads, but not as fast as this one speaks; one that does not read gets no time.
+/// Lets a client catch up that reads, but not as fast as this one speaks.
+///
+/// That is done as long as what waits would be read within a moment at the pace that is seen; a client that does not
+/// read, or far too slowly, gets no time, and what has no place in its queue is dropped.
 async fn give_way(session: &Session, limits: &super::limits::Limits) {
-    const STEPS: u32 = 20;
-    const STEP: Duration = Duration::from_millis(1);
+    const STEPS: u32 = 50;
+    const STEP: Duration = Duration::from_millis(2);
+    /// Steps in which half of what waits has to be read at the pace of the last one.
+    const MOMENT: u64 = 50;
     for _ in 0..STEPS {
-        let popped = {
+        let before = {
             let state = session.lock();
             if state.stuck_at == Some(state.popped()) {
                 return;
@@ -230,8 +272,11 @@ async fn give_way(session: &Session, limits: &super::limits::Limits) {
         if !state.is_behind(limits) {
             return;
         }
-        if state.popped() == popped {
-            state.stuck_at = Some(popped);
+        let read = state.popped() - before;
+        if read == 0 {
+            state.stuck_at = Some(before);
+        }
+        if read * MOMENT < state.waiting() as u64 / 2 {
             return;
         }
     }
@@ -278,17 +323,31 @@ struct Clock {
     seen: Instant,
     /// Since when nothing could be written, and how much waited.
     stuck: Option<(Instant, usize)>,
+    /// Since when part of a packet waits for the rest.
+    half: Option<Instant>,
 }
 
 impl Clock {
     fn new(keep_alive: Duration) -> Self {
         let seen = Instant::now();
         let first = if keep_alive.is_zero() { IDLE } else { keep_alive.min(IDLE) };
-        Self { sleep: Box::pin(sleep_until(seen + first)), keep_alive, seen, stuck: None }
+        Self {
+            sleep: Box::pin(sleep_until(seen + first)),
+            keep_alive,
+            seen,
+            stuck: None,
+            half: None,
+        }
     }
 
     fn seen(&mut self) {
         self.seen = Instant::now();
+    }
+
+    /// Notes whether packets were taken out, and whether part of another waits for the rest.
+    fn half(&mut self, was_taken: bool, is_half: bool) {
+        let since = self.half.filter(|_| !was_taken).unwrap_or(self.seen);
+        self.half = is_half.then_some(since);
     }
 
     /// Makes sure that somebody looks soon while bytes wait to be written.
@@ -319,6 +378,9 @@ impl Clock {
             } else if now >= since + limits.write_timeout {
                 return Some(Ending::Lost("takes nothing that is sent"));
             }
+        }
+        if self.half.is_some_and(|since| now >= since + limits.packet_timeout) {
+            return Some(Ending::Fault(Fault::new(Reason::Unspecified, "packet takes too long")));
         }
         let mut next = now + if self.stuck.is_some() { STUCK } else { IDLE };
         if !self.keep_alive.is_zero() {

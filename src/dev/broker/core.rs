@@ -29,6 +29,10 @@ pub(super) struct Core {
     pub(super) bus: Bus,
     pub(super) counters: Counters,
     pub(super) budget: Arc<Budget>,
+    /// Bytes that the filters of all clients cost.
+    pub(super) filters: Arc<Budget>,
+    /// Bytes of packets that have come in part, of all clients together.
+    pub(super) reading: Arc<Budget>,
     pub(super) store: Option<Store>,
     pub(super) tree: RwLock<Tree>,
     /// Moves with every change of the tree, so that a connection may remember who wants a topic.
@@ -56,6 +60,8 @@ impl Core {
             bus,
             counters: Counters::default(),
             budget: Arc::new(Budget::new(limits.budget_bytes)),
+            filters: Arc::new(Budget::new(limits.filters_bytes)),
+            reading: Arc::new(Budget::new(limits.reading_bytes)),
             limits,
             store,
             tree: RwLock::default(),

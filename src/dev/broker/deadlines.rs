@@ -19,10 +19,13 @@ pub(super) enum Due {
     End,
 }
 
+/// When something is due, for which owner of a session, and what.
+pub(super) type Deadline = (Instant, u64, Due);
+
 /// All that is due later, by its time.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    list: Mutex<BTreeMap<(Instant, u64, Due), Arc<Session>>>,
+    list: Mutex<BTreeMap<Deadline, Arc<Session>>>,
     changed: Notify,
 }
 
@@ -31,14 +34,34 @@ const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 impl Deadlines {
     /// Adds what is due for a session, as long as it belongs to `owner`.
-    pub(super) fn add(&self, after: Duration, owner: u64, session: &Arc<Session>, due: Due) {
+    pub(super) fn add(
+        &self,
+        after: Duration,
+        owner: u64,
+        session: &Arc<Session>,
+        due: Due,
+    ) -> Option<Deadline> {
         if after > FAR {
-            return;
+            return None;
         }
         let at = (Instant::now() + after, owner, due);
         let mut list = self.list.lock().expect("no task panics over a list");
         list.insert(at, Arc::clone(session));
         self.changed.notify_one();
+        Some(at)
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.list.lock().unwrap().len()
+    }
+
+    /// Takes out what is no longer due: a client that comes and goes must not leave a deadline behind each time.
+    pub(super) fn remove(&self, all: &mut Vec<Deadline>) {
+        let mut list = self.list.lock().expect("no task panics over a list");
+        for deadline in all.drain(..) {
+            list.remove(&deadline);
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub fn packets(data: &[u8]) {
                     assert!(filter_matches(wish.filter, inner) || wish.filter.contains('+'));
                 }
             }
+            // The same bytes as a server's, for our own client.
+            let _ = codec::hear(version, rest[0], &packet[head..]);
             rest = &rest[head + body..];
         }
     }

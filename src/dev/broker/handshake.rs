@@ -21,10 +21,14 @@ use crate::dev::happening::{Client, Message, What};
 /// Bytes that a CONNECT may have: a will, a name and a password of full length, and properties.
 const CONNECT_BYTES_MAX: usize = 512 << 10;
 
+/// Bytes of a packet's first part that are not counted.
+pub(super) const SMALL_BYTES: usize = 4 << 10;
+
 /// A CONNECT that was refused: what the client is told, if anything.
 struct Refusal {
     version: Version,
     code: Option<u8>,
+    why: Option<Arc<str>>,
 }
 
 /// Serves whoever is at the other end of a socket.
@@ -58,7 +62,7 @@ pub(super) async fn greet(core: Arc<Core>, mut stream: Stream, peer: SocketAddr)
 
 impl Refusal {
     fn silent() -> Self {
-        Self { version: Version::V311, code: None }
+        Self { version: Version::V311, code: None, why: None }
     }
 
     /// Puts a reason into the words of the client's version.
@@ -71,13 +75,14 @@ impl Refusal {
             (_, Reason::NotAuthorized) => 5,
             _ => 3,
         };
-        Self { version, code: Some(code) }
+        Self { version, code: Some(code), why: None }
     }
 
     async fn tell(self, stream: &mut Stream) {
         let Some(code) = self.code else { return };
         let mut outbox = Outbox::default();
-        let answer = ConnAck { session_present: false, code, told: None };
+        let why = self.why.as_deref();
+        let answer = ConnAck { session_present: false, code, told: None, why };
         codec::connack(outbox.packets(), self.version, &answer);
         let say = async {
             let mut written = 0;
@@ -96,7 +101,7 @@ async fn first_frame(
     inbox: &mut BytesMut,
 ) -> Option<(usize, usize)> {
     let most = CONNECT_BYTES_MAX.min(core.limits.packet_bytes_max);
-    let mut outbox = Outbox::default();
+    let (mut outbox, mut hold) = (Outbox::default(), Hold::new(&core.reading, 0));
     loop {
         // Whoever does not begin with CONNECT does not speak MQTT.
         if inbox.first().is_some_and(|first| *first != 0x10) {
@@ -106,6 +111,12 @@ async fn first_frame(
             Ok(Some((head, body))) if inbox.len() >= head + body => return Some((head, body)),
             Ok(_) => {}
             Err(_) => return None,
+        }
+        if inbox.len() > SMALL_BYTES {
+            if core.reading.is_spent() {
+                return None;
+            }
+            hold.resize(inbox.len());
         }
         let mut written = 0;
         match stream.exchange(&mut outbox, inbox, true, &mut written).await {
@@ -137,8 +148,9 @@ async fn introduce(
     let client = name(core, &connect, peer)?;
     let (who, client) = match admit(core, &connect, client, peer).await {
         Ok(admitted) => admitted,
-        Err((client, reason)) => {
-            let refusal = Refusal::new(connect.version, reason);
+        Err((client, reason, rule)) => {
+            let mut refusal = Refusal::new(connect.version, reason);
+            refusal.why = rule.filter(|_| is_told_why(core, &connect));
             say_connected(core, &connect, &client, refusal.code.unwrap_or(3));
             core.say(What::ClientDisconnected { client, reason: "refused".into() });
             return Err(refusal);
@@ -170,7 +182,7 @@ fn name(core: &Core, connect: &Connect<'_>, peer: SocketAddr) -> Result<Client, 
     })
 }
 
-type Denied = (Arc<Client>, Reason);
+type Denied = (Arc<Client>, Reason, Option<Arc<str>>);
 
 /// Asks whether the client may connect, and whether it may leave its will.
 async fn admit(
@@ -186,14 +198,14 @@ async fn admit(
         Admission::Denied { code, rule } => {
             let client = Arc::new(client);
             core.counters.denied.add(1);
-            let told = Arc::clone(&client);
+            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
             core.say(What::AclDenied { client: told, action: "connect", topic: "".into(), rule });
             let reason = match code {
                 Denial::BadCredentials => Reason::BadCredentials,
                 Denial::NotAuthorized => Reason::NotAuthorized,
                 Denial::Unavailable => Reason::ServerUnavailable,
             };
-            return Err((client, reason));
+            return Err((client, reason, Some(why)));
         }
     };
     if client.id.is_empty() {
@@ -214,9 +226,9 @@ async fn admit(
         if !verdict.is_allowed {
             core.counters.denied.add(1);
             let (topic, rule) = (will.topic.into(), verdict.rule);
-            let told = Arc::clone(&client);
+            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
             core.say(What::AclDenied { client: told, action: "publish", topic, rule });
-            return Err((client, Reason::NotAuthorized));
+            return Err((client, Reason::NotAuthorized, Some(why)));
         }
     }
     Ok((who, client))
@@ -264,7 +276,7 @@ fn welcome(
     };
     let session_present = attached.was_present;
     let (mut connection, end) = connection(core, connect, who, (client, attached));
-    let answer = ConnAck { session_present, code: 0, told: Some(told) };
+    let answer = ConnAck { session_present, code: 0, told: Some(told), why: None };
     connection.keep_alive = Duration::from_millis(u64::from(keep_alive_s) * 1500);
     codec::connack(connection.outbox.packets(), connect.version, &answer);
     if connection.outbox.len() > connection.packet_bytes_max {
@@ -303,6 +315,7 @@ fn connection(
         packet_bytes_max: properties
             .maximum_packet_size
             .map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        is_told_why: is_told_why(core, connect),
         outbox: Outbox::default(),
         promises: VecDeque::new(),
         open_qos1: 0,
@@ -312,9 +325,22 @@ fn connection(
         routes: HashMap::new(),
         pressed: None,
         hold: Hold::new(&core.budget, 0),
+        reading: Hold::new(&core.reading, 0),
+        kept: VecDeque::new(),
+        route_targets: 0,
         committed: core.store.as_ref().map(super::store::Store::committed),
     };
     (connection, attached.end)
+}
+
+/// Tells whether a client hears which rule denies what it wants: if it can, does not mind, and takes such packets.
+fn is_told_why(core: &Core, connect: &Connect<'_>) -> bool {
+    let properties = &connect.properties;
+    let most = properties.maximum_packet_size.map_or(u64::MAX, u64::from);
+    connect.version == Version::V5
+        && core.limits.tells_why_denied
+        && !properties.wants_no_problem_information
+        && most > codec::WHY_PACKET_BYTES
 }
 
 /// How many seconds may pass without a sign of life; before MQTT 5 the server cannot say another number.

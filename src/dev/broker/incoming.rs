@@ -17,6 +17,9 @@ use crate::dev::happening::{Message, What};
 /// Topics whose receivers a connection remembers.
 const ROUTES_MAX: usize = 256;
 
+/// Receivers in all of them together: with more, only the last topic's are remembered.
+const ROUTE_TARGETS_MAX: usize = 4096;
+
 /// Who wants a topic, and whether this client may publish to it; right until one of both moves.
 #[derive(Debug)]
 pub(super) struct Route {
@@ -190,9 +193,12 @@ impl Connection {
         }
         let verdict = self.may_publish(topic).await;
         let targets = Arc::new(self.core.targets(topic));
-        if self.routes.len() >= ROUTES_MAX {
+        let more = targets.clients.len() + targets.groups.len();
+        if self.routes.len() >= ROUTES_MAX || self.route_targets + more > ROUTE_TARGETS_MAX {
             self.routes.clear();
+            self.route_targets = 0;
         }
+        self.route_targets += more;
         let route =
             Route { generation, rules, targets: Arc::clone(&targets), verdict: verdict.clone() };
         self.routes.insert(Arc::clone(topic), route);
@@ -214,6 +220,7 @@ impl Connection {
     ) -> Result<(), Ending> {
         self.core.counters.denied.add(1);
         let client = Arc::clone(&self.client);
+        let rule = Arc::clone(&verdict.rule);
         self.core.say(What::AclDenied { client, action: "publish", topic, rule: verdict.rule });
         match self.core.limits.when_denied {
             WhenDenied::Silence => {}
@@ -225,6 +232,12 @@ impl Connection {
                     self.remember(publish.identifier);
                 }
                 self.promise(publish, 0, Reason::NotAuthorized);
+                if self.is_told_why
+                    && let Some((_, promise @ Promise::Ack(..))) = self.promises.back_mut()
+                    && let Promise::Ack(step, identifier, _) = *promise
+                {
+                    *promise = Promise::Denied(step, identifier, rule);
+                }
             }
             WhenDenied::Acknowledge => {}
         }

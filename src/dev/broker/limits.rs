@@ -24,6 +24,15 @@ pub enum WhenDenied {
     Close,
 }
 
+/// How often a client gets a message that several of its filters want; the standard allows both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// Once, with the best quality and every subscription's number.
+    Once,
+    /// Once for each, as emqttd 2 and mosquitto do.
+    Each,
+}
+
 /// What a broker may use, and how it meets the ends of it.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -45,6 +54,12 @@ pub struct Limits {
     pub keeps_qos0_for_the_absent: bool,
     /// Bytes of all messages that wait or are kept.
     pub budget_bytes: usize,
+    /// Bytes of packets that have come in part, of all clients together.
+    pub reading_bytes: usize,
+    /// How long a packet may take from its first byte to its last.
+    pub packet_timeout: Duration,
+    /// Bytes that the filters of all clients together may cost, and an eighth of it those of one client.
+    pub filters_bytes: usize,
     /// Deliveries of quality 1 and 2 that are open to one client at once, if it wants that many.
     pub inflight_max: u16,
     /// Deliveries of quality 1 and 2 that one client may have open to the broker.
@@ -75,6 +90,8 @@ pub struct Limits {
     pub tells_why_denied: bool,
     /// Whether one denied filter denies all of its SUBSCRIBE, as emqttd 2 does.
     pub denies_all_filters: bool,
+    /// How often a client gets a message that several of its filters want.
+    pub overlap: Overlap,
 }
 
 impl Default for Limits {
@@ -89,6 +106,9 @@ impl Default for Limits {
             when_full: WhenFull::DropOldest,
             keeps_qos0_for_the_absent: false,
             budget_bytes: 64 << 20,
+            reading_bytes: 32 << 20,
+            packet_timeout: Duration::from_secs(60),
+            filters_bytes: 128 << 20,
             inflight_max: 100,
             receive_maximum: 1000,
             topic_alias_maximum: 10,
@@ -104,6 +124,7 @@ impl Default for Limits {
             when_denied: WhenDenied::Acknowledge,
             tells_why_denied: true,
             denies_all_filters: false,
+            overlap: Overlap::Once,
         }
     }
 }

@@ -51,7 +51,7 @@ use super::happening::Message;
 use store::{Store, Writer};
 
 pub use counters::{Counter, Counters};
-pub use limits::{Limits, WhenDenied, WhenFull};
+pub use limits::{Limits, Overlap, WhenDenied, WhenFull};
 pub use listen::{Dress, Listener, tls};
 pub use view::{SessionView, filter_matches};
 
@@ -89,7 +89,7 @@ pub fn serve(
     if let (Some(state), Some(store)) = (state, store) {
         let path = state.join("broker.sqlite");
         let database = store::open(&path)?;
-        let loaded = store::load(&database, &store, &core.budget)
+        let loaded = store::load(&database, &store, (&core.budget, &core.filters))
             .map_err(|source| DevError::Damaged { path, source })?;
         core.take_back(loaded);
         writer = Some(store.start(database)?);

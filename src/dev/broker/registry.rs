@@ -1,5 +1,6 @@
 //! Registry: sessions begin, are taken up again, are left and end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::codec::{Reason, Version};
 use super::core::{Core, now_ms};
 use super::deadlines::Due;
 use super::session::{Session, State, Will};
-use super::store::Change;
+use super::store::{Change, KeptWill};
 use crate::dev::happening::{Client, What};
 
 /// A client that was let in and wants its session.
@@ -49,43 +50,46 @@ impl Core {
     pub(super) fn attach(&self, arrival: Arrival) -> Option<Attached> {
         let mut sessions = self.sessions();
         let old = sessions.get(&arrival.client.id).cloned();
+        // What waits for one user is not another's, though the client goes by the same name.
+        let is_same = |old: &Arc<Session>| old.lock().client.username == arrival.client.username;
+        let clean = arrival.clean || !old.as_ref().is_none_or(is_same);
         let mut wills = Vec::new();
         if let Some(old) = &old {
             let mut state = old.lock();
-            self.replace_owner(&mut state, arrival.clean, &mut wills);
-            if arrival.clean {
-                self.end_session(old, &mut state, "clean start");
+            wills.extend(self.replace_owner(old.number, &mut state, clean));
+            if clean {
+                let reason = if arrival.clean { "clean start" } else { "another user came" };
+                self.end_session(old, &mut state, reason);
             }
         } else if sessions.len() >= self.limits.sessions_max {
             return None;
         }
-        let resumed = old.filter(|_| !arrival.clean);
+        let resumed = old.filter(|_| !clean);
         let was_present = resumed.is_some();
         let session = resumed.unwrap_or_else(|| {
             let client = Arc::clone(&arrival.client);
-            let session = Arc::new(Session::new(self.number(), client, arrival.version));
+            let budgets = (&self.budget, &self.filters);
+            let session = Arc::new(Session::new(self.number(), client, arrival.version, budgets));
             sessions.insert(Arc::clone(&arrival.client.id), Arc::clone(&session));
             session
         });
         let (owner, end) = self.take_up(&session, arrival, was_present);
         drop(sessions);
         for will in wills {
-            self.publish_will(&will);
+            self.publish_parcel(&will.parcel, None);
         }
         Some(Attached { session, owner, was_present, end })
     }
 
-    /// Ends the connection that a session has, and decides about its will.
-    fn replace_owner(&self, state: &mut State, is_clean: bool, wills: &mut Vec<Will>) {
+    /// Ends the connection that a session has, and gives its will back if that is due.
+    fn replace_owner(&self, number: u64, state: &mut State, is_clean: bool) -> Option<Will> {
         if let Some(end) = state.end.take() {
             // Its task may have ended by itself just now.
             let _ = end.send(Reason::SessionTakenOver);
         }
-        if let Some(will) = state.will.take()
-            && (is_clean || (state.is_connected && will.delay_s == 0))
-        {
-            wills.push(will);
-        }
+        let will = state.will.take()?;
+        self.keep(|| Change::WillGone { session: number });
+        (is_clean || (state.is_connected && will.delay_s == 0)).then_some(will)
     }
 
     /// Makes the session the arrived client's.
@@ -99,6 +103,7 @@ impl Core {
         let owner = self.number();
         let mut state = session.lock();
         let was_durable = state.is_durable();
+        self.deadlines.remove(&mut state.due);
         state.client = arrival.client;
         state.version = arrival.version;
         state.owner = owner;
@@ -106,6 +111,9 @@ impl Core {
         state.end = Some(sender);
         state.expiry_s = arrival.expiry_s;
         state.will = arrival.will;
+        if let Some(will) = &state.will {
+            self.keep_will(session, will, 0);
+        }
         if state.is_durable() {
             self.keep_session(session, &state, 0);
             if was_present && !was_durable {
@@ -115,6 +123,15 @@ impl Core {
             self.keep(|| Change::SessionGone { number: session.number });
         }
         (owner, end)
+    }
+
+    fn keep_will(&self, session: &Session, will: &Will, due_at_ms: i64) {
+        self.keep(|| Change::Will {
+            session: session.number,
+            parcel: Arc::clone(&will.parcel),
+            delay_s: will.delay_s,
+            due_at_ms,
+        });
     }
 
     fn keep_session(&self, session: &Session, state: &State, left_at_ms: i64) {
@@ -165,8 +182,10 @@ impl Core {
         if let Some(expiry_s) = expiry_s {
             state.expiry_s = expiry_s;
         }
-        let will = if leave == Leave::Goodbye { None } else { state.will.take() };
-        state.will = None;
+        let mut will = state.will.take();
+        if leave == Leave::Goodbye && will.take().is_some() {
+            self.keep(|| Change::WillGone { session: session.number });
+        }
         let mut now = None;
         if state.is_durable() {
             state.left_at_ms = now_ms();
@@ -185,7 +204,7 @@ impl Core {
         drop(state);
         drop(sessions);
         if let Some(will) = now {
-            self.publish_will(&will);
+            self.publish_will(session.number, &will);
         }
     }
 
@@ -200,7 +219,7 @@ impl Core {
         state.owner = self.number();
         if state.expiry_s < u32::MAX {
             let after = Duration::from_secs(state.expiry_s.into());
-            self.deadlines.add(after, state.owner, session, Due::End);
+            state.due.extend(self.deadlines.add(after, state.owner, session, Due::End));
         }
         let will = will?;
         if will.delay_s == 0 {
@@ -209,8 +228,10 @@ impl Core {
         // A will whose delay is longer than the session comes with the session's end.
         if will.delay_s < state.expiry_s {
             let after = Duration::from_secs(will.delay_s.into()) + GRACE;
-            self.deadlines.add(after, state.owner, session, Due::Will);
+            state.due.extend(self.deadlines.add(after, state.owner, session, Due::Will));
         }
+        let delay_s = will.delay_s.min(state.expiry_s);
+        self.keep_will(session, &will, now_ms() + i64::from(delay_s) * 1000);
         state.will = Some(will);
         None
     }
@@ -225,7 +246,7 @@ impl Core {
             state.will.take()
         };
         if let Some(will) = will {
-            self.publish_will(&will);
+            self.publish_will(session.number, &will);
         }
     }
 
@@ -242,15 +263,17 @@ impl Core {
         drop(state);
         drop(sessions);
         if let Some(will) = will {
-            self.publish_will(&will);
+            self.publish_will(session.number, &will);
         }
     }
 
     /// Ends a session for good; the caller takes it out of the list.
     fn end_session(&self, session: &Arc<Session>, state: &mut State, reason: &str) {
         state.is_gone = true;
+        self.deadlines.remove(&mut state.due);
         state.is_connected = false;
         let filters = std::mem::take(&mut state.subscriptions);
+        state.filters.resize(0);
         if !filters.is_empty() {
             let mut tree = self.tree.write().expect("nothing panics while it holds the tree");
             for filter in filters.keys() {
@@ -273,8 +296,9 @@ impl Core {
         self.say(What::SessionTerminated { client, reason: reason.into() });
     }
 
-    fn publish_will(&self, will: &Will) {
+    fn publish_will(&self, session: u64, will: &Will) {
         self.publish_parcel(&will.parcel, None);
+        self.keep(|| Change::WillGone { session });
     }
 }
 
@@ -297,14 +321,48 @@ impl Core {
             if state.expiry_s < u32::MAX {
                 let ends_at_ms = state.left_at_ms + i64::from(state.expiry_s) * 1000;
                 let left_ms = u64::try_from(ends_at_ms - now_ms).unwrap_or(0);
-                self.deadlines.add(Duration::from_millis(left_ms), state.owner, &session, Due::End);
+                let after = Duration::from_millis(left_ms);
+                let due = self.deadlines.add(after, state.owner, &session, Due::End);
+                state.due.extend(due);
             }
             drop(state);
             sessions.insert(Arc::clone(&session.client_id), session);
         }
+        drop(tree);
+        let by_number: BTreeMap<u64, Arc<Session>> =
+            sessions.values().map(|session| (session.number, Arc::clone(session))).collect();
+        drop(sessions);
         let mut retained = self.retained.write().expect("nothing panics while it holds these");
         for parcel in loaded.retained {
             retained.insert(Arc::clone(&parcel.message.topic), parcel);
         }
+        drop(retained);
+        for kept in loaded.wills {
+            let session = by_number.get(&kept.session);
+            self.take_back_will(session, kept, now_ms);
+        }
+    }
+
+    /// The broker was killed, and with it the client was lost: its will comes when it would have come otherwise.
+    fn take_back_will(&self, session: Option<&Arc<Session>>, kept: KeptWill, now_ms: i64) {
+        let KeptWill { session: number, parcel, delay_s, due_at_ms } = kept;
+        let will = Will { parcel, delay_s };
+        // A session that ended with its connection has its will published at that end.
+        let Some(session) = session else { return self.publish_will(number, &will) };
+        let mut state = session.lock();
+        let due_at_ms = match due_at_ms {
+            0 => state.left_at_ms + i64::from(delay_s.min(state.expiry_s)) * 1000,
+            known => known,
+        };
+        let Some(left_ms) = u64::try_from(due_at_ms - now_ms).ok().filter(|left_ms| *left_ms > 0)
+        else {
+            drop(state);
+            return self.publish_will(number, &will);
+        };
+        self.keep_will(session, &will, due_at_ms);
+        let after = Duration::from_millis(left_ms) + GRACE;
+        let due = self.deadlines.add(after, state.owner, session, Due::Will);
+        state.due.extend(due);
+        state.will = Some(will);
     }
 }

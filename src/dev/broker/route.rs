@@ -40,7 +40,10 @@ impl Core {
 
     /// Finds who wants a topic now.
     pub(super) fn targets(&self, topic: &str) -> Targets {
-        self.tree.read().expect("nothing panics while it holds the tree").find(topic)
+        self.tree
+            .read()
+            .expect("nothing panics while it holds the tree")
+            .find(topic, self.limits.overlap)
     }
 
     /// Publishes a message to clients that were found before.
@@ -160,8 +163,11 @@ impl Core {
                 _ => 0,
             };
         }
-        let is_new = !retained.contains_key(topic);
-        if is_new && (retained.len() >= self.limits.retained_max || self.budget.is_short()) {
+        let old_bytes = retained.get(topic).map(|old| old.message.payload.len());
+        let is_larger = old_bytes.is_none_or(|bytes| bytes < parcel.message.payload.len());
+        let is_one_more = old_bytes.is_none() && retained.len() >= self.limits.retained_max;
+        // While the disk is behind, what was replaced still waits to be written: so nothing passes a spent budget.
+        if is_one_more || (is_larger && self.budget.is_short()) || self.budget.is_spent() {
             drop(retained);
             if let Some(client) = &parcel.message.from {
                 self.say_dropped(client, parcel, "too many messages are kept");
@@ -187,6 +193,10 @@ impl Core {
             return (false, 0);
         }
         let is_new = state.subscriptions.insert(Arc::clone(filter), options).is_none();
+        if is_new {
+            let bytes = state.filters.bytes() + tree::filter_bytes(filter);
+            state.filters.resize(bytes);
+        }
         let is_durable = state.is_durable();
         drop(state);
         let wish = Wish::new(session, options);
@@ -207,6 +217,8 @@ impl Core {
         let Some((filter, _)) = state.subscriptions.remove_entry(filter) else {
             return (false, 0);
         };
+        let bytes = state.filters.bytes().saturating_sub(tree::filter_bytes(&filter));
+        state.filters.resize(bytes);
         let is_durable = state.is_durable();
         drop(state);
         self.tree.write().expect("nothing panics while it holds the tree").remove(&filter, session);

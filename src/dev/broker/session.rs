@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::budget::{Budget, PLACE_BYTES};
+use super::budget::{Budget, Hold, PLACE_BYTES};
 use super::codec::{Reason, Version};
+use super::deadlines::Deadline;
 use super::limits::{Limits, WhenFull};
 use super::parcel::{Entry, Parcel};
 use crate::dev::happening::Client;
@@ -81,6 +82,12 @@ pub(super) struct State {
     pub(super) stuck_at: Option<u64>,
     pub(super) dropped: u64,
     pub(super) is_gone: bool,
+    /// What its filters cost.
+    pub(super) filters: Hold,
+    /// What its places in the queue cost, in steps: a message is counted once, a place in each queue.
+    hold: Hold,
+    /// What waits for its time on its behalf.
+    pub(super) due: Vec<Deadline>,
 }
 
 /// What became of a message for a queue.
@@ -97,7 +104,12 @@ pub(super) enum Pushed {
 }
 
 impl Session {
-    pub(super) fn new(number: u64, client: Arc<Client>, version: Version) -> Self {
+    pub(super) fn new(
+        number: u64,
+        client: Arc<Client>,
+        version: Version,
+        (budget, filters): (&Arc<Budget>, &Arc<Budget>),
+    ) -> Self {
         let state = State {
             client: Arc::clone(&client),
             version,
@@ -120,6 +132,9 @@ impl Session {
             stuck_at: None,
             dropped: 0,
             is_gone: false,
+            filters: Hold::new(filters, 0),
+            hold: Hold::new(budget, 0),
+            due: Vec::new(),
         };
         let client_id = Arc::clone(&client.id);
         Self { client_id, number, wake: Notify::new(), state: Mutex::new(state) }
@@ -237,6 +252,16 @@ impl State {
         self.backlog += usize::from(entry.is_backlog);
         self.waiting_qos0 += usize::from(is_plain_qos0(&entry));
         self.queue.push_back(entry);
+        self.weigh();
+    }
+
+    /// Holds what the queue's places cost, to the next step up.
+    fn weigh(&mut self) {
+        const STEP: usize = 64 * PLACE_BYTES;
+        let bytes = self.queue.len() * PLACE_BYTES;
+        if bytes > self.hold.bytes() || bytes + 2 * STEP < self.hold.bytes() {
+            self.hold.resize(bytes.div_ceil(STEP) * STEP);
+        }
     }
 
     fn discount(&mut self, entry: &Entry) {
@@ -246,6 +271,7 @@ impl State {
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = VecDeque::new();
         }
+        self.weigh();
     }
 
     fn remove_oldest(&mut self) -> Option<Entry> {
@@ -301,6 +327,7 @@ impl State {
         let open = std::mem::take(&mut self.open).into_values().map(|open| open.entry);
         let queue = std::mem::take(&mut self.queue);
         (self.bytes, self.backlog, self.waiting_qos0) = (0, 0, 0);
+        self.weigh();
         open.chain(queue).collect()
     }
 
@@ -310,6 +337,7 @@ impl State {
         let (gone, kept): (VecDeque<Entry>, VecDeque<Entry>) =
             all.into_iter().partition(|entry: &Entry| entry.qos == 0);
         (self.bytes, self.backlog, self.waiting_qos0) = (0, 0, 0);
+        self.weigh();
         for entry in kept {
             self.append(entry);
         }

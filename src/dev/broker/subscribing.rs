@@ -9,6 +9,13 @@ use super::tree;
 use crate::dev::access::Verdict;
 use crate::dev::happening::What;
 
+/// Why a filter is refused.
+#[derive(Debug, Clone)]
+struct Refused {
+    reason: Reason,
+    rule: Option<Arc<str>>,
+}
+
 impl Connection {
     pub(super) async fn subscribe(&mut self, subscribe: Subscribe<'_>) -> Result<(), Ending> {
         let client = Arc::clone(&self.client);
@@ -18,9 +25,16 @@ impl Connection {
         for wish in &subscribe.wishes {
             refusals.push(self.refuses(wish).await);
         }
-        if self.core.limits.denies_all_filters && refusals.contains(&Some(Reason::NotAuthorized)) {
-            refusals.fill(Some(Reason::NotAuthorized));
+        let is_denied = |refusal: &Refused| refusal.reason == Reason::NotAuthorized;
+        if self.core.limits.denies_all_filters
+            && let Some(denied) = refusals.iter().flatten().find(|refusal| is_denied(refusal))
+        {
+            let denied = denied.clone();
+            refusals.fill(Some(denied));
         }
+        let rule = refusals.iter_mut().find_map(|refusal| refusal.as_mut()?.rule.take());
+        let rule = rule.filter(|_| self.is_told_why);
+        let refusals = refusals.into_iter().map(|refusal| refusal.map(|refusal| refusal.reason));
         let (mut codes, mut last, mut kept) = (Vec::new(), 0, Vec::new());
         for (wish, refusal) in subscribe.wishes.iter().zip(refusals) {
             if let Some(reason) = refusal {
@@ -48,21 +62,24 @@ impl Connection {
                 self.core.say(What::SessionSubscribed { client, topic: filter, qos });
             }
         }
-        self.promises.push_back((last, Promise::Subscribed(subscribe.identifier, codes, kept)));
+        self.promises
+            .push_back((last, Promise::Subscribed(subscribe.identifier, codes, rule, kept)));
         Ok(())
     }
 
     /// Says why a filter is refused, if it is.
-    async fn refuses(&self, wish: &Wish<'_>) -> Option<Reason> {
+    async fn refuses(&self, wish: &Wish<'_>) -> Option<Refused> {
         let limits = &self.core.limits;
         if wish.filter.split('/').count() > limits.topic_levels_max {
-            return Some(Reason::BadFilter);
+            return Some(Refused { reason: Reason::BadFilter, rule: None });
         }
         {
             let state = self.session.lock();
             let is_more = !state.subscriptions.contains_key(wish.filter);
-            if is_more && state.subscriptions.len() >= limits.subscriptions_max {
-                return Some(Reason::QuotaExceeded);
+            let bytes = state.filters.bytes() + tree::filter_bytes(wish.filter);
+            let is_costly = bytes > limits.filters_bytes / 8 || self.core.filters.is_spent();
+            if is_more && (is_costly || state.subscriptions.len() >= limits.subscriptions_max) {
+                return Some(Refused { reason: Reason::QuotaExceeded, rule: None });
             }
         }
         let verdict = if self.who.is_superuser {
@@ -78,9 +95,9 @@ impl Connection {
             client: Arc::clone(&self.client),
             action: "subscribe",
             topic: wish.filter.into(),
-            rule: verdict.rule,
+            rule: Arc::clone(&verdict.rule),
         });
-        Some(Reason::NotAuthorized)
+        Some(Refused { reason: Reason::NotAuthorized, rule: Some(verdict.rule) })
     }
 
     pub(super) fn unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>) {

@@ -28,7 +28,7 @@ fn publish(core: &Core) {
         (core.sessions().len(), tree.count())
     };
     let kept = core.retained.read().expect("nothing panics while it holds these").len();
-    let rows: [(&str, String); 17] = [
+    let rows: [(&str, String); 18] = [
         ("version", format!("rebeam {}", env!("CARGO_PKG_VERSION"))),
         ("uptime", format!("{} seconds", core.started.elapsed().as_secs())),
         ("clients/connected", counters.connected.get().to_string()),
@@ -44,6 +44,7 @@ fn publish(core: &Core) {
         ("bytes/sent", counters.bytes_sent.get().to_string()),
         ("subscriptions/count", subscriptions.to_string()),
         ("retained messages/count", kept.to_string()),
+        ("store", core.store.as_ref().and_then(|store| store.trouble()).unwrap_or("ok".into())),
         ("memory/used", core.budget.used().to_string()),
         ("memory/budget", core.limits.budget_bytes.to_string()),
     ];

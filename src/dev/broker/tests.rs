@@ -339,3 +339,150 @@ async fn bytes_that_are_no_packet_end_the_connection_and_nothing_else() {
 fn the_tables_lead_back() {
     crate::database::assert_steps_lead_back(store::STEPS);
 }
+
+#[tokio::test]
+async fn what_is_kept_stays_within_the_budget_though_it_is_replaced_by_more() {
+    let limits = Limits { budget_bytes: 1 << 20, ..Limits::default() };
+    let (broker, _) = start(limits, None);
+    let mut sender = Peer::connect(&broker, "sender", 2).await;
+    sender.hear().await;
+    for bytes in [1, 64 << 10] {
+        for number in 0..100 {
+            let mut body = Vec::new();
+            put(&mut body, &format!("t/{number}"));
+            body.extend([0, 5]);
+            body.resize(body.len() + bytes, b'x');
+            sender.say(0x33, &body).await;
+            sender.hear().await;
+        }
+    }
+    let used = broker.handle().memory_used();
+    assert!(used < 1 << 20, "{used}");
+    assert!(broker.handle().counters().dropped.get() > 0);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn places_in_queues_count_for_the_budget_and_are_given_back() {
+    let limits = Limits { budget_bytes: 1 << 20, queue_messages_max: 100_000, ..Limits::default() };
+    let (broker, _) = start(limits, None);
+    for id in 0..20 {
+        let mut away = Peer::connect(&broker, &format!("away{id}"), 0).await;
+        away.hear().await;
+        away.subscribe("t", 1).await;
+        away.say(0xe0, &[]).await;
+        away.hear().await;
+    }
+    let mut sender = Peer::connect(&broker, "sender", 2).await;
+    sender.hear().await;
+    for _ in 0..2000 {
+        sender.publish("t", 1, b"x").await;
+        sender.hear().await;
+    }
+    // Twenty queues of 2000 places are 2.5 MB, though each message is there once.
+    let waiting: usize = broker.handle().sessions(30).iter().map(|session| session.waiting).sum();
+    assert!((1000..20_000).contains(&waiting), "{waiting}");
+    assert!(broker.handle().memory_used() < (1 << 20) + (64 << 10));
+    for id in 0..20 {
+        let mut back = Peer::connect(&broker, &format!("away{id}"), 2).await;
+        back.hear().await;
+    }
+    let used = broker.handle().memory_used();
+    assert!(used < 200 << 10, "{used}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn half_packets_of_many_clients_do_not_fill_the_memory() {
+    let limits = Limits { reading_bytes: 1 << 20, ..Limits::default() };
+    let (broker, _) = start(limits, None);
+    let mut halves = Vec::new();
+    for id in 0..8 {
+        let mut half = Peer::connect(&broker, &format!("half{id}"), 2).await;
+        half.hear().await;
+        // The head of a packet of 2 MiB, and a quarter of it.
+        half.0.write_all(&[0x30, 0x80, 0x80, 0x80, 0x01]).await.unwrap();
+        drop(half.0.write_all(&vec![b'x'; 512 << 10]).await);
+        halves.push(half);
+    }
+    let mut ended = 0;
+    for half in &mut halves {
+        ended += usize::from(timeout(Duration::from_millis(500), half.hear_any()).await.is_ok());
+    }
+    assert!((4..=6).contains(&ended), "{ended}");
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn another_user_does_not_get_what_waits_for_a_client() {
+    let (broker, _) = start(Limits::default(), None);
+    let name = |user: &str| {
+        let mut more = Vec::new();
+        put(&mut more, user);
+        more
+    };
+    let mut away = Peer::connect_with(&broker, "c", (4, 0x80, &name("ann"))).await;
+    away.hear().await;
+    away.subscribe("t", 1).await;
+    away.say(0xe0, &[]).await;
+    away.hear().await;
+    let mut sender = Peer::connect(&broker, "sender", 2).await;
+    sender.hear().await;
+    sender.publish("t", 1, b"for ann").await;
+    sender.hear().await;
+    let mut other = Peer::connect_with(&broker, "c", (4, 0x80, &name("bob"))).await;
+    assert_eq!(other.hear().await, CONNACK);
+    other.hears_nothing().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn filters_cost_and_more_than_they_may_are_refused() {
+    let limits = Limits { filters_bytes: 1 << 20, ..Limits::default() };
+    let (broker, _) = start(limits, None);
+    let mut greedy = Peer::connect(&broker, "greedy", 2).await;
+    greedy.hear().await;
+    let deep = "a/".repeat(150);
+    let mut refused = 0;
+    for number in 0..10 {
+        let mut body = vec![0, 9];
+        put(&mut body, &format!("{number}/{deep}"));
+        body.push(0);
+        greedy.say(0x82, &body).await;
+        refused += usize::from(greedy.hear().await == [0x90, 3, 0, 9, 0x80]);
+    }
+    assert_eq!(refused, 7);
+    let mut modest = Peer::connect(&broker, "modest", 2).await;
+    modest.hear().await;
+    modest.subscribe("a", 0).await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_comes_and_goes_leaves_no_deadline_behind() {
+    let (broker, _) = start(Limits::default(), None);
+    for _ in 0..20 {
+        // A session that lives for an hour.
+        let mut client =
+            Peer::connect_with(&broker, "c", (5, 0, &[5, 0x11, 0, 0, 0x0e, 0x10])).await;
+        client.hear().await;
+        client.say(0xe0, &[]).await;
+        client.hear().await;
+    }
+    assert_eq!(broker.core.deadlines.count(), 1);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_named_with_the_way_out() {
+    use crate::explain::Explain as _;
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("broker.sqlite"), vec![b'x'; 10_000]).unwrap();
+    let socket = StdListener::bind("127.0.0.1:0").unwrap();
+    let listeners = vec![Listener { socket, dress: Dress::Bare }];
+    let access = Arc::new(Open::default());
+    let refused = serve(listeners, access, Bus::default(), Limits::default(), Some(state.path()));
+    let error = refused.unwrap_err();
+    assert!(error.to_string().contains("broker.sqlite` is damaged"), "{error}");
+    assert!(error.hint().unwrap().contains("rebeam dev down --volumes"));
+}

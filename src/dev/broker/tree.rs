@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use super::limits::Overlap;
 use super::session::Session;
 
 /// One client's wish for one filter.
@@ -24,7 +25,7 @@ pub(super) struct Group {
     pub(super) turn: Arc<AtomicUsize>,
 }
 
-/// Who wants a topic: a client once, however many of its filters match.
+/// Who wants a topic: a client once, however many of its filters match, or once for each.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     pub(super) clients: Vec<Target>,
@@ -73,6 +74,12 @@ pub(super) fn inner(filter: &str) -> &str {
     shared(filter).map_or(filter, |(_, inner)| inner)
 }
 
+/// Returns what a filter costs: its text in two places, and a node for each level that may be its own alone.
+pub(super) fn filter_bytes(filter: &str) -> usize {
+    const LEVEL_BYTES: usize = 256;
+    2 * filter.len() + LEVEL_BYTES * (1 + filter.split('/').count())
+}
+
 impl Tree {
     /// Returns how many subscriptions there are.
     pub(super) fn count(&self) -> usize {
@@ -106,13 +113,13 @@ impl Tree {
     }
 
     /// Finds who wants `topic`.
-    pub(super) fn find(&self, topic: &str) -> Targets {
+    pub(super) fn find(&self, topic: &str, overlap: Overlap) -> Targets {
         let mut found = Found::default();
         let levels: Vec<&str> = topic.split('/').collect();
         // Wildcards on the first level do not reach the broker's own topics.
         let is_own = topic.starts_with('$');
         self.root.find(&levels, is_own, &mut found);
-        found.targets()
+        found.targets(overlap)
     }
 }
 
@@ -213,12 +220,12 @@ impl<'a> Found<'a> {
         self.groups.extend(wishes.groups.values().cloned());
     }
 
-    /// Makes one target of all wishes of a client: the best quality, and every subscription's number.
-    fn targets(mut self) -> Targets {
+    /// Makes one target of all wishes of a client, the best quality and every subscription's number; or one of each.
+    fn targets(mut self, overlap: Overlap) -> Targets {
         self.single.sort_by_key(|wish| Arc::as_ptr(&wish.session));
         let clients = self
             .single
-            .chunk_by(|a, b| Arc::ptr_eq(&a.session, &b.session))
+            .chunk_by(|a, b| overlap == Overlap::Once && Arc::ptr_eq(&a.session, &b.session))
             .map(|wishes| {
                 let numbers: Vec<u32> =
                     wishes.iter().filter_map(|wish| wish.subscription).collect();

@@ -126,6 +126,8 @@ fn visit(
         Value::Bool(flag) => leaf.text = Some(flag.to_string()),
         Value::Number(_) => leaf.number = Number::of(value),
         Value::String(text) => {
+            // SQLite ends a text at NUL in places, so that there is none on either side.
+            let text = &text.replace('\0', "\u{fffd}");
             leaf.text = is_short(text).then(|| text.clone());
             leaf.number = when::read_iso(text).map(Number::Whole);
             leaf.words = Some(framed(&words(text)));

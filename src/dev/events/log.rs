@@ -5,10 +5,12 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, params};
+use serde_json::json;
 
 use super::entry::Entry;
 use super::leaf::{self, Leaf};
 use super::schema::{self, LOG};
+use super::when;
 use crate::dev::DevError;
 use crate::limits::{EVENTS_BYTES_MAX, EVENTS_MAX};
 
@@ -103,6 +105,11 @@ impl Log {
     fn database(&self) -> MutexGuard<'_, Connection> {
         // A panic in the middle of a transaction took it back.
         self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Returns the number of the last entry.
+    pub(super) fn newest(&self) -> i64 {
+        self.last.lock().expect("nobody panics with it").id
     }
 
     /// Waits until there is an entry after `id`, for at most `time`; `false` once the log is closed.
@@ -200,7 +207,7 @@ fn trim(database: &Connection, bounds: Bounds) -> rusqlite::Result<()> {
     let sql = "select id, bytes from entry where idx = ?1 order by id";
     let mut statement = database.prepare_cached(sql)?;
     let mut oldest = statement.query([LOG])?;
-    let mut gone = Vec::new();
+    let mut gone: Vec<i64> = Vec::new();
     while let Some(row) = oldest.next()? {
         if rows_over <= 0 && bytes_over <= 0 {
             break;
@@ -210,5 +217,32 @@ fn trim(database: &Connection, bounds: Bounds) -> rusqlite::Result<()> {
         gone.push(row.get(0)?);
     }
     drop(oldest);
+    drop(statement);
+    if let Some(last) = gone.last() {
+        count_dropped(database, *last)?;
+    }
     gone.into_iter().try_for_each(|id| remove(database, id))
+}
+
+/// Counts, and says, what goes up to the entry `last` before it was forwarded.
+fn count_dropped(database: &Connection, last: i64) -> rusqlite::Result<()> {
+    let sql = "select target, (select count(*) from entry
+                where idx = ?1 and doc_id is null and id > cursor and id <= ?2) as many
+               from forward where many > 0";
+    let mut statement = database.prepare_cached(sql)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    let dropped = statement.query_map(params![LOG, last], row)?;
+    for (target, count) in dropped.collect::<rusqlite::Result<Vec<(String, i64)>>>()? {
+        let sql = "update forward set dropped = dropped + ?2, cursor = ?3 where target = ?1";
+        database.prepare_cached(sql)?.execute(params![target, count, last])?;
+        let now_ms = when::now_ms();
+        let said = json!({
+            "event": "forward_dropped", "timestamp": now_ms, "target": target, "count": count,
+            "reason": "the log is full and the other side was away",
+        });
+        let entry = Entry::said(said, now_ms);
+        let leaves = leaf::leaves(&entry.document).unwrap_or_default();
+        insert(database, Address { index: LOG, id: None, version: 1 }, &entry, &leaves)?;
+    }
+    Ok(())
 }

@@ -4,7 +4,10 @@
 //! who know Elasticsearch, and `forward` passes the log on to a real Elasticsearch, a real Redis or a file, from
 //! where each had got to.
 
+mod elastic;
 mod entry;
+mod forward;
+pub mod fuzz;
 mod leaf;
 mod log;
 mod schema;
@@ -15,6 +18,7 @@ mod when;
 #[cfg(test)]
 mod tests;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,9 +26,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use self::log::{Bounds, Log};
-use super::bus::{Bus, Interest};
+use super::bus::Bus;
 use super::error::DevError;
+use super::web::{Guard, Web};
 
+pub use forward::{Credentials, Forwards, Index, Target};
 pub use search::{Forwarded, Line, Reader, Totals, Wish};
 pub(crate) use when::{now_ms, read_since, text as time_text};
 
@@ -36,21 +42,37 @@ const SINK_MAX: Duration = Duration::from_secs(2);
 pub struct Events {
     log: Arc<Log>,
     sink: JoinHandle<()>,
+    web: Web,
+    couriers: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Events {
-    /// Begins to keep what is said on `bus` in the directory `state`.
+    /// Begins to keep what is said on `bus` in the directory `state`, and serves it as Elasticsearch on `socket` to
+    /// whom `guard` lets in, and passes it on as `forwards` says.
     ///
     /// # Errors
-    /// Where the log cannot be opened.
+    /// Where the log cannot be opened, or the socket cannot be served.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(bus: &Bus, state: &Path) -> Result<Self, DevError> {
+    pub fn start(
+        bus: &Bus,
+        state: &Path,
+        socket: TcpListener,
+        guard: &Guard,
+        forwards: &Forwards,
+    ) -> Result<Self, DevError> {
         let log = Arc::new(Log::open(state, Bounds::default())?);
-        let watch = bus.watch(Interest::Rationed, sink::ROOM);
-        let sink = tokio::spawn(sink::run(watch, Arc::clone(&log)));
-        Ok(Self { log, sink })
+        let router = elastic::router(Arc::clone(&log));
+        let web = Web::guarded("elasticsearch", socket, router, guard)?;
+        let sink = tokio::spawn(sink::run(sink::watch(bus), Arc::clone(&log)));
+        let couriers = forward::start(&log, forwards)?;
+        Ok(Self { log, sink, web, couriers })
+    }
+
+    /// Returns where it speaks Elasticsearch.
+    pub fn address(&self) -> SocketAddr {
+        self.web.address()
     }
 
     /// Returns a way to read what was written, beside the writing.
@@ -64,6 +86,12 @@ impl Events {
     /// Ends it; what was said on the bus is on the disk.
     pub async fn stop(self) {
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
+        self.web.stop().await;
         self.log.close();
+        let couriers = self.couriers;
+        let all =
+            tokio::task::spawn_blocking(|| couriers.into_iter().for_each(|one| drop(one.join())));
+        // One that waits for an answer ends with the process, and sends the same again next time.
+        drop(tokio::time::timeout(SINK_MAX, all).await);
     }
 }

@@ -38,7 +38,7 @@ pub(super) const STEPS: Steps = &[Step {
             kind text not null, name text not null, body text not null, primary key (kind, name)) without rowid;
         create table forward (
             target text primary key, cursor integer not null, sent integer not null, dropped integer not null,
-            refused integer not null) without rowid;
+            refused integer not null, trouble text) without rowid;
         create table setting (name text primary key, value not null) without rowid;
         insert into setting (name, value) values
             ('next', 1), ('log', lower(hex(randomblob(16)))), ('rows', 0), ('bytes', 0), ('kept_bytes', 0),

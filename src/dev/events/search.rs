@@ -89,6 +89,8 @@ pub struct Forwarded {
     pub dropped: i64,
     /// Events that the other side refused for good.
     pub refused: i64,
+    /// Why nothing arrives there now.
+    pub trouble: Option<String>,
 }
 
 /// Reads the log of a stack, whether that is up or not. Calls block for as long as SQLite takes.
@@ -153,14 +155,15 @@ impl Reader {
     pub fn forwarded(&self) -> Result<Vec<Forwarded>, DevError> {
         let database = self.database();
         let read = || {
-            let sql = "select target, sent, dropped, refused, \
+            let sql = "select target, sent, dropped, refused, trouble, \
                 (select count(*) from entry where idx = ?1 and doc_id is null and id > cursor) \
                 from forward order by target";
             let mut statement = database.prepare_cached(sql)?;
             let line = |row: &Row<'_>| {
                 let target = row.get(0)?;
                 let (sent, dropped, refused) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok(Forwarded { target, sent, dropped, refused, waiting: row.get(4)? })
+                let (trouble, waiting) = (row.get(4)?, row.get(5)?);
+                Ok(Forwarded { target, sent, waiting, dropped, refused, trouble })
             };
             statement.query_map([LOG], line)?.collect::<rusqlite::Result<Vec<_>>>()
         };

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::entry::Entry;
 use super::log::Log;
 use super::when;
-use crate::dev::{Happening, Watch};
+use crate::dev::{Bus, Happening, Interest, Watch};
 
 /// Happenings that may wait for the log, rationed ones and rare ones.
-pub(super) const ROOM: usize = 16_384;
+const ROOM: usize = 16_384;
 /// What may come once a message at once, and every second.
 const BURST: i64 = 8_192;
 const A_SECOND: i64 = 1_000;
@@ -24,11 +24,17 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// How often the log says that something was left out while that goes on.
 const GAP_EVERY: Duration = Duration::from_secs(1);
 
+/// Begins to watch `bus`, with the first ration.
+pub(super) fn watch(bus: &Bus) -> Watch {
+    let watch = bus.watch(Interest::Rationed, ROOM);
+    watch.allow(BURST, BURST);
+    watch
+}
+
 /// Writes until the bus is gone.
 pub(super) async fn run(mut watch: Watch, log: Arc<Log>) {
     let mut gap = Gap::default();
     let mut refilled = Instant::now();
-    watch.allow(BURST, BURST);
     loop {
         let mut batch = Vec::new();
         let next = tokio::time::timeout(GAP_EVERY, watch.next_many(&mut batch, AT_ONCE)).await;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 use crate::dev::{Client, Message, What};
 
@@ -24,9 +22,9 @@ fn published(from: &str, topic: &str, payload: &str) -> What {
 /// Says everything and waits until it is in the log.
 async fn written(state: &Path, all: Vec<What>) -> Reader {
     let bus = Bus::default();
-    let events = Events::start(&bus, state).unwrap();
-    // The sink takes its first ration.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let events =
+        Events::start(&bus, state, socket, &Guard::default(), &Forwards::default()).unwrap();
     for (at_ms, what) in (1000..).zip(all) {
         bus.say(at_ms, what);
     }

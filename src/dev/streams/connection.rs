@@ -1,7 +1,7 @@
 //! Connection: the sockets around the one writer: who reads is read from, and who stalls is left.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf as _, BytesMut};
@@ -14,7 +14,7 @@ use super::engine::Engine;
 use super::outlet::Outlet;
 use super::request::{Reader, Request, Trust};
 use super::session::SessionId;
-use crate::limits::STREAMS_STALL_S_MAX;
+use crate::limits::{STREAMS_ALL_INPUT_BYTES_MAX, STREAMS_STALL_S_MAX};
 
 /// Messages to the writer that may wait.
 pub(super) const MESSAGES_MAX: usize = 1024;
@@ -110,7 +110,7 @@ pub(super) async fn write(mut engine: Engine, mut messages: mpsc::Receiver<Messa
 
 /// Lets clients in.
 pub(super) async fn listen(listener: TcpListener, writer: mpsc::Sender<Message>) {
-    let all = Arc::new(AtomicUsize::new(0));
+    let (all, halves) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut next: SessionId = 1;
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -119,15 +119,42 @@ pub(super) async fn listen(listener: TcpListener, writer: mpsc::Sender<Message>)
             continue;
         };
         let _ = stream.set_nodelay(true);
-        tokio::spawn(client(stream, next, Arc::clone(&all), writer.clone()));
+        let half = Half { all: Arc::clone(&halves), bytes: 0 };
+        tokio::spawn(client(stream, next, (Arc::clone(&all), half), writer.clone()));
         next += 1;
+    }
+}
+
+/// What the part of a command costs that has come so far, of one client and of all.
+#[derive(Debug)]
+struct Half {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Half {
+    /// Notes how much has come; `false` where all clients together leave no room for more of it.
+    fn is(&mut self, bytes: usize) -> bool {
+        // What any client may have lying about is not counted.
+        let bytes = if bytes > AHEAD_BYTES { bytes } else { 0 };
+        let is_more = bytes > self.bytes;
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        let all = self.all.fetch_sub(self.bytes, Ordering::Relaxed) - self.bytes;
+        self.bytes = bytes;
+        !is_more || all <= STREAMS_ALL_INPUT_BYTES_MAX
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 async fn client(
     stream: TcpStream,
     id: SessionId,
-    all: Arc<AtomicUsize>,
+    (all, mut half): (Arc<AtomicUsize>, Half),
     writer: mpsc::Sender<Message>,
 ) {
     let peer = stream.peer_addr().map_or_else(|_| "?".into(), |peer| peer.to_string());
@@ -144,7 +171,7 @@ async fn client(
         () = writer.closed() => return,
     }
     if !outlet.is_ending() {
-        receive(read, id, &outlet, &writer).await;
+        receive(read, (id, &mut half), &outlet, &writer).await;
     }
     let _ = writer.send(Message::Closed { id }).await;
     let _ = sending.await;
@@ -153,7 +180,7 @@ async fn client(
 /// Reads commands and hands them over, some at a time.
 async fn receive(
     mut socket: OwnedReadHalf,
-    id: SessionId,
+    (id, half): (SessionId, &mut Half),
     outlet: &Outlet,
     writer: &mpsc::Sender<Message>,
 ) {
@@ -180,6 +207,9 @@ async fn receive(
                     break;
                 }
             }
+        }
+        if broken.is_none() && !half.is(input.len() + reader.waiting_bytes()) {
+            broken = Some("Protocol error: too many half commands wait".into());
         }
         if !requests.is_empty() {
             if writer.send(Message::Requests { id, requests }).await.is_err()
@@ -257,5 +287,26 @@ async fn send(
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_commands_of_many_clients_are_bounded_together_and_forgotten_with_their_client() {
+        let all = Arc::new(AtomicUsize::new(0));
+        let half = || Half { all: Arc::clone(&all), bytes: 0 };
+        let (mut one, mut other, mut small) = (half(), half(), half());
+        assert!(one.is(STREAMS_ALL_INPUT_BYTES_MAX - 1000));
+        assert!(!other.is(AHEAD_BYTES + 1));
+        assert!(small.is(AHEAD_BYTES));
+        // Who has less than before is let go on.
+        assert!(one.is(STREAMS_ALL_INPUT_BYTES_MAX - 2000));
+        drop(one);
+        assert!(other.is(AHEAD_BYTES + 2));
+        drop((other, small));
+        assert_eq!(all.load(Ordering::Relaxed), 0);
     }
 }

@@ -48,6 +48,11 @@ fn is_http(word: &[u8]) -> bool {
 }
 
 impl Reader {
+    /// Returns the bytes of the arguments that wait for the rest of their command.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes the next whole command from the front of `input`.
     pub(super) fn next(
         &mut self,

@@ -59,7 +59,10 @@ fn commands(
     }
     let event = match &happening.what {
         What::ClientConnected { client, connack: 0, .. } => Some((client, "connect")),
-        What::ClientDisconnected { client, .. } => Some((client, "disconnect")),
+        // One that was never let in did not leave, either.
+        What::ClientDisconnected { client, reason } if &**reason != "refused" => {
+            Some((client, "disconnect"))
+        }
         _ => None,
     };
     if let Some((client, event)) = event {

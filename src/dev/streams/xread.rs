@@ -1,6 +1,6 @@
 //! Xread: the commands by which entries are read, alone or as one of a group, at once or once they come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -11,6 +11,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::stream::{Entry, Stream};
 use super::wait::{Awaited, COUNT_WHILE_WAITING, Wait};
+use crate::limits::STREAMS_OUTPUT_BYTES_MAX;
 
 /// How one of a group reads.
 #[derive(Debug, Clone)]
@@ -114,15 +115,18 @@ pub(super) fn xread(call: &mut Call<'_>) -> Answer {
             text => Id::parse_strict(text, 0)?,
         });
     }
-    let mut found = Vec::new();
+    let (mut found, mut room) = (Vec::new(), Room::default());
     for (number, after) in from.iter().enumerate() {
         let key_at = options.keys_at + number;
+        if room.is_spent() {
+            break;
+        }
         let Some(stream) = call.read::<Stream>(key_at)? else {
             continue;
         };
         let start = after.next().filter(|_| stream.newest().is_some_and(|newest| newest > *after));
         if let Some(start) = start {
-            let entries = entries(stream, start, options.count);
+            let entries = room.fill(stream.range(start, Id::MAX).take(options.count));
             found.push((Reply::Bulk(call.arguments[key_at].clone()), entries));
         }
     }
@@ -152,10 +156,13 @@ pub(super) fn xreadgroup(call: &mut Call<'_>) -> Answer {
     let keys = options.keys_at..options.keys_at + options.keys;
     let from = keys.clone().map(|key_at| from(call, key_at, options.keys, &reading.group));
     let from: Vec<From> = from.collect::<Result<_, _>>()?;
-    let mut found = Vec::new();
+    let (mut found, mut room) = (Vec::new(), Room::default());
     for (key_at, from) in keys.clone().zip(from) {
+        if room.is_spent() {
+            break;
+        }
         let entries = match from {
-            From::Behind(id) => read_own(call, key_at, &reading, id)?,
+            From::Behind(id) => read_own(call, key_at, &reading, id, &mut room)?,
             From::New => {
                 let Some(stream) = call.read::<Stream>(key_at)? else {
                     continue;
@@ -164,7 +171,7 @@ pub(super) fn xreadgroup(call: &mut Call<'_>) -> Answer {
                 if stream.newest() <= last_id {
                     continue;
                 }
-                read_new(call, key_at, &reading)?
+                read_new_within(call, key_at, &reading, &mut room)?
             }
         };
         found.push((Reply::Bulk(call.arguments[key_at].clone()), entries));
@@ -209,9 +216,9 @@ fn wait(call: &mut Call<'_>, options: &Options, what: Awaited) {
     let Some(wait_ms) = options.wait_ms else {
         return;
     };
-    let mut keys: Vec<Bytes> = Vec::new();
+    let (mut keys, mut seen) = (Vec::new(), BTreeSet::new());
     for key in &call.arguments[options.keys_at..options.keys_at + options.keys] {
-        if !keys.contains(key) {
+        if seen.insert(key) {
             keys.push(key.clone());
         }
     }
@@ -221,6 +228,15 @@ fn wait(call: &mut Call<'_>, options: &Options, what: Awaited) {
 
 /// Reads what nobody of the group has read; the group is there.
 pub(super) fn read_new(call: &mut Call<'_>, key_at: usize, reading: &Reading) -> Answer {
+    read_new_within(call, key_at, reading, &mut Room::default())
+}
+
+fn read_new_within(
+    call: &mut Call<'_>,
+    key_at: usize,
+    reading: &Reading,
+    room: &mut Room,
+) -> Answer {
     let now_ms = call.now_ms;
     let stream = call.change::<Stream>(key_at)?.ok_or_else(Refusal::no_such_key)?;
     let mut group = stream.groups.remove(&reading.group).expect("the caller saw the group");
@@ -228,6 +244,10 @@ pub(super) fn read_new(call: &mut Call<'_>, key_at: usize, reading: &Reading) ->
     let start = group.last_id.next().unwrap_or(Id::MAX);
     let mut found = Vec::new();
     for entry in stream.range(start, Id::MAX).take(reading.count) {
+        if room.is_spent() {
+            break;
+        }
+        room.take(entry);
         if group.entries_read.is_some() && !stream.has_gap_after(entry.id) {
             group.entries_read = group.entries_read.map(|read| read + 1);
         } else if stream.entries_added > 0 {
@@ -247,7 +267,13 @@ pub(super) fn read_new(call: &mut Call<'_>, key_at: usize, reading: &Reading) ->
 }
 
 /// Reads again what this consumer has and has not acknowledged.
-fn read_own(call: &mut Call<'_>, key_at: usize, reading: &Reading, after: Id) -> Answer {
+fn read_own(
+    call: &mut Call<'_>,
+    key_at: usize,
+    reading: &Reading,
+    after: Id,
+    room: &mut Room,
+) -> Answer {
     let now_ms = call.now_ms;
     let stream = call.change::<Stream>(key_at)?.ok_or_else(Refusal::no_such_key)?;
     let mut group = stream.groups.remove(&reading.group).expect("the caller saw the group");
@@ -257,8 +283,12 @@ fn read_own(call: &mut Call<'_>, key_at: usize, reading: &Reading, after: Id) ->
     let ids: Vec<Id> = own.into_iter().flatten().take(reading.count).copied().collect();
     let mut found = Vec::new();
     for id in ids {
+        if room.is_spent() {
+            break;
+        }
         found.push(match stream.get(id) {
             Some(entry) => {
+                room.take(entry);
                 let pending = group.pending.get_mut(&id).expect("a consumer's are the group's");
                 pending.delivered_ms = now_ms;
                 pending.deliveries += 1;
@@ -268,8 +298,48 @@ fn read_own(call: &mut Call<'_>, key_at: usize, reading: &Reading, after: Id) ->
         });
     }
     stream.groups.insert(reading.group.clone(), group);
-    done(call, key_at, reading, after.text().as_ref(), reading.count);
+    // What had no room was not read again.
+    let count = if room.is_spent() { found.len() } else { reading.count };
+    done(call, key_at, reading, after.text().as_ref(), count);
     Ok(Reply::Array(found))
+}
+
+/// What one answer may still take: the same stream may be named any number of times.
+///
+/// Who reads on from what it got misses nothing, so an answer that is half of what may wait for
+/// a client just ends.
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(STREAMS_OUTPUT_BYTES_MAX / 2)
+    }
+}
+
+impl Room {
+    /// What an element of an answer costs beside its bytes.
+    const ELEMENT_BYTES: usize = 64;
+
+    fn is_spent(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        let fields = entry.fields.iter().map(|field| field.len() + Self::ELEMENT_BYTES);
+        self.0 = self.0.saturating_sub(fields.sum::<usize>() + 2 * Self::ELEMENT_BYTES);
+    }
+
+    fn fill<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> Reply {
+        let mut found = Vec::new();
+        for entry in entries {
+            if self.is_spent() {
+                break;
+            }
+            self.take(entry);
+            found.push(self::entry(entry));
+        }
+        Reply::Array(found)
+    }
 }
 
 /// Notes what was read as a command of this one key.

@@ -9,7 +9,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::cluster::Cluster;
-use crate::dev::access::{Access, Admission, Attempt, Denial, Settings, Verdict, Who, guard};
+use crate::dev::access::{
+    Access, Admission, Attempt, Denial, Settings, Verdict, Who, guard, postgres_schema,
+};
 use crate::manifest::{AccessProvider, AccessWish};
 
 /// A state directory, and a database elsewhere if the rules are in one.
@@ -39,8 +41,12 @@ impl Database {
     }
 
     pub(super) fn postgres(cluster: Arc<Cluster>) -> Self {
-        let name = cluster.database();
+        let name = cluster.database(postgres_schema());
         Self { state: tempfile::tempdir().unwrap(), server: Some((cluster, name)) }
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        self.server.is_some()
     }
 
     pub(super) fn state(&self) -> &Path {
@@ -64,6 +70,16 @@ impl Database {
         let connection = Connection::open(self.state().join("access.sqlite")).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
         connection.execute_batch(sql).unwrap();
+    }
+
+    /// Asks for one text.
+    pub(super) fn one(&self, sql: &str) -> String {
+        if let Some((cluster, name)) = &self.server {
+            let text = String::from_utf8(cluster.psql(sql, name).stdout).unwrap();
+            return text.lines().nth(2).unwrap().trim().to_owned();
+        }
+        let connection = Connection::open(self.state().join("access.sqlite")).unwrap();
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
     /// Puts rows in the place of those that are there.

@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::dev::access::postgres_schema;
-
 /// The server does not run as root; where the tests do, it is another user's.
 const NOBODY: u32 = 65534;
 
@@ -70,12 +68,12 @@ impl Cluster {
         Some(cluster)
     }
 
-    /// Makes a database of its own, with the rows that every one begins with.
-    pub(super) fn database(&self) -> String {
+    /// Makes a database of its own, with these tables.
+    pub(super) fn database(&self, schema: &str) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("mqtt{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.sql(&format!("create database {name}"), "postgres");
-        self.sql(postgres_schema(), &name);
+        self.sql(schema, &name);
         name
     }
 

@@ -4,3 +4,4 @@ mod bench;
 mod cluster;
 mod semantics;
 mod trouble;
+mod view;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bench::{Database, allows, ask, connect, settled, wish};
 use super::cluster::Cluster;
-use crate::dev::access::{Access, AccessError, Denial, Settings, guard};
+use crate::dev::access::{Access, AccessError, Denial, Settings, guard, postgres_schema};
 use crate::explain::Explain as _;
 use crate::manifest::AccessWish;
 
@@ -30,7 +30,7 @@ async fn is_unavailable(guard: &Arc<dyn Access>) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_away_makes_nobody_wait_and_is_used_again_once_it_is_back() {
     let Some(mut cluster) = Cluster::start() else { return };
-    let database = cluster.database();
+    let database = cluster.database(postgres_schema());
     let guard = over(&cluster.url(&database));
     assert_eq!(connect(&guard, LOGIN).await, Ok(false));
     assert!(allows(&guard, LINE).await);
@@ -54,7 +54,7 @@ async fn a_server_that_is_away_makes_nobody_wait_and_is_used_again_once_it_is_ba
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_holds_nobody_up_for_long() {
     let Some(cluster) = Cluster::start() else { return };
-    let database = cluster.database();
+    let database = cluster.database(postgres_schema());
     let guard = over(&cluster.url(&database));
     assert_eq!(connect(&guard, LOGIN).await, Ok(false));
     cluster.freeze(true);

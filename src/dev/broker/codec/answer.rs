@@ -6,6 +6,11 @@ use super::fault::Reason;
 use super::packet::{Step, Version};
 use super::wire::{put_binary, put_variable, variable_length};
 
+/// Bytes of a reason in words.
+const WHY_BYTES_MAX: usize = 512;
+/// Bytes that a client has to take in one packet to be told a reason: some filters' codes fit beside it.
+pub const WHY_PACKET_BYTES: u64 = 2048;
+
 /// CONNACK's contents.
 #[derive(Debug, Clone, Default)]
 pub struct ConnAck<'a> {
@@ -15,6 +20,8 @@ pub struct ConnAck<'a> {
     pub code: u8,
     /// What a client of MQTT 5 is told beyond that.
     pub told: Option<Told<'a>>,
+    /// Why a client of MQTT 5 is not let in.
+    pub why: Option<&'a str>,
 }
 
 /// What CONNACK tells of the server.
@@ -44,6 +51,7 @@ pub fn connack(into: &mut BytesMut, version: Version, answer: &ConnAck<'_>) {
         if let Some(told) = &answer.told {
             told.write(&mut properties);
         }
+        put_why(&mut properties, answer.why);
         put_length(&mut body, properties.len());
         body.put_slice(&properties);
     }
@@ -91,12 +99,32 @@ pub fn ack(into: &mut BytesMut, version: Version, step: Step, identifier: u16, r
     }
 }
 
-/// Writes SUBACK with a code for each filter.
-pub fn suback(into: &mut BytesMut, version: Version, identifier: u16, codes: &[u8]) {
+/// Writes PUBACK or PUBREC for a client of MQTT 5 that may know why its message goes nowhere.
+pub fn ack_because(into: &mut BytesMut, step: Step, identifier: u16, reason: Reason, why: &str) {
+    let (mut body, mut properties) = (BytesMut::with_capacity(64), BytesMut::new());
+    put_why(&mut properties, Some(why));
+    body.put_u16(identifier);
+    body.put_u8(reason.code());
+    put_length(&mut body, properties.len());
+    body.put_slice(&properties);
+    put_packet(into, (step as u8) << 4, &body);
+}
+
+/// Writes SUBACK with a code for each filter, and for MQTT 5 why some are denied.
+pub fn suback(
+    into: &mut BytesMut,
+    version: Version,
+    identifier: u16,
+    codes: &[u8],
+    why: Option<&str>,
+) {
     let mut body = BytesMut::with_capacity(3 + codes.len());
     body.put_u16(identifier);
     if version == Version::V5 {
-        body.put_u8(0);
+        let mut properties = BytesMut::new();
+        put_why(&mut properties, why);
+        put_length(&mut body, properties.len());
+        body.put_slice(&properties);
     }
     body.put_slice(codes);
     put_packet(into, 0x90, &body);
@@ -206,7 +234,15 @@ fn put_length(into: &mut BytesMut, length: usize) {
     put_variable(into, u32::try_from(length).expect("packets are bounded far below four GiB"));
 }
 
-fn put_packet(into: &mut BytesMut, first: u8, body: &[u8]) {
+/// Writes the property that says why, within a bound: rules have names of any length.
+fn put_why(into: &mut BytesMut, why: Option<&str>) {
+    if let Some(why) = why {
+        into.put_u8(0x1f);
+        put_binary(into, why[..why.floor_char_boundary(WHY_BYTES_MAX)].as_bytes());
+    }
+}
+
+pub(super) fn put_packet(into: &mut BytesMut, first: u8, body: &[u8]) {
     into.put_u8(first);
     put_length(into, body.len());
     into.put_slice(body);

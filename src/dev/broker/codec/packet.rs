@@ -158,7 +158,7 @@ pub fn read(version: Version, first: u8, body: &[u8]) -> Result<Packet<'_>, Faul
         }
         _ if has_bad_flags => Err(BAD_FLAGS),
         1 => Ok(Packet::Connect(Box::new(super::connect::read(reader)?))),
-        3 => Ok(Packet::Publish(publish(version, flags, reader)?)),
+        3 => Ok(Packet::Publish(publish(version, flags, reader, false)?)),
         4 => ack(version, Step::Ack, reader),
         5 => ack(version, Step::Received, reader),
         6 => ack(version, Step::Release, reader),
@@ -171,6 +171,10 @@ pub fn read(version: Version, first: u8, body: &[u8]) -> Result<Packet<'_>, Faul
     }
 }
 
+/// Filters in one packet.
+const FILTERS_MAX: usize = 10_000;
+const TOO_MANY_FILTERS: Fault =
+    Fault { reason: Reason::QuotaExceeded, why: "too many filters in one packet" };
 const BAD_FLAGS: Fault =
     Fault { reason: Reason::Malformed, why: "flags are not what they must be" };
 
@@ -182,7 +186,13 @@ fn ended(reader: Reader<'_>) -> Result<(), Fault> {
     }
 }
 
-fn publish(version: Version, flags: u8, mut reader: Reader<'_>) -> Result<Publish<'_>, Fault> {
+/// Reads PUBLISH; only a server's may say which subscriptions it is for.
+pub(super) fn publish(
+    version: Version,
+    flags: u8,
+    mut reader: Reader<'_>,
+    is_servers: bool,
+) -> Result<Publish<'_>, Fault> {
     let (dup, qos, retain) = (flags & 8 != 0, (flags >> 1) & 3, flags & 1 != 0);
     if qos == 3 || (qos == 0 && dup) {
         return Err(BAD_FLAGS);
@@ -195,7 +205,7 @@ fn publish(version: Version, flags: u8, mut reader: Reader<'_>) -> Result<Publis
     let mut properties = Properties::default();
     if version == Version::V5 {
         properties = property::read(&mut reader, place::PUBLISH)?;
-        if properties.subscription_identifier.is_some() {
+        if properties.subscription_identifier.is_some() && !is_servers {
             return Err(Fault::new(Reason::Protocol, "only servers send subscription identifiers"));
         }
         if properties.response_topic.is_some_and(|topic| topic.contains(['+', '#'])) {
@@ -257,6 +267,9 @@ fn subscribe(version: Version, mut reader: Reader<'_>) -> Result<Subscribe<'_>, 
         if filter.starts_with("$share/") && version == Version::V5 && no_local {
             return Err(Fault::new(Reason::Protocol, "shared subscription has no local set"));
         }
+        if wishes.len() >= FILTERS_MAX {
+            return Err(TOO_MANY_FILTERS);
+        }
         wishes.push(Wish { filter, qos, no_local, retain_as_published, retain_handling });
     }
     Ok(Subscribe { identifier, subscription, wishes })
@@ -269,6 +282,9 @@ fn unsubscribe(version: Version, mut reader: Reader<'_>) -> Result<Unsubscribe<'
     }
     let mut filters = Vec::new();
     while filters.is_empty() || !reader.is_empty() {
+        if filters.len() >= FILTERS_MAX {
+            return Err(TOO_MANY_FILTERS);
+        }
         filters.push(filter(&mut reader)?);
     }
     Ok(Unsubscribe { identifier, filters })

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::fault::{Fault, Reason};
 use super::wire::Reader;
 
-/// The packets that a client sends with properties, as bits.
+/// The packets with properties, as bits: those of a client, and what of a server's differs from them.
 pub(super) mod place {
     pub(in crate::dev::broker::codec) const CONNECT: u16 = 1;
     pub(in crate::dev::broker::codec) const WILL: u16 = 1 << 1;
@@ -15,9 +15,10 @@ pub(super) mod place {
     pub(in crate::dev::broker::codec) const UNSUBSCRIBE: u16 = 1 << 5;
     pub(in crate::dev::broker::codec) const DISCONNECT: u16 = 1 << 6;
     pub(in crate::dev::broker::codec) const AUTH: u16 = 1 << 7;
+    pub(in crate::dev::broker::codec) const CONNACK: u16 = 1 << 8;
 }
 
-use place::{ACK, AUTH, CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, WILL};
+use place::{ACK, AUTH, CONNACK, CONNECT, DISCONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, WILL};
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -30,7 +31,7 @@ enum Kind {
     Pair,
 }
 
-/// Every property: its number, the form of its value, and the packets of a client that may have it.
+/// Every property: its number, the form of its value, and the packets that may have it.
 const TABLE: [(u8, Kind, u16); 27] = [
     (0x01, Kind::Byte, PUBLISH | WILL),
     (0x02, Kind::Long, PUBLISH | WILL),
@@ -39,27 +40,27 @@ const TABLE: [(u8, Kind, u16); 27] = [
     (0x09, Kind::Binary, PUBLISH | WILL),
     // A server sends it in PUBLISH; a client that does is told so where PUBLISH is read.
     (0x0b, Kind::Variable, PUBLISH | SUBSCRIBE),
-    (0x11, Kind::Long, CONNECT | DISCONNECT),
-    (0x12, Kind::Text, 0),
-    (0x13, Kind::Short, 0),
-    (0x15, Kind::Text, CONNECT | AUTH),
-    (0x16, Kind::Binary, CONNECT | AUTH),
+    (0x11, Kind::Long, CONNECT | CONNACK | DISCONNECT),
+    (0x12, Kind::Text, CONNACK),
+    (0x13, Kind::Short, CONNACK),
+    (0x15, Kind::Text, CONNECT | CONNACK | AUTH),
+    (0x16, Kind::Binary, CONNECT | CONNACK | AUTH),
     (0x17, Kind::Byte, CONNECT),
     (0x18, Kind::Long, WILL),
     (0x19, Kind::Byte, CONNECT),
-    (0x1a, Kind::Text, 0),
-    (0x1c, Kind::Text, DISCONNECT),
-    (0x1f, Kind::Text, ACK | DISCONNECT | AUTH),
-    (0x21, Kind::Short, CONNECT),
-    (0x22, Kind::Short, CONNECT),
+    (0x1a, Kind::Text, CONNACK),
+    (0x1c, Kind::Text, CONNACK | DISCONNECT),
+    (0x1f, Kind::Text, ACK | CONNACK | DISCONNECT | AUTH),
+    (0x21, Kind::Short, CONNECT | CONNACK),
+    (0x22, Kind::Short, CONNECT | CONNACK),
     (0x23, Kind::Short, PUBLISH),
-    (0x24, Kind::Byte, 0),
-    (0x25, Kind::Byte, 0),
-    (0x26, Kind::Pair, 0xff),
-    (0x27, Kind::Long, CONNECT),
-    (0x28, Kind::Byte, 0),
-    (0x29, Kind::Byte, 0),
-    (0x2a, Kind::Byte, 0),
+    (0x24, Kind::Byte, CONNACK),
+    (0x25, Kind::Byte, CONNACK),
+    (0x26, Kind::Pair, 0x1ff),
+    (0x27, Kind::Long, CONNECT | CONNACK),
+    (0x28, Kind::Byte, CONNACK),
+    (0x29, Kind::Byte, CONNACK),
+    (0x2a, Kind::Byte, CONNACK),
 ];
 
 /// What the properties of one packet say.
@@ -77,6 +78,7 @@ pub struct Properties<'a> {
     pub topic_alias: Option<u16>,
     pub maximum_packet_size: Option<u32>,
     pub response_topic: Option<&'a str>,
+    pub reason: Option<&'a str>,
     pub is_text: bool,
     /// Those that go on to subscribers as they came: format, type, response topic, correlation data, user's own.
     pub forwarded: Vec<u8>,
@@ -171,6 +173,7 @@ impl<'a> Properties<'a> {
                 match number {
                     0x08 => self.response_topic = Some(text),
                     0x15 => self.authentication_method = Some(text),
+                    0x1f => self.reason = Some(text),
                     _ => {}
                 }
                 Ok(())

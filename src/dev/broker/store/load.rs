@@ -11,6 +11,7 @@ use crate::dev::broker::budget::Budget;
 use crate::dev::broker::codec::Version;
 use crate::dev::broker::parcel::{Entry, Parcel};
 use crate::dev::broker::session::{Options, Session};
+use crate::dev::broker::tree::filter_bytes;
 use crate::dev::happening::{Client, Message};
 
 type Result<T> = rusqlite::Result<T>;
@@ -20,21 +21,32 @@ type Result<T> = rusqlite::Result<T>;
 pub(in crate::dev::broker) struct Loaded {
     pub(in crate::dev::broker) sessions: Vec<Arc<Session>>,
     pub(in crate::dev::broker) retained: Vec<Arc<Parcel>>,
+    pub(in crate::dev::broker) wills: Vec<KeptWill>,
+}
+
+/// A will that was not withdrawn before the broker ended.
+#[derive(Debug)]
+pub(in crate::dev::broker) struct KeptWill {
+    pub(in crate::dev::broker) session: u64,
+    pub(in crate::dev::broker) parcel: Arc<Parcel>,
+    pub(in crate::dev::broker) delay_s: u32,
+    /// Zero where its client was connected to the end.
+    pub(in crate::dev::broker) due_at_ms: i64,
 }
 
 /// Reads all that is kept, and forgets messages that nobody waits for.
 pub(in crate::dev::broker) fn load(
     database: &Connection,
     store: &Store,
-    budget: &Arc<Budget>,
+    (budget, filters): (&Arc<Budget>, &Arc<Budget>),
 ) -> Result<Loaded> {
     database.execute_batch(
         "delete from queue where session not in (select number from session);
          delete from message where id not in (select message from queue)
-             and id not in (select message from retained);",
+             and id not in (select message from retained) and id not in (select message from will);",
     )?;
     let parcels = parcels(database, store, budget)?;
-    let mut sessions = sessions(database)?;
+    let mut sessions = sessions(database, (budget, filters))?;
     subscriptions(database, &mut sessions)?;
     queues(database, &mut sessions, &parcels)?;
     let mut statement = database.prepare("select session, identifier from unreleased")?;
@@ -48,7 +60,20 @@ pub(in crate::dev::broker) fn load(
     let mut statement = database.prepare("select message from retained order by topic")?;
     let kept: Vec<i64> = statement.query_map([], |row| row.get(0))?.collect::<Result<_>>()?;
     let retained = kept.iter().filter_map(|id| parcels.get(id).cloned()).collect();
-    Ok(Loaded { sessions: sessions.into_values().collect(), retained })
+    let wills = wills(database, &parcels)?;
+    Ok(Loaded { sessions: sessions.into_values().collect(), retained, wills })
+}
+
+fn wills(database: &Connection, parcels: &BTreeMap<i64, Arc<Parcel>>) -> Result<Vec<KeptWill>> {
+    let mut statement = database
+        .prepare("select session, delay_s, due_at_ms, message from will order by session")?;
+    let (mut rows, mut wills) = (statement.query([])?, Vec::new());
+    while let Some(row) = rows.next()? {
+        let Some(parcel) = parcels.get(&row.get(3)?) else { continue };
+        let (session, delay_s, due_at_ms) = (number(row, 0)?, row.get(1)?, row.get(2)?);
+        wills.push(KeptWill { session, parcel: Arc::clone(parcel), delay_s, due_at_ms });
+    }
+    Ok(wills)
 }
 
 fn parcels(
@@ -93,7 +118,10 @@ fn client(id: String, row: &Row<'_>, first: usize) -> Result<Client> {
     Ok(Client { id: id.into(), username: username.map(Into::into), address, port })
 }
 
-fn sessions(database: &Connection) -> Result<BTreeMap<i64, Arc<Session>>> {
+fn sessions(
+    database: &Connection,
+    budgets: (&Arc<Budget>, &Arc<Budget>),
+) -> Result<BTreeMap<i64, Arc<Session>>> {
     let mut statement = database.prepare("select * from session")?;
     let rows = statement.query_map([], |row| {
         let version = match row.get(5)? {
@@ -101,8 +129,8 @@ fn sessions(database: &Connection) -> Result<BTreeMap<i64, Arc<Session>>> {
             4 => Version::V311,
             _ => Version::V5,
         };
-        let session =
-            Session::new(number(row, 0)?, Arc::new(client(row.get(1)?, row, 2)?), version);
+        let client = Arc::new(client(row.get(1)?, row, 2)?);
+        let session = Session::new(number(row, 0)?, client, version, budgets);
         let mut state = session.lock();
         state.expiry_s = row.get(6)?;
         state.left_at_ms = row.get(7)?;
@@ -123,7 +151,11 @@ fn subscriptions(database: &Connection, sessions: &mut BTreeMap<i64, Arc<Session
             subscription: row.get(5)?,
         };
         if let Some(session) = sessions.get(&row.get(0)?) {
-            session.lock().subscriptions.insert(text(row, 1)?, options);
+            let filter = text(row, 1)?;
+            let mut state = session.lock();
+            let bytes = state.filters.bytes() + filter_bytes(&filter);
+            state.filters.resize(bytes);
+            state.subscriptions.insert(filter, options);
         }
     }
     Ok(())

@@ -21,7 +21,7 @@ use crate::database::{self, Step, Steps};
 use crate::dev::error::DevError;
 use crate::dev::happening::Client;
 
-pub(super) use load::{Loaded, load};
+pub(super) use load::{KeptWill, Loaded, load};
 
 /// Operations that may wait before publishers are held back.
 const BEHIND: usize = 20_000;
@@ -48,6 +48,12 @@ pub(super) const STEPS: Steps = &[Step {
     down: "
         drop table unreleased; drop table retained; drop table queue;
         drop table message; drop table subscription; drop table session;",
+}, Step {
+    up: "
+        create table will (
+            session integer primary key, message integer not null, delay_s integer not null,
+            due_at_ms integer not null);",
+    down: "drop table will;",
 }];
 
 /// One change to what is kept.
@@ -106,6 +112,16 @@ pub(super) enum Change {
     },
     MessageGone {
         id: u64,
+    },
+    /// The will of a session, whether it outlives its connection or not; due at 0 as long as that lasts.
+    Will {
+        session: u64,
+        parcel: Arc<Parcel>,
+        delay_s: u32,
+        due_at_ms: i64,
+    },
+    WillGone {
+        session: u64,
     },
 }
 

@@ -126,6 +126,12 @@ fn apply<'a>(
             let row = params![&*parcel.message.topic, key(parcel.message.id)];
             transaction.prepare_cached(sql)?.execute(row)?;
         }
+        Change::Will { session, parcel, delay_s, due_at_ms } => {
+            message(transaction, parcel, written)?;
+            let sql = "insert or replace into will values (?, ?, ?, ?)";
+            let row = params![key(*session), key(parcel.message.id), delay_s, due_at_ms];
+            transaction.prepare_cached(sql)?.execute(row)?;
+        }
         other => small(transaction, other)?,
     }
     Ok(())
@@ -166,6 +172,9 @@ fn small(transaction: &Transaction<'_>, change: &Change) -> Result<()> {
         Change::Released { session, identifier } => transaction
             .prepare_cached("delete from unreleased where session = ? and identifier = ?")?
             .execute(params![key(*session), identifier])?,
+        Change::WillGone { session } => transaction
+            .prepare_cached("delete from will where session = ?")?
+            .execute([key(*session)])?,
         Change::MessageGone { id } => {
             transaction.prepare_cached("delete from message where id = ?")?.execute([key(*id)])?
         }

@@ -320,3 +320,30 @@ fn what_redis_dumped_is_restored_with_its_groups() {
     assert_eq!(world.say(&format!("RESTORE e 0 \"{torn}\"")), refusal);
     assert!(world.say(&format!("RESTORE d 0 \"{dump}\"")).starts_with("-BUSYKEY"));
 }
+
+#[test]
+fn a_stream_that_is_named_ten_thousand_times_is_answered_within_a_bound() {
+    let mut world = World::new();
+    let value = "x".repeat(60_000);
+    for _ in 0..100 {
+        world.say(&format!("XADD s * field {value}"));
+    }
+    let many = 10_000;
+    let names = " s".repeat(many);
+    let command = format!("XREAD STREAMS{names}{}", " 0".repeat(many));
+    let bytes = world.say(&command).len();
+    assert!((30 << 20..40 << 20).contains(&bytes), "{bytes}");
+    // The one who waits is noted once for each stream, however often it is named.
+    let missing = " m".repeat(many);
+    let waiting = world.join();
+    world.say_as(waiting, &format!("XREAD BLOCK 1 STREAMS{missing}{}", " 0".repeat(many)));
+    let calm = world.join();
+    world.say_as(calm, "XGROUP CREATE s g 0");
+    let read = format!("XREADGROUP GROUP g c STREAMS{names}");
+    // Who has that much to read is not answered further: each asks on a connection of its own.
+    let (new, again) = (world.join(), world.join());
+    let bytes = world.say_as(new, &format!("{read}{}", " >".repeat(many))).len();
+    assert!((5 << 20..8 << 20).contains(&bytes), "{bytes}");
+    let bytes = world.say_as(again, &format!("{read}{}", " 0".repeat(many))).len();
+    assert!((30 << 20..40 << 20).contains(&bytes), "{bytes}");
+}

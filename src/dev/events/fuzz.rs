@@ -1,0 +1,3 @@
+//! Fuzz: strangers' bytes of the event log.
+
+pub use super::elastic::fuzz::requests as elasticsearch;
