@@ -146,6 +146,10 @@ pub const WEB_CONNECTIONS_MAX: usize = 512;
 pub const SERVICES_MAX: usize = 64;
 /// Bytes of documents that others index beside a stack's event log.
 pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
+/// Bytes of one file of a service's log on one's desk.
+pub const SERVICE_LOG_BYTES_MAX: u64 = 4 << 20;
+/// Files of a service's log, the one that is written included.
+pub const SERVICE_LOG_FILES: u32 = 3;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.

@@ -56,5 +56,6 @@ pub struct Contents {
 fn named(lock: &Lock) -> (BTreeSet<Digest>, BTreeSet<Digest>) {
     let trees = lock.sources.iter().filter_map(|source| source.pin.tree()).collect();
     let base = lock.base.iter().flat_map(|base| base.manifests.values().chain([&base.digest]));
-    (trees, lock.debs().map(|deb| deb.sha256).chain(base.copied()).collect())
+    let debs = lock.debs().chain(lock.service_debs()).map(|deb| deb.sha256);
+    (trees, debs.chain(base.copied()).collect())
 }

@@ -218,6 +218,7 @@ impl Unpacked<'_> {
     fn take(&self, lock: &Lock, base: &BTreeSet<Digest>, store: &Store) -> Result<(), BundleError> {
         let debs = lock
             .debs()
+            .chain(lock.service_debs())
             .map(|deb| (format!("{} {}", deb.package, deb.version), deb.sha256))
             .chain(base.iter().map(|digest| ("a part of the base image".to_owned(), *digest)));
         for (name, digest) in debs {

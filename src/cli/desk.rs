@@ -50,12 +50,9 @@ impl Common {
         Ok(Store::open_observed(&place, screen)?)
     }
 
-    /// Returns the image file that is named, or else the project's own.
-    pub(super) fn image_file(&self, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
-        if let Some(named) = named {
-            return Ok(named);
-        }
-        let path = self.with_desk(Reasons::Summed, |desk| {
+    /// Returns where the image file of the project is once it is built.
+    pub(super) fn own_image(&self) -> Result<PathBuf, Failure> {
+        self.with_desk(Reasons::Summed, |desk| {
             let own = pipeline::default_output(desk);
             let platforms = &desk.manifest.image.platforms;
             let is_own = |platform: &&Platform| platform.short() == Architecture::own().name();
@@ -63,8 +60,15 @@ impl Common {
                 Some(platform) => pipeline::outputs(desk, &[*platform]).0.remove(0),
                 None => own,
             })
-        })?;
-        built(path)
+        })
+    }
+
+    /// Returns the image file that is named, or else the project's own.
+    pub(super) fn image_file(&self, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        built(self.own_image()?)
     }
 
     /// Returns the project's image files for these machines, or for those of the manifest, or else its own.

@@ -2,24 +2,29 @@
 
 mod acl;
 mod broker;
-mod exposing;
-mod pub_sub;
+mod config;
 mod events;
+mod exposing;
 mod forwarding;
+mod logs;
+mod parts;
+mod pub_sub;
+mod snapshot;
 mod streams;
 mod things;
 mod up;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::Common;
 use crate::dev::access::Settings;
-use crate::dev::{DevError, Place};
+use crate::dev::things::Setup;
+use crate::dev::{DevError, Place, control};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, AccessWish, Manifest};
+use crate::manifest::{self, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -35,8 +40,21 @@ pub(super) struct Dev {
 enum DevVerb {
     /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
-    /// Say what runs and where
+    /// Say what runs, how it is and where
     Ps,
+    /// Show what all files together say of the stack, each value with its origin
+    Config(config::Config),
+    /// Show what services said
+    Logs(logs::Logs),
+    /// Keep the state of a stack that is down, or put it back
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    /// End a service and start it again
+    Restart {
+        /// Its name
+        #[arg(value_name = "SERVICE")]
+        service: String,
+    },
     /// End the stack; its state stays
     Down {
         /// Remove the state, too: sessions, messages and keys
@@ -55,8 +73,6 @@ enum DevVerb {
     Thing(things::Thing),
     /// Make and remove channels: where things publish and subscribe
     Channel(things::Channel),
-    /// Make and remove configurations that devices get at their first start
-    Config(things::Config),
     /// Register users of things, and print their tokens
     User(things::User),
     /// Run the MQTT broker alone, open to everybody who reaches it
@@ -73,6 +89,10 @@ impl Dev {
         match self.verb {
             DevVerb::Up(verb) => verb.run(common, &place()?),
             DevVerb::Ps => ps(common, &place()?),
+            DevVerb::Config(verb) => verb.run(common, place),
+            DevVerb::Snapshot(verb) => verb.run(common, &place()?),
+            DevVerb::Logs(verb) => verb.run(common, &place()?),
+            DevVerb::Restart { service } => restart(&place()?, &service),
             DevVerb::Down { volumes } => down(&place()?, volumes),
             DevVerb::Pub(verb) => verb.run(&place()?),
             DevVerb::Sub(verb) => verb.run(common, &place()?),
@@ -80,7 +100,6 @@ impl Dev {
             DevVerb::Acl(verb) => verb.run(common, &place()?),
             DevVerb::Thing(verb) => verb.run(common, &place()?),
             DevVerb::Channel(verb) => verb.run(common, &place()?),
-            DevVerb::Config(verb) => verb.run(common, &place()?),
             DevVerb::User(verb) => verb.run(common, &place()?),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
@@ -99,15 +118,17 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     Ok(Place::new(&states, &name, &project))
 }
 
-/// Which rules of access the project asks for; without a manifest it asks for none.
-fn access(common: &Common) -> Result<Settings, Failure> {
-    let project = disk::canonical(&common.project)?;
-    let wish = match disk::exists(&project.join(manifest::FILE_NAME)) {
-        true => Manifest::read(&project)?.dev.access,
-        false => AccessWish::default(),
-    };
+/// Which rules of access `wish` asks for, of the project at `project`.
+fn settings(wish: &AccessWish, project: &Path) -> Result<Settings, Failure> {
     let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
-    Ok(Settings::new(&wish, &project, url.filter(|url| !url.is_empty()))?)
+    Ok(Settings::new(wish, project, url.filter(|url| !url.is_empty()))?)
+}
+
+/// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.
+fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, Failure> {
+    let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
+    Ok(Setup::new(&wish.things, is_mainflux, key)?)
 }
 
 fn default_states() -> Option<PathBuf> {
@@ -118,21 +139,33 @@ fn default_states() -> Option<PathBuf> {
 }
 
 fn ps(common: &Common, place: &Place) -> Result<u8, Failure> {
-    let running = place.running()?;
-    match (common.mode(), running) {
-        (Mode::Json, running) => {
-            let services = running.map(|running| running.services).unwrap_or_default();
-            terminal::data(&serde_json::json!(services).to_string());
+    let standings = match place.is_held()? {
+        true => control::status(place)?,
+        false => Vec::new(),
+    };
+    match common.mode() {
+        Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
+        _ if standings.is_empty() => {
+            terminal::talk("nothing runs; `rebeam dev up` starts the stack");
         }
-        (_, Some(running)) => terminal::data(&up::table(&running)),
-        (_, None) => terminal::talk("nothing runs; `rebeam dev up` starts the stack"),
+        _ => terminal::data(&up::table(&standings)),
     }
+    Ok(0)
+}
+
+fn restart(place: &Place, service: &str) -> Result<u8, Failure> {
+    if !place.is_held()? {
+        return Err(DevError::NotUp.into());
+    }
+    control::restart(place, service)?;
     Ok(0)
 }
 
 fn down(place: &Place, volumes: bool) -> Result<u8, Failure> {
     match place.running()? {
         Some(running) => place.end(&running)?,
+        // One that is still starting has not told of itself yet.
+        None if place.is_held()? => control::stop(place)?,
         None => terminal::talk("nothing runs"),
     }
     if volumes {

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::database::DatabaseError;
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain, quoted};
+use crate::image::ImageError;
 
 /// The stack refused.
 #[derive(Debug, Error)]
@@ -110,6 +111,12 @@ pub enum DevError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A key for secure bootstrap is not usable.
+    #[error("the key for secure bootstrap has {bytes} bytes, and not 16, 24 or 32")]
+    BadBootstrapKey {
+        /// How long it is.
+        bytes: usize,
+    },
     /// An origin is not one.
     #[error("`{origin}` is no origin of pages")]
     BadOrigin {
@@ -119,6 +126,108 @@ pub enum DevError {
     /// A certificate could not be made.
     #[error("a certificate for TLS could not be made")]
     Certificate(#[source] rcgen::Error),
+    /// A service failed.
+    #[error("`{name}` {why}; the end of `{}`:\n{}", log.display(), quoted(lines))]
+    ServiceFailed {
+        /// The service.
+        name: String,
+        /// Why, as the rest of the sentence.
+        why: String,
+        /// What it wrote.
+        log: PathBuf,
+        /// The last lines of that.
+        lines: Vec<String>,
+    },
+    /// There is no service of this name.
+    #[error("there is no service `{name}`")]
+    NoSuchService {
+        /// What was named.
+        name: String,
+        /// The services that there are.
+        known: Vec<String>,
+    },
+    /// A text speaks of a variable that nobody sets.
+    #[error("`[services.{service}]` speaks of `${{{variable}}}`, which nobody sets")]
+    UnknownVariable {
+        /// The service.
+        service: String,
+        /// The variable.
+        variable: String,
+        /// The variables that there are.
+        known: Vec<String>,
+    },
+    /// A page is no address of this kind.
+    #[error(
+        "`{page}`, by which `[services.{service}.ready]` asks, is no address like `http://127.0.0.1:8080/health`"
+    )]
+    BadPage {
+        /// The service.
+        service: String,
+        /// What is said.
+        page: String,
+    },
+    /// A file that a service is to see is not there.
+    #[error("`{}`, which `[services.{service}]` names, is not there", path.display())]
+    NothingThere {
+        /// The service.
+        service: String,
+        /// The path.
+        path: PathBuf,
+    },
+    /// The packages of a service were not put together, or lack what it is.
+    #[error("the packages of `[services.{service}]` ({}) are not there or lack the server", packages.join(", "))]
+    NoRoot {
+        /// The service.
+        service: String,
+        /// What it wishes for.
+        packages: Vec<String>,
+    },
+    /// The release that is to run is not built.
+    #[error("`[services.{service}]` is the project's release, and none is built")]
+    NotBuilt {
+        /// The service.
+        service: String,
+    },
+    /// An image cannot be read.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The stack that is up does not answer.
+    #[error("the stack that is up does not answer")]
+    Silent(#[source] std::io::Error),
+    /// The stack refused what it was told.
+    #[error("{problem}")]
+    Refused {
+        /// What it said.
+        problem: String,
+        /// The next step that it named.
+        hint: Option<String>,
+    },
+    /// A snapshot's name is none.
+    #[error("`{name}` cannot name a snapshot")]
+    BadSnapshotName {
+        /// What was said.
+        name: String,
+    },
+    /// There is a snapshot of this name.
+    #[error("there is a snapshot `{name}` already")]
+    SnapshotExists {
+        /// Its name.
+        name: String,
+    },
+    /// There is no snapshot of this name.
+    #[error("there is no snapshot `{name}`")]
+    NoSnapshot {
+        /// What was named.
+        name: String,
+        /// The snapshots that there are.
+        known: Vec<String>,
+    },
+    /// A snapshot is not what was written.
+    #[error("`{}` is not what was written there", path.display())]
+    SnapshotDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// The runtime could not be started.
     #[error("threads could not be started")]
     Runtime(#[source] std::io::Error),
@@ -135,10 +244,22 @@ impl Explain for DevError {
             | Self::Exposed { .. }
             | Self::NoAddress { .. }
             | Self::BadPassword { .. }
+            | Self::BadBootstrapKey { .. }
             | Self::BadOrigin { .. }
-            | Self::NotUp
             | Self::NoVariable { .. }
-            | Self::NoHome => Blame::User,
+            | Self::NoHome
+            | Self::ServiceFailed { .. }
+            | Self::NoSuchService { .. }
+            | Self::UnknownVariable { .. }
+            | Self::BadPage { .. }
+            | Self::NothingThere { .. }
+            | Self::NotBuilt { .. }
+            | Self::Refused { .. }
+            | Self::BadSnapshotName { .. }
+            | Self::SnapshotExists { .. }
+            | Self::NoSnapshot { .. }
+            | Self::NotUp => Blame::User,
+            Self::Image(error) => error.blame(),
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
         }
@@ -163,6 +284,9 @@ impl Explain for DevError {
             Self::BadPassword { .. } => {
                 Some("take one line of 8 to 512 printable letters, as of `openssl rand -hex 16`".into())
             }
+            Self::BadBootstrapKey { .. } => {
+                Some("set the variable of `bootstrap-key-env` to as many letters".into())
+            }
             Self::BadOrigin { .. } => {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
@@ -172,6 +296,31 @@ impl Explain for DevError {
             Self::Database(DatabaseError::Newer { .. }) => {
                 Some("use that rebeam, or begin anew: `rebeam dev down --volumes`".into())
             }
+            Self::ServiceFailed { name, .. } => {
+                Some(format!("look at all of it: `rebeam dev logs {name}`"))
+            }
+            Self::NoSuchService { known, .. } => match known.is_empty() {
+                true => Some("`[services.NAME]` in rebeam.toml makes one".into()),
+                false => Some(format!("the services are {}", known.join(", "))),
+            },
+            Self::UnknownVariable { known, .. } => {
+                Some(format!("the variables are {}", known.join(", ")))
+            }
+            Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),
+            Self::BadSnapshotName { .. } => {
+                Some("take letters, digits, `.`, `_` and `-`, at most 64".into())
+            }
+            Self::SnapshotExists { .. } => Some("take another name, or remove its file".into()),
+            Self::NoSnapshot { known, .. } => Some(match known.is_empty() {
+                true => "`rebeam dev snapshot save NAME` makes one".into(),
+                false => format!("the snapshots are {}", known.join(", ")),
+            }),
+            Self::SnapshotDamaged { .. } => {
+                Some("take another one: `rebeam dev snapshot ls` lists them".into())
+            }
+            Self::Silent(_) => Some("end it with `rebeam dev down`, and start it anew".into()),
+            Self::Refused { hint, .. } => hint.clone(),
+            Self::Image(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             _ => None,
         }

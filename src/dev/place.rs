@@ -3,6 +3,7 @@
 //! A lock says whether a stack is up, for the kernel lets go of it however its process ends; a file beside it says
 //! who holds the lock and where each service listens.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 /// Digits of the hash that tells projects of one name apart.
 const DIGITS: usize = 8;
 /// Seconds that a stack may take to end.
-const END_S_MAX: u64 = 15;
+const END_S_MAX: u64 = 60;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The directory of one project's stack.
@@ -38,6 +39,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// Returns the name of the variable by which programs are told of it.
+    pub fn variable(&self) -> String {
+        format!("{}_URL", self.name.to_uppercase().replace('-', "_"))
+    }
+
     /// A service that is spoken to as `SCHEME://ADDRESS PATH`; where it listens everywhere, by way of the loopback.
     pub fn new(name: &str, address: SocketAddr, scheme: &str, path: &str) -> Self {
         let near = match address {
@@ -146,6 +152,11 @@ impl Place {
         let number = number.ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
         rustix::process::kill_process(number, rustix::process::Signal::TERM)
             .map_err(|errno| refused(errno.into()))?;
+        self.wait_free(process)
+    }
+
+    /// Waits until no stack holds the place; `process` names it in the error.
+    pub(super) fn wait_free(&self, process: u32) -> Result<(), DevError> {
         let until = Instant::now() + Duration::from_secs(END_S_MAX);
         while self.is_held()? {
             if Instant::now() > until {
@@ -174,13 +185,16 @@ impl Place {
 impl Taken {
     /// Writes down where everything listens: the stack is ready. Programs find `more` variables in the env file,
     /// passwords among them, so that file is its owner's.
-    pub fn tell(&self, running: &Running, more: &[(&str, String)]) -> Result<(), DevError> {
-        let variable = |service: &Service| {
-            let name = service.name.to_uppercase().replace('-', "_");
-            format!("{name}_URL={}\n", service.url)
-        };
-        let mut env: String = running.services.iter().map(variable).collect();
-        env.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
+    pub fn tell(&self, running: &Running, more: &BTreeMap<String, String>) -> Result<(), DevError> {
+        let mut variables: BTreeMap<String, &str> = BTreeMap::new();
+        for service in &running.services {
+            variables.insert(service.variable(), &service.url);
+        }
+        for (name, value) in more {
+            variables.insert(name.clone(), value);
+        }
+        let lines = variables.iter().map(|(name, value)| format!("{name}={value}\n"));
+        let env: String = lines.collect();
         let path = self.place.env_file();
         let temporary = disk::sibling(&path);
         disk::write_secret(&temporary, env.as_bytes())?;
@@ -216,7 +230,8 @@ mod tests {
         assert_eq!(place.running().unwrap(), None);
         let taken = place.take().unwrap();
         assert_eq!(place.running().unwrap(), None);
-        taken.tell(&running(), &[("PASSWORD", "hunter22".into())]).unwrap();
+        let more = BTreeMap::from([("PASSWORD".to_owned(), "hunter22".to_owned())]);
+        taken.tell(&running(), &more).unwrap();
         assert_eq!(place.running().unwrap(), Some(running()));
         let refused = place.take().unwrap_err();
         assert!(matches!(refused, DevError::IsUp { process: Some(7) }), "{refused}");
@@ -235,7 +250,7 @@ mod tests {
         let states = tempfile::tempdir().unwrap();
         let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
         let taken = place.take().unwrap();
-        taken.tell(&running(), &[]).unwrap();
+        taken.tell(&running(), &BTreeMap::new()).unwrap();
         let record = disk::read(&place.record(), 1000).unwrap();
         drop(taken);
         disk::write_atomic(&place.record(), &record).unwrap();

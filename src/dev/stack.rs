@@ -43,6 +43,8 @@ pub struct Plan<'a> {
     pub access: Arc<dyn Access>,
     /// The rules behind that, as the page shows and explains them.
     pub book: Book,
+    /// Whether a denied message is answered with nothing and one denied filter denies a whole SUBSCRIBE.
+    pub denies_as_emqttd: bool,
     /// How things run.
     pub things: things::Setup,
     /// Where events go beside the log.
@@ -105,11 +107,11 @@ impl Stack {
             return Err(DevError::Exposed { address });
         }
         let sockets = Sockets::open(&plan)?;
-        let Plan { state, guard, access, book, things, forwards, .. } = plan;
+        let Plan { state, guard, access, book, things, forwards, denies_as_emqttd, .. } = plan;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
         let streams = Streams::start(sockets.redis, state, password)?;
-        let limits = limits(&things);
+        let limits = limits(&things, denies_as_emqttd);
         let things = things::Opened::open(state, bus.clone(), things, sockets.things)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
@@ -179,11 +181,14 @@ impl Stack {
     }
 }
 
-fn limits(things: &things::Setup) -> Limits {
+fn limits(things: &things::Setup, denies_as_emqttd: bool) -> Limits {
     let mut limits = Limits::default();
     if things.is_mainflux {
         // Mainflux's adapter closes the door on who publishes where it may not.
         limits.when_denied = WhenDenied::Close;
+    } else if denies_as_emqttd {
+        limits.when_denied = WhenDenied::Silence;
+        limits.denies_all_filters = true;
     }
     limits
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::digest::Digest;
 use crate::lock::change::{changes, version};
-use crate::lock::{Change, Deb, Lock, Pin, Role, Source, Subject};
+use crate::lock::{Change, Deb, Lock, Pin, Role, ServiceLock, Source, Subject};
 
 /// One field of one entry that differs between two locks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub fn differences(old: &Lock, new: &Lock) -> Vec<Difference> {
     settings(&mut found, &changes(old, new));
     let wished = |lock: &Lock| lock.toolchain.wished.join(", ");
     compare(&mut found, "toolchain", &[("packages", &wished(old), &wished(new))]);
+    entries(&mut found, &services(old), &services(new));
     entries(&mut found, &sources(old), &sources(new));
     entries(&mut found, &packages(old), &packages(new));
     found
@@ -125,6 +127,12 @@ impl Named for (Role, String) {
     }
 }
 
+impl Named for Vec<String> {
+    fn name(&self) -> String {
+        format!("service packages {}", self.join(", "))
+    }
+}
+
 impl Named for (String, String) {
     fn name(&self) -> String {
         format!("package {}:{}", self.0, self.1)
@@ -175,6 +183,18 @@ fn pin(pin: &Pin) -> Vec<(&'static str, String)> {
     };
     fields.extend(pin.tree().map(|tree| ("hash", tree.sri())));
     fields
+}
+
+fn services(lock: &Lock) -> BTreeMap<Vec<String>, Entry> {
+    let entry = |service: &ServiceLock| {
+        let debs: String = service.debs.iter().map(|deb| deb.sha256.hex()).collect();
+        let fields = vec![
+            ("suite", service.suite.clone()),
+            ("debs", Digest::of(debs.as_bytes()).to_string()),
+        ];
+        (service.wished.clone(), Entry { word: service.suite.clone(), fields })
+    };
+    lock.services.iter().map(entry).collect()
 }
 
 fn packages(lock: &Lock) -> BTreeMap<(String, String), Entry> {

@@ -97,6 +97,12 @@ impl Lock {
             write_debs(&mut text, "debs", &platform.debs);
             write_debs(&mut text, "tools", &platform.tools);
         }
+        for service in &self.services {
+            line(&mut text, format_args!("\n[[service]]"));
+            strings(&mut text, "packages", &service.wished);
+            string(&mut text, "suite", &service.suite);
+            write_debs(&mut text, "debs", &service.debs);
+        }
         let mut sources: Vec<&Source> = self.sources.iter().collect();
         sources.sort_by(|a, b| (a.role, &a.app).cmp(&(b.role, &b.app)));
         for source in sources {

@@ -61,6 +61,8 @@ pub struct Lock {
     pub platforms: Vec<PlatformLock>,
     /// The image that the release is laid over, where there is one.
     pub base: Option<BaseLock>,
+    /// The packages of what runs beside the release on one's desk, sorted by what was wished.
+    pub services: Vec<ServiceLock>,
     /// Dependencies, plugins and tools, sorted by kind and application name.
     pub sources: Vec<Source>,
 }
@@ -71,7 +73,17 @@ impl Lock {
         self.platforms.iter().find(|known| known.platform == platform)
     }
 
-    /// Returns every package file that the lock names.
+    /// Returns the packages of a service, by what it wishes for.
+    pub fn service(&self, wished: &[String]) -> Option<&ServiceLock> {
+        self.services.iter().find(|known| known.wished == wished)
+    }
+
+    /// Returns the package files of services, which no image is made of.
+    pub fn service_debs(&self) -> impl Iterator<Item = &Deb> {
+        self.services.iter().flat_map(|known| &known.debs)
+    }
+
+    /// Returns every package file that images are made with.
     pub fn debs(&self) -> impl Iterator<Item = &Deb> {
         let foreign = self.platforms.iter().flat_map(|known| known.debs.iter().chain(&known.tools));
         self.toolchain.debs.iter().chain(foreign)
@@ -80,6 +92,7 @@ impl Lock {
     /// Returns the lock as the image of one machine bears it: without what others are made of.
     pub fn of_platform(&self, platform: Platform) -> Self {
         let mut lock = self.clone();
+        lock.services.clear();
         lock.platforms.retain(|known| known.platform == platform);
         if let Some(base) = &mut lock.base {
             base.manifests.retain(|known, _| *known == platform);
@@ -123,6 +136,17 @@ pub struct PlatformLock {
     pub debs: Vec<Deb>,
     /// What the toolchain runs for it beside its own packages: compilers, and the emulator of the boot check.
     pub tools: Vec<Deb>,
+}
+
+/// Packages that a service on one's desk runs from: they stand alone, beside no toolchain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceLock {
+    /// What was wished, sorted.
+    pub wished: Vec<String>,
+    /// The Debian suite.
+    pub suite: String,
+    /// Every package of the closure, sorted as the toolchain's.
+    pub debs: Vec<Deb>,
 }
 
 /// The image that the release is laid over.
@@ -221,8 +245,8 @@ impl Lock {
         };
         let project = "top".into();
         let (epoch, image_format, platforms) = (0, IMAGE_FORMAT, vec![]);
-        let base = None;
-        Self { project, epoch, image_format, toolchain, platforms, base, sources }
+        let (base, services) = (None, vec![]);
+        Self { project, epoch, image_format, toolchain, platforms, base, services, sources }
     }
 }
 

@@ -4,7 +4,9 @@ use std::path::Path;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use super::{Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, Source, ToolchainLock};
+use super::{
+    Deb, IMAGE_FORMAT, Lock, LockError, Pin, PlatformLock, Role, ServiceLock, Source, ToolchainLock,
+};
 use crate::digest::Digest;
 use crate::disk;
 use crate::explain::Explain as _;
@@ -58,6 +60,7 @@ fn sample() -> Lock {
         image_format: IMAGE_FORMAT,
         platforms: vec![],
         base: None,
+        services: vec![],
         toolchain: ToolchainLock {
             otp: "25".into(),
             wished: vec!["libexpat1-dev".into()],
@@ -126,7 +129,13 @@ fn other_machines_have_tables_of_their_own_and_none_where_none_is_asked_for() {
     let text = lock.to_text();
     assert_eq!(parse(&text).unwrap(), lock);
     assert_eq!(lock.debs().count(), 3 * lock.toolchain.debs.len() + 2);
-    // An image knows of its own machine alone.
+    lock.services = vec![ServiceLock {
+        wished: vec!["postgresql".into()],
+        suite: "bookworm".into(),
+        debs: vec![arm64.clone()],
+    }];
+    assert_eq!(parse(&lock.to_text()).unwrap(), lock);
+    // An image knows of its own machine alone, and not of what runs beside it on one's desk.
     assert_eq!(lock.of_platform(Platform::Amd64), sample());
     assert_eq!(lock.of_platform(Platform::Armhf).platforms, [lock.platforms[1].clone()]);
     for (from, to, message) in [
@@ -379,6 +388,7 @@ fn any_lock() -> impl Strategy<Value = Lock> {
                 toolchain: ToolchainLock { otp, wished, suite, debs },
                 platforms: vec![],
                 base: None,
+                services: vec![],
                 sources,
             }
         },

@@ -27,6 +27,9 @@ pub struct AccessWish {
     pub nomatch_allows: bool,
     /// Who is let in without being known.
     pub anonymous: Anonymous,
+    /// Whether a denied message is answered with nothing and one denied filter denies a whole SUBSCRIBE, as emqttd 2
+    /// does.
+    pub denies_as_emqttd: bool,
 }
 
 /// What decides who may do what.
@@ -85,6 +88,9 @@ impl Anonymous {
 /// What is decided where no rule speaks.
 pub(super) const NOMATCH: [&str; 2] = ["deny", "allow"];
 
+/// How a denial is told.
+pub(super) const DENIED: [&str; 2] = ["told", "silent"];
+
 /// The keys of `[dev.access]`.
 pub(super) const ACCESS: &[Key] = &[
     key(
@@ -137,6 +143,11 @@ pub(super) const ACCESS: &[Key] = &[
         Kind::Text(Form::Anonymous),
         "Who is let in unknown: `deny` nobody, `allow` who gives no name, `emqttd` who gives a name that no row has, as emqttd does with allow_anonymous; deny by default.",
     ),
+    key(
+        "denied",
+        Kind::Text(Form::Denied),
+        "How a denial is told: `told` as MQTT has it, `silent` as emqttd 2 does it, which answers a denied message with nothing and denies a whole SUBSCRIBE for one filter; told by default.",
+    ),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> AccessWish {
@@ -157,5 +168,6 @@ pub(super) fn read(section: &Section<'_>) -> AccessWish {
         password_hash: section.text("password-hash"),
         nomatch_allows: section.text("nomatch").as_deref() == Some("allow"),
         anonymous,
+        denies_as_emqttd: section.text("denied").as_deref() == Some("silent"),
     }
 }

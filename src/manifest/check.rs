@@ -17,12 +17,21 @@ const LIKENESS_MIN: f64 = 0.75;
 
 /// Parses a text and checks it against the table of keys; `file` names it in errors.
 pub(super) fn read(text: &str, file: &str) -> Result<Document<String>, ManifestError> {
+    read_as(text, file, TOP)
+}
+
+/// Parses a text and checks it against some table of keys.
+pub(super) fn read_as(
+    text: &str,
+    file: &str,
+    keys: &'static [Key],
+) -> Result<Document<String>, ManifestError> {
     let document = Document::parse(text.to_owned()).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         malformed(text, file, at, error.message())
     })?;
     let check = Check { text, file };
-    check.table(document.as_table(), TOP, &Spot::top())?;
+    check.table(document.as_table(), keys, &Spot::top())?;
     Ok(document)
 }
 

@@ -7,6 +7,7 @@ use super::events::{self, EVENTS, EventsWish};
 use super::form::Form;
 use super::keys::{ENV, Key, Kind, key};
 use super::section::{CHECKED, Section};
+use super::things::{self, THINGS, ThingsWish};
 
 /// `[dev]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct DevWish {
     pub access: AccessWish,
     /// Where events go beside the log.
     pub events: EventsWish,
+    /// How things run.
+    pub things: ThingsWish,
 }
 
 impl Default for DevWish {
@@ -31,6 +34,7 @@ impl Default for DevWish {
             env: BTreeMap::new(),
             access: AccessWish::default(),
             events: EventsWish::default(),
+            things: ThingsWish::default(),
         }
     }
 }
@@ -84,6 +88,7 @@ pub(super) const DEV: &[Key] = &[
     ),
     key("access", Kind::Table(ACCESS), "Who may connect to the broker, publish and subscribe."),
     key("events", Kind::Table(EVENTS), "Where events go beside the log."),
+    key("things", Kind::Table(THINGS), "How things and channels run, as Mainflux had them."),
 ];
 
 pub(super) fn read(section: &Section<'_>) -> DevWish {
@@ -94,5 +99,6 @@ pub(super) fn read(section: &Section<'_>) -> DevWish {
         env: section.texts_by_name("env"),
         access: access::read(&section.section("access")),
         events: events::read(&section.section("events")),
+        things: things::read(&section.section("things")),
     }
 }

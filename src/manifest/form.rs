@@ -1,6 +1,6 @@
 //! Form: what a text in the manifest may be, as a check, in words, and for editors.
 
-use super::access::NOMATCH;
+use super::access::{DENIED, NOMATCH};
 use super::events::DAILY;
 use super::{
     AccessProvider, Anonymous, OTP_PRESETS, Platform, Profile, Restart, Server, Shell, Tool, source,
@@ -65,6 +65,8 @@ pub(super) enum Form {
     Anonymous,
     /// What is decided where no rule speaks.
     Nomatch,
+    /// How a denial is told.
+    Denied,
     /// What becomes of a service that ended.
     Restart,
     /// A stack that is known by name.
@@ -97,6 +99,7 @@ impl Form {
             | Self::AccessProvider
             | Self::Anonymous
             | Self::Nomatch
+            | Self::Denied
             | Self::EventIndex => self.choices().contains(&text),
             Self::Forward => is_forward(text),
             Self::Service => is_host(text),
@@ -141,6 +144,7 @@ impl Form {
             | Self::AccessProvider
             | Self::Anonymous
             | Self::Nomatch
+            | Self::Denied
             | Self::EventIndex => return self.one_of(),
             Self::Forward => {
                 "an address like `http://search:9200` or `redis://queue:6379`, without a user or password"
@@ -194,6 +198,7 @@ impl Form {
             Self::AccessProvider => AccessProvider::ALL.map(AccessProvider::name).to_vec(),
             Self::Anonymous => Anonymous::ALL.map(Anonymous::name).to_vec(),
             Self::Nomatch => NOMATCH.to_vec(),
+            Self::Denied => DENIED.to_vec(),
             Self::Profile => Profile::ALL.map(Profile::name).to_vec(),
             Self::EventIndex => vec!["mqtt", DAILY],
             _ => Vec::new(),

@@ -11,7 +11,7 @@ use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
     Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
-use super::{check, content, dev, services};
+use super::{check, content, dev, services, stack};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
@@ -64,7 +64,11 @@ impl Manifest {
 fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError> {
     let document = check::read(text, file)?;
     let top = Section(Some(document.as_table()));
-    let services = services::read(&top, file)?;
+    let dev = dev::read(&top.section("dev"));
+    let services = match dev.profile {
+        Some(profile) => stack::of_profile(profile, text, file)?,
+        None => services::read(&top, file)?,
+    };
     let project = project(&top.section("project"));
     let image = image(&top.section("image"), &project.name);
     let mirrors = top.texts_by_name("mirrors").into_iter();
@@ -83,7 +87,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
         }),
         release: release(&top.section("release")),
         mirrors: mirrors.map(|(prefix, place)| (prefix, mirror(place, root))).collect(),
-        dev: dev::read(&top.section("dev")),
+        dev,
         services,
         image,
         project,

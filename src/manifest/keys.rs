@@ -59,6 +59,12 @@ pub(super) const ENV: Kind = Kind::TextMap(Form::Variable, Form::Any);
 const DEV_ABOUT: &str = "How `rebeam dev up` runs the stack on one's desk.";
 const SERVICES_ABOUT: &str = "What runs beside the release on one's desk, by name; the name is a host's name for the others.";
 
+/// The top of a file that changes what the manifest says of the stack.
+pub(super) const STACK: &[Key] = &[
+    key("dev", Kind::Table(DEV), DEV_ABOUT),
+    key("services", Kind::TableMap(Form::Service, SERVICE), SERVICES_ABOUT),
+];
+
 /// The top of the file.
 pub(super) const TOP: &[Key] = &[
     required(

@@ -19,6 +19,8 @@ mod schema;
 mod section;
 mod services;
 mod source;
+mod stack;
+mod things;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,8 @@ pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
 pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use stack::{StackValue, StackWish, stack};
+pub use things::ThingsWish;
 
 /// The file's name in the project's root.
 pub const FILE_NAME: &str = "rebeam.toml";

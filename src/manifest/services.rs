@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Manifest;
 use super::error::ManifestError;
 use super::form::{self, Form};
 use super::keys::{ENV, Key, Kind, SECONDS, key};
@@ -50,6 +51,25 @@ pub enum Runs {
     Release,
 }
 
+impl Runs {
+    /// Returns the Debian packages that it runs from, sorted; none where it brings its files along.
+    pub fn packages(&self) -> Vec<String> {
+        match self {
+            Self::Server(server) => vec![server.package().to_owned()],
+            Self::Command { packages, .. } => packages.clone(),
+            Self::Release => Vec::new(),
+        }
+    }
+}
+
+impl Manifest {
+    /// Returns the lists of packages that services run from, each once.
+    pub fn service_packages(&self) -> BTreeSet<Vec<String>> {
+        let lists = self.services.values().map(|wish| wish.runs.packages());
+        lists.filter(|packages| !packages.is_empty()).collect()
+    }
+}
+
 /// A real server that Debian has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Server {
@@ -77,6 +97,15 @@ impl Server {
     /// Reads a server's name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|server| server.name() == name)
+    }
+
+    /// Returns the Debian package that has it.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgresql",
+            Self::Redis => "redis-server",
+            Self::Mosquitto => "mosquitto",
+        }
     }
 
     /// Returns the port that it listens on everywhere.

@@ -78,7 +78,8 @@ pub fn export_bundle(desk: &Desk<'_>, path: &Path) -> Result<Exported, Failure> 
     let doors = desk.doors();
     let trees: Vec<HeldTree> = doors.fetch(&lock)?.trees.into_values().collect();
     // Machines share what is made for all of them.
-    let debs: BTreeMap<Digest, &Deb> = lock.debs().map(|deb| (deb.sha256, deb)).collect();
+    let debs: BTreeMap<Digest, &Deb> =
+        lock.debs().chain(lock.service_debs()).map(|deb| (deb.sha256, deb)).collect();
     let debs: Vec<&Deb> = debs.into_values().collect();
     let mut blobs = each(&debs, desk.jobs.max(4), |deb| {
         debian::fetch(deb, desk.store, desk.http, desk.observer)

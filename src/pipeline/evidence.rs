@@ -17,7 +17,9 @@ use crate::evidence::{
 };
 use crate::explain::{Blame, Explain, Failure};
 use crate::image::Contents;
-use crate::registry::{Door, Entry, Paper, PushError, Reference, Repository, fallback_tag};
+use crate::registry::{
+    Door, Entry, Paper, PushError, Reference, Repository, Written, fallback_tag,
+};
 
 /// Where the kind of a statement stands beside it.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
@@ -117,7 +119,8 @@ impl Evidence<'_> {
         };
         sign(&repository, image.manifest_digest, reference, key)?;
         if let Some(facts) = &self.facts {
-            attest(&repository, self.backing.forms, facts, key)?;
+            let attest = || attest(&repository, self.backing.forms, facts, key);
+            repository.settle("the list of attestations", attest)?;
         }
         door.observer.observe(&Event::Signed {
             name: &place,
@@ -157,26 +160,28 @@ fn sign(
     key: &PrivateKey,
 ) -> Result<(), Failure> {
     let tag = format!("{}.sig", fallback_tag(image));
-    let kept = entries(repository, &tag)?;
     let bytes = payload::write(&reference.place(), image);
     let ours = crate::digest::Digest::of(&bytes);
     let (public, is_ours) = (key.public(), |entry: &&Entry| entry.digest == ours);
-    let signed = kept.iter().filter(is_ours).any(|entry| {
-        let signature = entry.annotations.get(SIGNATURE).and_then(|text| unbase64(text));
-        signature.is_some_and(|signature| public.verifies(&bytes, &signature))
-    });
-    if signed {
-        return Ok(());
-    }
-    let signature = base64(&key.sign(&bytes)?);
-    let paper = Paper {
-        name: "a signature".into(),
-        media_type: PAYLOAD_TYPE.into(),
-        annotations: BTreeMap::from([(SIGNATURE.to_owned(), signature)]),
-        bytes,
-    };
-    repository.put_under(&tag, kept, &[paper])?;
-    Ok(())
+    repository.settle("the list of signatures", || {
+        let kept = entries(repository, &tag)?;
+        let signed = kept.iter().filter(is_ours).any(|entry| {
+            let signature = entry.annotations.get(SIGNATURE).and_then(|text| unbase64(text));
+            signature.is_some_and(|signature| public.verifies(&bytes, &signature))
+        });
+        if signed {
+            return Ok(Written::Already);
+        }
+        let signature = base64(&key.sign(&bytes)?);
+        let paper = Paper {
+            name: "a signature".into(),
+            media_type: PAYLOAD_TYPE.into(),
+            annotations: BTreeMap::from([(SIGNATURE.to_owned(), signature)]),
+            bytes: bytes.clone(),
+        };
+        repository.put_under(&tag, kept, &[paper])?;
+        Ok(Written::Now)
+    })
 }
 
 /// Attests every document. What the same key said before of the same kind gives way, what others said stays.
@@ -185,7 +190,7 @@ fn attest(
     forms: &[Form],
     facts: &Facts,
     key: &PrivateKey,
-) -> Result<(), Failure> {
+) -> Result<Written, Failure> {
     let tag = format!("{}.att", fallback_tag(facts.manifest));
     let public = key.public();
     let mut missing: Vec<(Form, Vec<u8>)> =
@@ -208,7 +213,7 @@ fn attest(
         }
     }
     if missing.is_empty() {
-        return Ok(());
+        return Ok(Written::Already);
     }
     let mut papers = Vec::new();
     for (form, statement) in missing {
@@ -223,5 +228,5 @@ fn attest(
         });
     }
     repository.put_under(&tag, kept, &papers)?;
-    Ok(())
+    Ok(Written::Now)
 }

@@ -9,7 +9,7 @@ use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
 use super::stays::ToolLock;
 use super::{Desk, mix, modules, packages, platforms, tools};
-use super::{base, gates};
+use super::{base, gates, services};
 use crate::disk;
 use crate::each::each;
 use crate::event::{Event, Silent};
@@ -170,6 +170,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         toolchain: toolchain.clone(),
         platforms,
         base: None,
+        services: services::choose(desk, previous.as_ref(), &toolchain, update)?,
         sources: resolution.sources,
     };
     let pinned = previous.as_ref().and_then(|lock| lock.base.as_ref());
@@ -190,7 +191,8 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     let changes = lock::summary(&changes);
     let rewritten = lock.write(desk.root)?;
     desk.store.settle()?;
-    let (sources, packages) = (lock.sources.len(), lock.debs().count());
+    let packages = lock.debs().chain(lock.service_debs()).count();
+    let sources = lock.sources.len();
     desk.observer.observe(&Event::Locked { sources, packages, changes: &changes, rewritten });
     Ok(lock)
 }
@@ -302,7 +304,9 @@ fn epoch(
         return Ok(epoch);
     }
     if let Some(previous) = previous {
-        let dated = Lock { epoch: previous.epoch, ..lock.clone() };
+        // What runs beside the release dates no image.
+        let services = previous.services.clone();
+        let dated = Lock { epoch: previous.epoch, services, ..lock.clone() };
         if dated == *previous {
             return Ok(previous.epoch);
         }

@@ -27,6 +27,7 @@ mod push;
 mod quick;
 mod rooms;
 mod said;
+mod services;
 mod signatures;
 mod stays;
 mod tools;
@@ -54,6 +55,7 @@ pub use ports::{Port, PortFailure};
 pub use pull::{Opened, is_reference, open_image};
 pub use push::{PushWish, push, push_files};
 pub use rooms::{BootFailure, Ran, RunFailure, RunWish, Seen, run, shell, shell_of_failed_step};
+pub use services::{ServiceFailure, service_packages};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};
 pub use verify::{
     Claim, Origin, Vary, Verified, VerifyFailure, VerifyOptions, find as find_origin, verify,

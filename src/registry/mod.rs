@@ -31,7 +31,7 @@ pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
 pub use listing::{Entry, Paper, fallback_tag};
 pub use origin::{Origin, Platform};
-pub use papers::{Listed, Repository};
+pub use papers::{Listed, Repository, Written};
 pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};
 pub use pull_error::PullError;
 pub use reference::Reference;

@@ -7,7 +7,8 @@
 //!
 //! Two pushes at once may both read that list, and each write it with its own line alone. A registry that says which version
 //! it gave (an `ETag`) is asked to replace no other; but none has to heed that. So the list is looked at again after a pause
-//! in which whoever had read the old one has written his, and lines that are gone are written once more.
+//! in which whoever had read the old one has written his, and lines that are gone are written once more. Signatures under
+//! cosign's tags are kept in the same way.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -30,9 +31,9 @@ const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, \
     application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// Times that a list is written before others are told to be in the way.
-const LIST_ATTEMPTS_MAX: u32 = 12;
-/// The pause before a list is looked at again: twice as long as it took to read and write it, between these.
+/// Times that something is written before others are told to be in the way.
+const ATTEMPTS_MAX: u32 = 12;
+/// The pause before it is looked at again: twice as long as it took to read and write it, between these.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// A repository, for documents.
@@ -51,6 +52,15 @@ pub struct Listed {
     pub media_type: String,
     /// The version that the registry says it is, where it says one by which it can be replaced.
     pub version: Option<String>,
+}
+
+/// What a look at something that others write, too, led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It was there already.
+    Already,
+    /// It was missing and was written.
+    Now,
 }
 
 /// A body with what its headers say of it.
@@ -147,7 +157,7 @@ impl<'a> Repository<'a> {
         }
         match unlisted.is_empty() {
             true => Ok(()),
-            false => self.list(image.manifest_digest, unlisted),
+            false => self.list(image.manifest_digest, &unlisted),
         }
     }
 
@@ -191,10 +201,9 @@ impl<'a> Repository<'a> {
     }
 
     /// Adds lines to the list that is kept under a tag, and sees that they stay.
-    fn list(&self, image: Digest, lines: Vec<Entry>) -> Result<(), PushError> {
+    fn list(&self, image: Digest, lines: &[Entry]) -> Result<(), PushError> {
         let tag = fallback_tag(image);
-        for _ in 0..LIST_ATTEMPTS_MAX {
-            let started = Instant::now();
+        self.settle(&format!("the list of documents under `{tag}`"), || {
             let (mut all, version) = match self.manifest(&tag)? {
                 Some(listed) => {
                     let lines = self.index(&listed.bytes)?.manifests.unwrap_or_default();
@@ -205,16 +214,31 @@ impl<'a> Repository<'a> {
             let is_there = |line: &&Entry| all.iter().any(|other| other.digest == line.digest);
             let gone: Vec<Entry> = lines.iter().filter(|line| !is_there(line)).cloned().collect();
             if gone.is_empty() {
-                return Ok(());
+                return Ok(Written::Already);
             }
             all.extend(gone);
             let bytes = Index::of(all);
             // Whether it was taken or another came first, the next look tells.
             self.replace("the list of documents", &tag, (INDEX_TYPE, &bytes), version)?;
+            Ok(Written::Now)
+        })
+    }
+
+    /// Writes what others write, too, until it is there at a second look, after a pause. `write` looks, and writes what it
+    /// misses.
+    pub fn settle<E: From<PushError>>(
+        &self,
+        what: &str,
+        mut write: impl FnMut() -> Result<Written, E>,
+    ) -> Result<(), E> {
+        for _ in 0..ATTEMPTS_MAX {
+            let started = Instant::now();
+            if write()? == Written::Already {
+                return Ok(());
+            }
             std::thread::sleep((started.elapsed() * 2).clamp(SETTLE.0, SETTLE.1));
         }
-        let what = format!("the list of documents under `{tag}` is replaced again and again");
-        Err(self.session.strange(what))
+        Err(self.session.strange(format!("{what} is replaced again and again")).into())
     }
 
     fn index(&self, bytes: &[u8]) -> Result<Index, PushError> {

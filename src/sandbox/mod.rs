@@ -22,6 +22,7 @@ mod run;
 mod skeleton;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -35,6 +36,7 @@ use crate::explain::{Blame, Explain};
 pub use init::enter;
 pub use probe::{Finding, probe};
 pub use run::{Outcome, Reply, Status, interactive, run, set_executable};
+pub use watch::{Stop, watch};
 
 /// How strongly the room is closed. A weaker one is used only when it is asked for by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

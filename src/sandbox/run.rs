@@ -135,12 +135,12 @@ pub(super) fn attempt(plan: &Plan, level: Level) -> Result<(), SandboxError> {
     }
 }
 
-fn setup(action: &str) -> impl FnOnce(io::Error) -> SandboxError {
+pub(super) fn setup(action: &str) -> impl FnOnce(io::Error) -> SandboxError {
     let action = action.to_owned();
     move |source| SandboxError::Setup { action, source }
 }
 
-fn plan_of(room: &Room, talk: Talk) -> Result<Plan, SandboxError> {
+pub(super) fn plan_of(room: &Room, talk: Talk) -> Result<Plan, SandboxError> {
     let mut room = room.clone();
     room.root = disk::canonical(&room.root)?;
     for mount in &mut room.mounts {
@@ -197,15 +197,15 @@ fn utf8(path: &Path, name: Vec<u8>) -> Result<String, SandboxError> {
 }
 
 /// The caller's hold of a keeper. Dropping it before its end kills the room.
-struct Caller {
+pub(super) struct Caller {
     keeper: Option<Child>,
-    socket: UnixStream,
+    pub(super) socket: UnixStream,
     heard: Vec<u8>,
     terminated: bool,
 }
 
 impl Caller {
-    fn start(
+    pub(super) fn start(
         plan: &Plan,
         connect: impl FnOnce(&mut Command, OwnedFd) -> io::Result<Option<OwnedFd>>,
     ) -> Result<Self, SandboxError> {
@@ -233,7 +233,7 @@ impl Caller {
     }
 
     /// Reads output and reports until the keeper is gone; tells whether the time was over before.
-    fn follow(
+    pub(super) fn follow(
         &mut self,
         mut output: PipeReader,
         mut deadline: Option<Instant>,
@@ -320,7 +320,10 @@ impl Caller {
 
     /// Waits for the keeper and reads what the room has said of its end.
     /// Killed from outside, or by the clock, it has said nothing.
-    fn finish(mut self, room: &Room) -> Result<(Option<Status>, Vec<String>), SandboxError> {
+    pub(super) fn finish(
+        mut self,
+        room: &Room,
+    ) -> Result<(Option<Status>, Vec<String>), SandboxError> {
         self.wait()?;
         let mut notes = Vec::new();
         let mut ended = None;
@@ -339,7 +342,7 @@ impl Caller {
     }
 }
 
-fn lost(room: &Room) -> SandboxError {
+pub(super) fn lost(room: &Room) -> SandboxError {
     SandboxError::Lost { command: room.argv[0].clone() }
 }
 

@@ -169,6 +169,25 @@ fn rules_in_a_real_postgresql_decide_and_its_end_is_told_and_survived() {
 }
 
 #[test]
+fn denials_are_told_or_silent_as_the_manifest_wants_it() {
+    for (denied, codes, is_answered) in [("told", [0, 0x80], true), ("silent", [0x80, 0x80], false)]
+    {
+        let world = World::of(&[("rebeam.toml", &format!("{MANIFEST}denied = \"{denied}\"\n"))]);
+        let up = Up::new(&world);
+        let (mut mqtt, _) = up.connect("username", "password");
+        acl(&world, &["add", "allow", "a"]).succeeds();
+        acl(&world, &["rm", "4"]).succeeds();
+        up.settles("x", false);
+        mqtt.send(0x82, &[b"\0\x01".as_slice(), &text("a"), b"\0", &text("x"), b"\0"].concat());
+        assert_eq!(mqtt.read().1[2..], codes, "{denied}");
+        mqtt.send(0x32, &[text("x").as_slice(), b"\0\x02x"].concat());
+        mqtt.send(0xc0, b"");
+        // The answer to the message, or that to the ping behind it.
+        assert_eq!(mqtt.read().0, if is_answered { 0x40 } else { 0xd0 }, "{denied}");
+    }
+}
+
+#[test]
 fn without_a_word_access_is_open_and_words_that_are_none_are_refused() {
     let world = World::of(&[("rebeam.toml", MANIFEST)]);
     for (line, said) in [

@@ -21,6 +21,7 @@ mod dev_acl;
 mod dev_listen;
 mod dev_pub_sub;
 mod dev_things;
+mod dev_services;
 mod diff;
 mod erlang_mk;
 mod erlang_mk_methods;

@@ -14,6 +14,7 @@ use crate::dev::access::{
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
+use crate::manifest;
 use crate::terminal::{self, Mode};
 
 /// Bytes of a password that is read.
@@ -122,7 +123,9 @@ impl Acl {
             terminal::data(postgres_schema().trim_end());
             return Ok(0);
         }
-        let settings = super::access(common)?;
+        let project = disk::canonical(&common.project)?;
+        let wish = manifest::stack(&project, &[], None)?.dev.access;
+        let settings = super::settings(&wish, &project)?;
         let book = || -> Result<Book, Failure> {
             disk::create_dir_all(place.directory())?;
             Ok(Book::open(&settings, place.directory())?)

@@ -1,29 +1,23 @@
 //! Forwarding: where events go, as the manifest says, and who we are there, as the environment says.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::cli::Common;
 use crate::dev::Secret;
 use crate::dev::events::{Credentials, Forwards, Index};
-use crate::disk;
-use crate::explain::Failure;
-use crate::manifest::{FILE_NAME, Manifest};
+use crate::manifest::EventsWish;
 
-/// Reads `[dev.events]`; a directory without a manifest forwards nothing.
-pub(super) fn read(common: &Common) -> Result<Forwards, Failure> {
-    let project = disk::canonical(&common.project)?;
-    if !disk::exists(&project.join(FILE_NAME)) {
-        return Ok(Forwards::default());
-    }
-    let wish = Manifest::read(&project)?.dev.events;
+/// Reads what `[dev.events]` of the project at `project` says.
+pub(super) fn forwards(wish: &EventsWish, project: &Path) -> Forwards {
     let target = |text: &String| text.parse().expect("the manifest was checked");
-    Ok(Forwards {
+    Forwards {
         targets: wish.forward.iter().map(target).collect(),
         index: if wish.is_daily { Index::Daily } else { Index::One },
         credentials: credentials(),
-        ndjson: wish.ndjson.map(|path| project.join(path)),
-    })
+        ndjson: wish.ndjson.as_ref().map(|path| project.join(path)),
+    }
 }
 
 /// Takes what the environment says; it is never written down or shown.

@@ -1,8 +1,10 @@
 //! `rebeam dev up`.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,11 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
+use super::parts::{Layers, Parts};
 use crate::cli::Common;
-use crate::dev::access::{self, Book, Settings};
-use crate::dev::things;
+use crate::dev::access::{self, Book};
+use crate::dev::control::{self, Control, Told};
+use crate::dev::services::{self, Logs, Services, Standing, State};
+use crate::dev::things::Setup;
 use crate::dev::web::Guard;
-use crate::dev::{self, DevError, Place, Plan, Ports, Running, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -40,6 +45,8 @@ pub(super) struct Up {
     #[arg(short, long)]
     detach: bool,
     #[command(flatten)]
+    layers: Layers,
+    #[command(flatten)]
     exposing: Exposing,
     /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
     #[arg(long)]
@@ -55,73 +62,165 @@ impl Up {
             if self.here { Exposing::handed_password()? } else { self.exposing.password()? };
         let guard = self.exposing.guard(password.as_deref())?;
         if self.detach && !self.here {
-            let running = detach(place, password.as_deref())?;
-            tell(common, place, &running);
+            // What has to be fetched is fetched while somebody looks.
+            let patience = READY_MAX + Parts::prepare(common, &self.layers, place)?.patience();
+            detach(place, password.as_deref(), patience)?;
+            tell(common, place, &control::status(place)?);
             return Ok(0);
         }
         dev::allow_open_files();
         let taken = place.take()?;
-        let project = disk::canonical(&common.project)?;
-        let settings = super::access(common)?;
-        let ports = Ports::new(self.exposing.listen, &project);
+        let parts = Parts::prepare(common, &self.layers, place)?;
+        let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        let things = things::Setup { is_mainflux: self.things, ..Default::default() };
-        let wanted = Wanted { ports, guard, settings, things };
-        runtime.block_on(serve(common, wanted, place, &taken))?;
+        let things = super::things(&parts.dev, self.things)?;
+        let up = Upward { common, place, parts: &parts, ports: &ports, guard: &guard };
+        runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         Ok(0)
     }
 }
 
-/// What the command line and the manifest ask for.
-struct Wanted {
-    ports: Ports,
-    guard: Guard,
-    settings: Settings,
-    things: things::Setup,
+/// A stack on its way up.
+struct Upward<'a> {
+    common: &'a Common,
+    place: &'a Place,
+    parts: &'a Parts,
+    ports: &'a Ports,
+    guard: &'a Guard,
 }
 
-/// Serves until somebody says that it is enough.
-async fn serve(
-    common: &Common,
-    wanted: Wanted,
-    place: &Place,
-    taken: &Taken,
-) -> Result<(), Failure> {
-    // Heard from the start on, so that nothing is left half begun.
-    let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
-    let Wanted { ports, guard, settings, things } = wanted;
-    let state = place.directory();
-    let access = access::guard(&settings, state)?;
-    let book = Book::open(&settings, state)?;
-    let stack = Stack::start(Plan {
-        ports: &ports,
-        state,
-        guard: &guard,
-        access,
-        book,
-        things,
-        forwards: forwarding::read(common)?,
-    })?;
-    let running = Running { process: std::process::id(), services: stack.services().to_vec() };
-    let authority = disk::canonical(&stack.certificate().authority)?;
-    let mut more = vec![("MQTTS_CA", authority.display().to_string())];
-    more.extend(guard.secret().map(|secret| (VARIABLE, secret.reveal().to_owned())));
-    taken.tell(&running, &more)?;
-    tell(common, place, &running);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl Upward<'_> {
+    /// Serves until somebody says that it is enough.
+    async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), Failure> {
+        // Heard from the start on, so that nothing is left half begun.
+        let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
+        // A real server in the place of one of ours has the standard port.
+        let reserved = services::reserve(&self.parts.services, self.ports)?;
+        let state = self.place.directory();
+        let settings = super::settings(&self.parts.dev.access, &self.parts.project)?;
+        let stack = Stack::start(Plan {
+            ports: self.ports,
+            state,
+            guard: self.guard,
+            access: access::guard(&settings, state)?,
+            denies_as_emqttd: settings.denies_as_emqttd(),
+            book: Book::open(&settings, state)?,
+            things,
+            forwards: forwarding::forwards(&self.parts.dev.events, &self.parts.project),
+        })?;
+        let embedded = self.embedded(&stack);
+        let mut variables = self.variables(&stack, &embedded)?;
+        let planned = services::plan(&self.plan(), &reserved, &variables)?;
+        drop(reserved);
+        variables.extend(planned.variables);
+        let logs = Logs::of(self.place.directory());
+        let services = Arc::new(Services::start(planned.units, &logs)?);
+        let end = Arc::new(tokio::sync::Notify::new());
+        let told = Told {
+            embedded: embedded.iter().map(standing).collect(),
+            services: Arc::clone(&services),
+            end: Arc::clone(&end),
+        };
+        let told = Arc::new(told);
+        let control = Control::open(self.place, Arc::clone(&told))?;
+        let waiting = {
+            let (services, logs) = (Arc::clone(&services), logs.clone());
+            tokio::task::spawn_blocking(move || services.wait_ready(&logs))
+        };
+        let mut enough = std::pin::pin!(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = end.notified() => {}
+            }
+        });
+        let fate = tokio::select! {
+            ready = waiting => Some(ready.unwrap_or(Ok(()))),
+            () = &mut enough => None,
+        };
+        let fate = match fate {
+            Some(Ok(())) => {
+                let process = std::process::id();
+                let running = Running { process, services: all(&told) };
+                taken.tell(&running, &variables)?;
+                tell(self.common, self.place, &told.standing());
+                enough.await;
+                Ok(())
+            }
+            Some(Err(error)) => Err(error.into()),
+            None => Ok(()),
+        };
+        drop(tokio::task::spawn_blocking(move || services.stop()).await);
+        stack.stop().await;
+        drop(control);
+        fate
     }
-    stack.stop().await;
-    Ok(())
+
+    fn plan(&self) -> services::Plan<'_> {
+        services::Plan {
+            services: &self.parts.services,
+            roots: &self.parts.roots,
+            image: self.parts.image.as_deref(),
+            machine: &self.parts.machine,
+            project: &self.parts.project,
+            place: self.place.directory(),
+            level: self.parts.level,
+        }
+    }
+
+    /// What runs in this process. A service of the manifest has its name to itself.
+    fn embedded(&self, stack: &Stack) -> Vec<Service> {
+        let renamed = |service: &Service| {
+            let mut service = service.clone();
+            if self.parts.services.contains_key(&service.name) {
+                service.name = format!("embedded-{}", service.name);
+            }
+            service
+        };
+        stack.services().iter().map(renamed).collect()
+    }
+
+    /// What services and programs are told of what runs in this process.
+    fn variables(
+        &self,
+        stack: &Stack,
+        embedded: &[Service],
+    ) -> Result<BTreeMap<String, String>, DevError> {
+        let url = |service: &Service| (service.variable(), service.url.clone());
+        let mut variables: BTreeMap<String, String> = embedded.iter().map(url).collect();
+        let authority = disk::canonical(&stack.certificate().authority)?;
+        variables.insert("MQTTS_CA".into(), authority.display().to_string());
+        let secret = self.guard.secret();
+        variables.extend(secret.map(|secret| (VARIABLE.to_owned(), secret.reveal().to_owned())));
+        Ok(variables)
+    }
+}
+
+fn standing(service: &Service) -> Standing {
+    Standing {
+        name: service.name.clone(),
+        state: State::Ready,
+        address: Some(service.address),
+        url: Some(service.url.clone()),
+        restarts: 0,
+        why: None,
+    }
+}
+
+/// Everything that listens.
+fn all(told: &Told) -> Vec<Service> {
+    let listens = |one: Standing| {
+        Some(Service { name: one.name, address: one.address?, url: one.url.unwrap_or_default() })
+    };
+    told.standing().into_iter().filter_map(listens).collect()
 }
 
 /// Starts this program once more in the background and waits until it is ready.
-fn detach(place: &Place, password: Option<&str>) -> Result<Running, DevError> {
+fn detach(place: &Place, password: Option<&str>, patience: Duration) -> Result<(), DevError> {
     // Taken for a moment only: an error that is found here needs no log.
     drop(place.take()?);
     let log = place.log();
@@ -147,14 +246,14 @@ fn detach(place: &Place, password: Option<&str>) -> Result<Running, DevError> {
         // One that ended before it read this says why in its log.
         drop(input.write_all(password.as_bytes()));
     }
-    wait(place, &mut child)
+    wait(place, &mut child, patience)
 }
 
-fn wait(place: &Place, child: &mut Child) -> Result<Running, DevError> {
-    let until = Instant::now() + READY_MAX;
+fn wait(place: &Place, child: &mut Child, patience: Duration) -> Result<(), DevError> {
+    let until = Instant::now() + patience;
     loop {
-        if let Some(running) = place.running()?.filter(|running| running.process == child.id()) {
-            return Ok(running);
+        if place.running()?.is_some_and(|running| running.process == child.id()) {
+            return Ok(());
         }
         let has_ended = child.try_wait().map_err(DevError::Runtime)?.is_some();
         if has_ended || Instant::now() > until {
@@ -169,11 +268,11 @@ fn wait(place: &Place, child: &mut Child) -> Result<Running, DevError> {
     }
 }
 
-fn tell(common: &Common, place: &Place, running: &Running) {
+fn tell(common: &Common, place: &Place, standings: &[Standing]) {
     match common.mode() {
-        Mode::Json => terminal::data(&serde_json::json!(running.services).to_string()),
+        Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
         _ => {
-            terminal::data(&table(running));
+            terminal::data(&table(standings));
             terminal::talk(&format!("addresses for programs: {}", place.env_file().display()));
             let authority = place.directory().join("tls/ca.pem");
             terminal::talk(&format!("certificates are signed by: {}", authority.display()));
@@ -181,8 +280,17 @@ fn tell(common: &Common, place: &Place, running: &Running) {
     }
 }
 
-/// Lays the services out, a line each.
-pub(super) fn table(running: &Running) -> String {
-    let row = |service: &crate::dev::Service| vec![service.name.clone(), service.url.clone()];
-    terminal::table(&running.services.iter().map(row).collect::<Vec<_>>())
+/// Lays services out, a line each.
+pub(super) fn table(standings: &[Standing]) -> String {
+    let row = |one: &Standing| {
+        let restarts = match one.restarts {
+            0 => String::new(),
+            1 => ", restarted once".into(),
+            count => format!(", restarted {count} times"),
+        };
+        let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+        let state = format!("{}{restarts}{why}", one.state.name());
+        vec![one.name.clone(), one.url.clone().unwrap_or_default(), state]
+    };
+    terminal::table(&standings.iter().map(row).collect::<Vec<_>>())
 }

@@ -82,25 +82,28 @@ fn whom(address: &Cell, user: &Cell, client: &Cell) -> Result<Whom, String> {
     }
 }
 
+/// Writes a row as SQL has it; `-` is NULL.
 #[cfg(test)]
-pub(super) mod tests {
+pub(super) fn written(text: &str) -> Vec<Cell> {
+    let cells = text.split('|').map(str::trim);
+    let cell = |text: &str| match (text, text.parse()) {
+        ("-", _) => Cell::Null,
+        (_, Ok(number)) => Cell::Integer(number),
+        (text, _) => Cell::Text(text.replace('"', "")),
+    };
+    cells.map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::dev::access::rule::{Action, Asker};
 
-    /// Writes a row as SQL has it; `-` is NULL.
-    pub(in crate::dev::access) fn row(text: &str) -> Vec<Cell> {
-        let cells = text.split('|').map(str::trim);
-        let cell = |text: &str| match (text, text.parse()) {
-            ("-", _) => Cell::Null,
-            (_, Ok(number)) => Cell::Integer(number),
-            (text, _) => Cell::Text(text.replace('"', "")),
-        };
-        cells.map(cell).collect()
-    }
-
     fn decide(rows: &[&str], action: Action, topic: &str) -> Option<bool> {
         let asker = Asker { client: "c", user: Some("u"), address: "127.0.0.1".parse().unwrap() };
-        let rows: Vec<_> = rows.iter().map(|text| row(text)).collect();
+        let rows: Vec<_> = rows.iter().map(|text| written(text)).collect();
         let rules = compile(&rows).unwrap();
         let rule = rules.iter().find(|rule| rule.speaks(&asker, action, topic).is_ok())?;
         Some(rule.allows)
@@ -150,9 +153,35 @@ pub(super) mod tests {
             ("1|10.0.0.0/33|-|-|1|a", "10.0.0.0/33"),
             ("1|-|u|-|1", "5 columns"),
         ] {
-            let broken = read(&row(text)).unwrap_err();
+            let broken = read(&written(text)).unwrap_err();
             assert!(broken.why.contains(why), "{text}: {}", broken.why);
         }
-        assert_eq!(&*read(&row("1|-|u|-|1|a|7")).unwrap().name, "row 7 of mqtt_acl");
+        assert_eq!(&*read(&written("1|-|u|-|1|a|7")).unwrap().name, "row 7 of mqtt_acl");
+    }
+
+    proptest! {
+        #[test]
+        fn of_all_rows_that_fit_the_last_one_decides(
+            rows in prop::collection::vec((any::<bool>(), 1..=3_u8, 0..3_usize, 0..4_usize), 0..8),
+            publishes in any::<bool>(),
+            topic in prop::sample::select(vec!["a", "b", "a/b"]),
+        ) {
+            // Who, and topics each with what it matches of the three.
+            const WHO: [(&str, bool); 3] = [("-|u|-", true), ("-|$all|-", true), ("-|u|d", false)];
+            const TOPICS: [(&str, &[&str]); 4] =
+                [("a", &["a"]), ("#", &["a", "b", "a/b"]), ("+", &["a", "b"]), ("a/#", &["a", "a/b"])];
+            let text = |(allows, access, who, topic): &(bool, u8, usize, usize)| {
+                format!("{}|{}|{access}|{}", u8::from(*allows), WHO[*who].0, TOPICS[*topic].0)
+            };
+            let texts: Vec<String> = rows.iter().map(text).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let bit = if publishes { 2 } else { 1 };
+            let fits = |row: &&(bool, u8, usize, usize)| {
+                row.1 & bit != 0 && WHO[row.2].1 && TOPICS[row.3].1.contains(&topic)
+            };
+            let wanted = rows.iter().rev().find(fits).map(|row| row.0);
+            let action = if publishes { Action::Publish } else { Action::Subscribe };
+            prop_assert_eq!(decide(&texts, action, topic), wanted);
+        }
     }
 }

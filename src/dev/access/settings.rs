@@ -21,6 +21,7 @@ pub struct Settings {
     pub(super) hash: PasswordHash,
     pub(super) nomatch_allows: bool,
     pub(super) anonymous: Anonymous,
+    denies_as_emqttd: bool,
 }
 
 impl Settings {
@@ -55,7 +56,13 @@ impl Settings {
             hash: wish.password_hash.as_deref().map_or(Ok(PasswordHash::default()), str::parse)?,
             nomatch_allows: wish.nomatch_allows,
             anonymous: wish.anonymous,
+            denies_as_emqttd: wish.denies_as_emqttd,
         })
+    }
+
+    /// Tells whether a denied message is answered with nothing and one denied filter denies a whole SUBSCRIBE.
+    pub fn denies_as_emqttd(&self) -> bool {
+        self.denies_as_emqttd
     }
 
     /// Tells whether no rule is asked at all.

@@ -116,7 +116,7 @@ impl Shared {
         // Nobody waits for an answer any more: it must not go on in the background.
         let end = Interrupt(Some(interrupt));
         let answer = asked.await.expect("what runs there does not panic");
-        end.is_over();
+        end.done();
         answer.map_err(trouble)?
     }
 }
@@ -125,7 +125,7 @@ impl Shared {
 struct Interrupt(Option<rusqlite::InterruptHandle>);
 
 impl Interrupt {
-    fn is_over(mut self) {
+    fn done(mut self) {
         self.0 = None;
     }
 }

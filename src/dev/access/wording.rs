@@ -74,7 +74,7 @@ mod tests {
     use crate::dev::access::row;
 
     fn rule(text: &str) -> Rule {
-        row::read(&row::tests::row(text)).unwrap()
+        row::read(&row::written(text)).unwrap()
     }
 
     #[test]

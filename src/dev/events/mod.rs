@@ -35,7 +35,9 @@ pub use search::{Forwarded, Line, Reader, Totals, Wish};
 pub(crate) use when::{now_ms, read_since, text as time_text};
 
 /// How long what happened at the very end may take to be written.
-const SINK_MAX: Duration = Duration::from_secs(2);
+const SINK_MAX: Duration = Duration::from_secs(8);
+/// How long one that passes events on may take to end.
+const COURIER_MAX: Duration = Duration::from_secs(2);
 
 /// The events of a stack that runs. Call [`Events::stop`] once its bus is gone.
 #[derive(Debug)]
@@ -92,6 +94,6 @@ impl Events {
         let all =
             tokio::task::spawn_blocking(|| couriers.into_iter().for_each(|one| drop(one.join())));
         // One that waits for an answer ends with the process, and sends the same again next time.
-        drop(tokio::time::timeout(SINK_MAX, all).await);
+        drop(tokio::time::timeout(COURIER_MAX, all).await);
     }
 }

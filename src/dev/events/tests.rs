@@ -29,7 +29,11 @@ async fn written(state: &Path, all: Vec<What>) -> Reader {
         bus.say(at_ms, what);
     }
     drop(bus);
-    events.stop().await;
+    let Events { log, sink, web, .. } = events;
+    // However busy the machine is: `stop` would wait only for so long.
+    sink.await.unwrap();
+    web.stop().await;
+    log.close();
     Reader::open(state).unwrap().unwrap()
 }
 

@@ -31,6 +31,15 @@ pub(super) struct Entry {
     pub(super) metadata: Metadata,
 }
 
+/// What an owner says of a thing or a channel.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Said {
+    pub(super) name: String,
+    pub(super) metadata: Option<Metadata>,
+    /// Only of a new thing; empty for a fresh one.
+    pub(super) key: String,
+}
+
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Page<T> {
@@ -81,14 +90,9 @@ impl Kind {
 
 impl Model {
     /// Makes a thing or a channel, and returns its identifier. A thing that was given no key gets one.
-    pub(super) fn create(
-        &self,
-        kind: Kind,
-        token: &str,
-        name: &str,
-        metadata: Option<&Metadata>,
-        key: &str,
-    ) -> Result<String> {
+    pub(super) fn create(&self, kind: Kind, token: &str, said: &Said) -> Result<String> {
+        let Said { name, metadata, key } = said;
+        let metadata = metadata.as_ref();
         let owner = self.identify(token)?;
         check(name, metadata)?;
         check_key(key)?;
@@ -121,14 +125,9 @@ impl Model {
     }
 
     /// Gives a thing or a channel another name and other metadata.
-    pub(super) fn update(
-        &self,
-        kind: Kind,
-        token: &str,
-        id: &str,
-        name: &str,
-        metadata: Option<&Metadata>,
-    ) -> Result<()> {
+    pub(super) fn update(&self, kind: Kind, token: &str, id: &str, said: &Said) -> Result<()> {
+        let Said { name, metadata, .. } = said;
+        let metadata = metadata.as_ref();
         let owner = self.identify(token)?;
         let id = identifier(id)?;
         check(name, metadata)?;

@@ -14,6 +14,7 @@ use crate::dev::access::Access;
 use crate::dev::broker::Handle;
 use crate::dev::web::{Guard, Web};
 use crate::dev::{self, Bus, Client, DevError, Ports};
+use crate::manifest::ThingsWish;
 
 /// What Mainflux closes configurations with unless it is told otherwise.
 const BOOTSTRAP_KEY: &str = "12345678910111213141516171819202";
@@ -29,21 +30,50 @@ const PARTS: [(Part, &str, u16); 6] = [
 ];
 
 /// How things run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Setup {
     /// Whether things and channels decide who may connect and publish, and every service has a port of its own, as in
     /// Mainflux; else there is the gateway alone.
     pub is_mainflux: bool,
     /// What the name of an MQTT client counts for, where things decide.
     pub username: Username,
-    /// What secure bootstrap closes configurations with: 16, 24 or 32 bytes.
-    pub bootstrap_key: String,
+    pub(super) bootstrap_key: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let bootstrap_key = BOOTSTRAP_KEY.to_owned();
         Self { is_mainflux: false, username: Username::default(), bootstrap_key }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Setup");
+        shown.field("is_mainflux", &self.is_mainflux).field("username", &self.username);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// Reads what the manifest wishes; `is_mainflux` counts where it does not say who decides.
+    ///
+    /// # Errors
+    /// Where `bootstrap_key` is of no length that AES has.
+    pub fn new(
+        wish: &ThingsWish,
+        is_mainflux: bool,
+        bootstrap_key: Option<String>,
+    ) -> Result<Self, DevError> {
+        let bootstrap_key = bootstrap_key.unwrap_or_else(|| BOOTSTRAP_KEY.to_owned());
+        if !matches!(bootstrap_key.len(), 16 | 24 | 32) {
+            return Err(DevError::BadBootstrapKey { bytes: bootstrap_key.len() });
+        }
+        let username = match wish.username_is_thing {
+            true => Username::ThingId,
+            false => Username::Ignored,
+        };
+        Ok(Self { is_mainflux: wish.decide.unwrap_or(is_mainflux), username, bootstrap_key })
     }
 }
 

@@ -194,6 +194,7 @@ fn lock() -> Lock {
         suite: "bookworm".into(),
     };
     Lock {
+        services: vec![],
         base: None,
         project: "shop".into(),
         epoch: 1_700_000_000,

@@ -18,6 +18,7 @@ mod mirror;
 mod pool;
 mod release;
 mod resolve;
+mod services;
 mod suite;
 mod usual;
 mod version;
@@ -35,6 +36,7 @@ pub use deb::{Papers, papers, unpack};
 pub use error::DebianError;
 pub use lack::{Lack, lacks};
 pub use mirror::{PRIMARY, PRIMARY_SECURITY};
+pub use services::resolve_services;
 
 use index::Universe;
 use mirror::Mirror;

@@ -11,7 +11,9 @@ use toml::de::{DeTable, DeValue};
 use crate::limits::LOCK_SOURCES_MAX;
 use crate::lock::error::LockError;
 use crate::lock::reader::fields::{Fields, Reader, TEXT, is_text};
-use crate::lock::{BaseLock, Deb, Lock, Pin, PlatformLock, Role, Source, ToolchainLock, VERSION};
+use crate::lock::{
+    BaseLock, Deb, Lock, Pin, PlatformLock, Role, ServiceLock, Source, ToolchainLock, VERSION,
+};
 use crate::manifest::{Platform, Tool};
 
 const NAME: &str = "an application's name: letters, digits, `_`, `-`, `.` and `@`";
@@ -55,6 +57,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
         "platform",
         "source",
         "base",
+        "service",
     ])?;
     let image_format = all.integer("image_format")?;
     let project = all.table("project", "`[project]`", &["name", "epoch"])?;
@@ -66,6 +69,7 @@ pub(super) fn read(text: &str, file: &Path) -> Result<Lock> {
         toolchain: read_toolchain(&all)?,
         platforms: read_platforms(&all)?,
         base: read_base(&all)?,
+        services: read_services(&all)?,
         sources: read_sources(&all)?,
     };
     Ok(lock)
@@ -144,6 +148,25 @@ fn read_platforms(all: &Fields<'_>) -> Result<Vec<PlatformLock>> {
         platforms.push(PlatformLock { platform, debs, tools });
     }
     Ok(platforms)
+}
+
+fn read_services(all: &Fields<'_>) -> Result<Vec<ServiceLock>> {
+    let tables = match all.value("service") {
+        Some(_) => all.tables("service")?,
+        None => &[],
+    };
+    let mut services: Vec<ServiceLock> = Vec::new();
+    for table in tables {
+        let fields = all.entry_of("service", table, "`[[service]]`".into())?;
+        fields.refuse_unknown(&["packages", "suite", "debs"])?;
+        let wished = fields.texts("packages", TEXT, is_text)?;
+        if services.last().is_some_and(|last| last.wished >= wished) {
+            return Err(fields.unfit("packages", "each list once, in order"));
+        }
+        let debs = read_debs(&fields, "debs")?;
+        services.push(ServiceLock { wished, suite: fields.text("suite")?, debs });
+    }
+    Ok(services)
 }
 
 fn read_debs(fields: &Fields<'_>, key: &'static str) -> Result<Vec<Deb>> {

@@ -72,6 +72,7 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
     let base = lock.base.as_ref().map_or_else(none, |base| base.image.clone());
     let wished = manifest.image.base.clone().unwrap_or_else(none);
     found.compare("[base]", "image", &base, &wished);
+    found.services(lock, manifest);
     let deps = named_deps(project);
     for (wish, profiles) in deps.values() {
         found.dep(lock, manifest, wish, profiles);
@@ -184,6 +185,17 @@ impl Findings {
     fn compare(&mut self, entry: &str, field: &'static str, locked: &str, wanted: &str) {
         if locked != wanted {
             self.add(entry, field, Some(locked), Some(wanted));
+        }
+    }
+
+    fn services(&mut self, lock: &Lock, manifest: &Manifest) {
+        const ENTRY: &str = "a service of `[[service]]`";
+        let wished = manifest.service_packages();
+        for packages in wished.iter().filter(|packages| lock.service(packages).is_none()) {
+            self.add(ENTRY, "entry", None, Some(&packages.join(", ")));
+        }
+        for locked in lock.services.iter().filter(|locked| !wished.contains(&locked.wished)) {
+            self.add(ENTRY, "entry", Some(&locked.wished.join(", ")), None);
         }
     }
 

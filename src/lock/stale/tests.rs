@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::stale;
 use crate::digest::Digest;
-use crate::lock::{Lock, Pin, ProjectFacts, Role, Source};
+use crate::lock::{Lock, Pin, ProjectFacts, Role, ServiceLock, Source};
 use crate::manifest::rebar::RebarFacts;
 use crate::manifest::{
     Build, DepOverride, DevWish, ImageWish, Manifest, Project, ReleaseWish, Tool, ToolchainWish,
@@ -225,4 +225,35 @@ fn an_ignored_plugin_is_not_missed() {
     dep.ignore_plugins = vec!["lint".into()];
     let now = project("a@1", "b@1", "pc@1 lint@1");
     assert_eq!(said(&lock(), &now, &manifest), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_whose_packages_are_not_locked_is_stale_and_one_too_much_is_too() {
+    let services = "[services.db]\nkind = \"postgres\"\n";
+    let text = format!(
+        "[project]\nname = \"top\"\nversion = \"1\"\n[toolchain]\notp = \"25\"\n{services}"
+    );
+    let path = std::path::Path::new("rebeam.toml");
+    let wished = Manifest::parse(&text, path).unwrap().services;
+    let manifest = Manifest { services: wished, ..manifest() };
+    let mut lock = Lock::of(vec![]);
+    let said = |lock: &Lock, manifest: &Manifest| {
+        let found = stale(lock, &project("", "", ""), manifest);
+        let about = found.iter().filter(|one| one.entry.contains("service"));
+        about.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(&lock, &manifest),
+        ["a service of `[[service]]` is not locked, and `postgresql` is asked for"]
+    );
+    let (wished, suite) = (vec!["postgresql".into()], "bookworm".into());
+    lock.services = vec![ServiceLock { wished, suite, debs: vec![] }];
+    assert_eq!(said(&lock, &manifest), Vec::<String>::new());
+    let none = Manifest { services: BTreeMap::new(), ..manifest };
+    assert_eq!(
+        said(&lock, &none),
+        [
+            "a service of `[[service]]` is locked as `postgresql`, and the project no longer asks for it"
+        ]
+    );
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use super::fake::{Fake, Packed, packed};
 use super::*;
-use crate::registry::{Paper, Repository, fallback_tag};
+use crate::registry::{Paper, Repository, Written, fallback_tag};
 
 const LIST_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -171,6 +171,36 @@ fn two_pushes_at_once_leave_the_lines_of_both() {
     found.sort();
     let all = ["cyclonedx", "other", "slsa", "spdx"].map(|name| format!("application/{name}+json"));
     assert_eq!(found, all);
+}
+
+#[test]
+fn signatures_that_another_wrote_over_are_written_again_and_in_the_end_given_up() {
+    let write = |repository: &Repository<'_>| {
+        let listed = repository.manifest("x.sig")?;
+        let kept = listed.map(|listed| repository.layers(&listed)).transpose()?.unwrap_or_default();
+        let ours = Digest::of(&paper("ours").bytes);
+        if kept.iter().any(|entry| entry.digest == ours) {
+            return Ok(Written::Already);
+        }
+        repository.put_under("x.sig", kept, &[paper("ours")])?;
+        Ok(Written::Now)
+    };
+    let fake = Fake::start();
+    let mut looks = 0;
+    with(&fake, |repository| {
+        repository.settle("the list of signatures", || {
+            looks += 1;
+            if looks == 2 {
+                // Another had read it before ours was there.
+                repository.put_under("x.sig", Vec::new(), &[paper("another's")])?;
+            }
+            write(repository)
+        })
+    })
+    .unwrap();
+    assert_eq!(looks, 3, "the second look finds it gone, the third there");
+    let error = with(&fake, |repository| repository.settle("it", || Ok(Written::Now))).unwrap_err();
+    assert!(error.to_string().contains("it is replaced again and again"), "{error}");
 }
 
 #[test]

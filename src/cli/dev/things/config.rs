@@ -1,6 +1,6 @@
 //! `rebeam dev config`: what devices get that know nothing but their own identifier and key.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Asking, listed, made, shown};
@@ -10,22 +10,8 @@ use crate::dev::things::{Api, ApiError};
 use crate::explain::Failure;
 use crate::http::Method;
 
-#[derive(Debug, Args)]
-#[command(after_help = "\
-A configuration is named by its device's identifier or by its thing's.
-
-  rebeam dev config create 00:11:22 --external-key secret --channel heat --content '{\"rate\": 5}'
-  rebeam dev config activate 00:11:22    connect its thing to its channels
-  curl -H 'Authorization: secret' http://127.0.0.1:8080/things/bootstrap/00:11:22")]
-pub(in crate::cli::dev) struct Config {
-    #[command(flatten)]
-    asking: Asking,
-    #[command(subcommand)]
-    verb: ConfigVerb,
-}
-
 #[derive(Debug, Subcommand)]
-enum ConfigVerb {
+pub(in crate::cli::dev) enum ConfigVerb {
     /// Make a configuration for a device and print its thing's identifier
     Create {
         /// The device's identifier
@@ -75,10 +61,15 @@ enum ConfigVerb {
     },
 }
 
-impl Config {
-    pub(in crate::cli::dev) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
-        let api = self.asking.api(place)?;
-        match self.verb {
+impl ConfigVerb {
+    pub(in crate::cli::dev) fn run(
+        self,
+        asking: &Asking,
+        common: &Common,
+        place: &Place,
+    ) -> Result<u8, Failure> {
+        let api = asking.api(place)?;
+        match self {
             verb @ ConfigVerb::Create { .. } => create(common, &api, verb)?,
             ConfigVerb::Ls { unknown: true } => {
                 let mut answer =

@@ -20,13 +20,13 @@ use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::terminal::{self, Mode};
 
 pub(super) use channel::Channel;
-pub(super) use config::Config;
+pub(super) use config::ConfigVerb;
 pub(super) use thing::Thing;
 pub(super) use user::User;
 
 /// Who asks.
 #[derive(Debug, Args)]
-struct Asking {
+pub(super) struct Asking {
     /// Ask as this user and not as the stack's own; see --password-file
     #[arg(long = "as", global = true, value_name = "EMAIL")]
     email: Option<String>,

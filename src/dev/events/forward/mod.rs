@@ -141,6 +141,8 @@ impl Courier {
         let database = schema::open(self.log.path())?;
         let mut cursor = self.cursor()?;
         let mut seen = cursor;
+        // What was said before a restart still stands.
+        self.trouble = self.trouble_said(&database)?;
         while self.log.wait(seen, Duration::from_secs(3600)) {
             let mut parcels = self.next(&database, cursor)?;
             if parcels.is_empty() {
@@ -208,6 +210,12 @@ impl Courier {
         }
         self.say(None)?;
         Ok(Some((sent, refused)))
+    }
+
+    fn trouble_said(&self, database: &Connection) -> Result<Option<String>, DevError> {
+        let sql = "select trouble from forward where target = ?1";
+        let trouble = database.query_row(sql, [&self.name], |row| row.get(0));
+        trouble.map_err(|source| schema::refused(self.log.path(), source))
     }
 
     fn reached(&self, database: &Connection) -> Result<i64, DevError> {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::input::{Fields, Queries, token};
 use super::output::{self, EntryView};
 use super::{Routes, Service};
-use crate::dev::things::entries::Kind;
+use crate::dev::things::entries::{Kind, Said};
 use crate::dev::things::wrong::{Result, Wrong};
 
 type Asked = State<Arc<Service>>;
@@ -61,11 +61,8 @@ async fn create(
     let mut fields = Fields::read(&headers, &body)?;
     let (name, metadata) = (fields.text("name")?, fields.object("metadata")?);
     let key = if kind == Kind::Thing { fields.text("key")? } else { String::new() };
-    let token = token(&headers)?;
-    let made = move |model: &crate::dev::things::model::Model| {
-        model.create(kind, &token, &name, metadata.as_ref(), &key)
-    };
-    let id = service.ask(made).await?;
+    let (token, said) = (token(&headers)?, Said { name, metadata, key });
+    let id = service.ask(move |model| model.create(kind, &token, &said)).await?;
     let table = if kind == Kind::Thing { "things" } else { "channels" };
     Ok(output::created(&format!("/{table}/{id}")))
 }
@@ -111,10 +108,8 @@ async fn update(
 ) -> Result<Response> {
     let mut fields = Fields::read(&headers, &body)?;
     let (name, metadata) = (fields.text("name")?, fields.object("metadata")?);
-    let token = token(&headers)?;
-    let changed =
-        service.ask(move |model| model.update(kind, &token, &id, &name, metadata.as_ref()));
-    changed.await?;
+    let (token, said) = (token(&headers)?, Said { name, metadata, key: String::new() });
+    service.ask(move |model| model.update(kind, &token, &id, &said)).await?;
     Ok(output::empty(StatusCode::OK))
 }
 

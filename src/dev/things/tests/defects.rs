@@ -1,7 +1,7 @@
 //! The defects of the original, each of which must not be one of ours.
 //!
-//! The fifth, an adapter that grew until it was killed, is the broker's: `benches/` and the broker's own tests of its
-//! budget hold that.
+//! The fifth, an adapter that grew until it was killed, is the broker's to hold: its budget is shown by its own tests
+//! (`src/dev/broker/tests.rs`), and the last one here shows that it holds for things.
 
 use super::*;
 

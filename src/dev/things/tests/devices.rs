@@ -9,6 +9,20 @@ fn config(id: &str, channels: &[&str]) -> Value {
     json!({"external_id": id, "external_key": "secret", "channels": channels, "name": "Kiln", "content": "hot"})
 }
 
+/// Asks each as the user, as nobody, and with a body that is not said to be JSON.
+fn all(world: &World, cases: &[(String, Option<Value>, u16)]) {
+    for (asked, body, status) in cases {
+        assert_eq!(world.mine(asked, body.as_ref()).status, *status, "{asked} {body:?}");
+        if *status != 400 {
+            assert_eq!(world.ask(asked, "wrong", body.as_ref()).status, 403, "{asked}");
+        }
+        if body.is_some() {
+            let reply = world.send("bootstrap", asked, &world.token, (Some("text/plain"), b"{}"));
+            assert_eq!(reply.status, 415, "{asked}");
+        }
+    }
+}
+
 #[test]
 fn a_configuration_is_made_seen_changed_and_removed() {
     let world = World::new();
@@ -61,16 +75,7 @@ fn a_configuration_is_made_seen_changed_and_removed() {
         (format!("PUT /things/state/{nobody}"), Some(json!({"state": 1})), 404),
         (format!("GET /things/configs/{nobody}"), None, 404),
     ];
-    for (asked, body, status) in &cases {
-        assert_eq!(world.mine(asked, body.as_ref()).status, *status, "{asked} {body:?}");
-        if *status != 400 {
-            assert_eq!(world.ask(asked, "wrong", body.as_ref()).status, 403, "{asked}");
-        }
-        if body.is_some() {
-            let reply = world.send("bootstrap", asked, &world.token, (Some("text/plain"), b"{}"));
-            assert_eq!(reply.status, 415, "{asked}");
-        }
-    }
+    all(&world, &cases);
     let device = world.ask("GET /things/bootstrap/01", "secret", None);
     let wanted = format!(
         "{{\"mainflux_id\":\"{id}\",\"mainflux_key\":\"{key}\",\"mainflux_channels\":[{{\"id\":\"{channel}\",\"name\":\"c\"}}],\

@@ -1,6 +1,8 @@
 //! Messages: who may send them, where they go, and what is read back.
 
 use super::*;
+use crate::dev::access::{Access as _, Admission, Attempt};
+use crate::dev::things::{ThingAccess, Username};
 
 const SEED: &str = r#"[{"bn":"some-base-name:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},
     {"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3}]"#;
@@ -198,6 +200,25 @@ fn only_a_thing_s_key_lets_a_client_in_whatever_its_name() {
 }
 
 #[test]
+fn where_it_is_asked_for_the_user_name_has_to_be_the_thing_s() {
+    let it = joined();
+    let model = Arc::clone(&it.world.things.as_ref().unwrap().view().model);
+    let access = ThingAccess::new(model, Username::ThingId);
+    let admits = |username: Option<&str>, password: &str| {
+        let peer = "127.0.0.1:1".parse().unwrap();
+        let password = Some(password.as_bytes());
+        let attempt = Attempt { client_id: "c", username, password, peer };
+        let admission = it.world.runtime.block_on(access.connect(&attempt));
+        matches!(admission, Admission::Allowed { .. })
+    };
+    assert!(admits(Some(&it.thing), &it.key));
+    for username in [None, Some("other")] {
+        assert!(!admits(username, &it.key));
+    }
+    assert!(!admits(Some(&it.thing), "wrong"));
+}
+
+#[test]
 fn a_thing_publishes_and_subscribes_to_its_own_channels_alone() {
     let it = joined();
     let other = it.world.channel("other");
@@ -298,4 +319,17 @@ fn what_was_acknowledged_is_there_after_a_restart() {
         (seen.0[0].channels.clone(), seen.1[0].things.clone(), seen.2),
         (vec![it.channel], vec![it.thing], vec![])
     );
+}
+
+#[test]
+fn a_key_for_bootstrap_that_aes_has_no_use_for_is_refused_at_once() {
+    let wish = crate::manifest::ThingsWish { decide: Some(false), ..Default::default() };
+    assert!(!Setup::new(&wish, true, None).unwrap().is_mainflux);
+    let refused = Setup::new(&wish, true, Some("short".into())).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the key for secure bootstrap has 5 bytes, and not 16, 24 or 32"
+    );
+    let debug = format!("{:?}", Setup::default());
+    assert!(!debug.contains("1234"), "{debug}");
 }

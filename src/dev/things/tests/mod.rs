@@ -157,11 +157,8 @@ impl World {
     fn said(&mut self, stream: &str) -> Vec<Value> {
         let mut found: Vec<Arc<Happening>> = Vec::new();
         // A sentence marks the end of what was said.
-        self.things
-            .as_ref()
-            .unwrap()
-            .model()
-            .say(What::Operation { stream: "end", fields: vec![] });
+        let end = What::Operation { stream: "end", fields: vec![] };
+        self.things.as_ref().unwrap().view().model.say(end);
         self.runtime.block_on(async {
             loop {
                 let happening = self.watch.next().await.unwrap();
