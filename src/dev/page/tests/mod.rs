@@ -12,7 +12,7 @@ use super::*;
 use crate::dev::Ports;
 use crate::dev::access::{NewRow, Open, Settings};
 use crate::dev::broker::{Broker, Dress, Limits, Listener};
-use crate::dev::events::Events;
+use crate::dev::events::{Events, Forwards};
 use crate::dev::streams::Streams;
 use crate::dev::things::Things;
 use crate::manifest::{AccessProvider, AccessWish};
@@ -62,7 +62,9 @@ impl Stand {
     fn with(bus: Bus, logged: &Bus) -> Self {
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
         let state = tempfile::tempdir().unwrap();
-        let events = Events::start(logged, state.path()).unwrap();
+        let events =
+            Events::start(logged, state.path(), bind(), &Guard::default(), &Forwards::default())
+                .unwrap();
         let streams = Streams::start(bind(), state.path(), None).unwrap();
         let listener = Listener { socket: bind(), dress: Dress::Bare };
         let limits = Limits { sys_interval: Duration::ZERO, ..Limits::default() };
