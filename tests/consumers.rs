@@ -153,6 +153,7 @@ fn lock() -> Lock {
             debs: vec![],
         },
         sources: vec![],
+        services: vec![],
     }
 }
 
