@@ -174,10 +174,11 @@ fn denials_are_told_or_silent_as_the_manifest_wants_it() {
     {
         let world = World::of(&[("rebeam.toml", &format!("{MANIFEST}denied = \"{denied}\"\n"))]);
         let up = Up::new(&world);
-        let (mut mqtt, _) = up.connect("username", "password");
         acl(&world, &["add", "allow", "a"]).succeeds();
         acl(&world, &["rm", "4"]).succeeds();
         up.settles("x", false);
+        // Only now: whoever connects by the same identifier ends the connection before.
+        let (mut mqtt, _) = up.connect("username", "password");
         mqtt.send(0x82, &[b"\0\x01".as_slice(), &text("a"), b"\0", &text("x"), b"\0"].concat());
         assert_eq!(mqtt.read().1[2..], codes, "{denied}");
         mqtt.send(0x32, &[text("x").as_slice(), b"\0\x02x"].concat());

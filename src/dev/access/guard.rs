@@ -147,6 +147,10 @@ impl Access for Guard {
         self.policy.generation()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.policy.source.as_ref().and_then(|source| source.trouble())
+    }
+
     fn knows_clients(&self) -> bool {
         self.policy.auth.is_some() && self.policy.anonymous == Anonymous::Deny
     }

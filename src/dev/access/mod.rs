@@ -138,6 +138,11 @@ pub trait Access: Debug + Send + Sync {
         false
     }
 
+    /// Returns why nothing can be decided now; every question is refused as long.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Hears of each message that was let through, before its sender is told that it arrived. It must be quick:
     /// the sender waits.
     fn published(&self, who: &Who, message: &Message) {

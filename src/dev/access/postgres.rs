@@ -85,10 +85,10 @@ async fn watch(shared: Arc<Shared>) {
         let look = tokio::time::timeout(WATCH_MAX, look(&shared, &mut session)).await;
         let look = look.unwrap_or_else(|_| Err(silent(WATCH_MAX)));
         match look {
-            Ok(found) => {
+            Ok((found, is_anew)) => {
                 let was_away = shared.away().take().is_some();
                 // What was refused while the server was away is asked anew.
-                if was_away || seen.as_ref().is_some_and(|seen| *seen != found) {
+                if was_away || is_anew || seen.as_ref().is_some_and(|seen| *seen != found) {
                     shared.generation.fetch_add(1, Ordering::AcqRel);
                 }
                 seen = Some(found);
@@ -102,12 +102,18 @@ async fn watch(shared: Arc<Shared>) {
     }
 }
 
-async fn look(shared: &Shared, session: &mut Option<Session>) -> Result<Rows, Trouble> {
-    let session = match session {
-        Some(session) => session,
-        none => none.insert(shared.connect().await?),
-    };
-    session.ask(SNAPSHOT, &[]).await
+/// Returns what stands for the state of the server, and whether the connection had to be made anew for that.
+async fn look(shared: &Shared, session: &mut Option<Session>) -> Result<(Rows, bool), Trouble> {
+    let mut is_anew = false;
+    if let Some(kept) = session {
+        match kept.ask(SNAPSHOT, &[]).await {
+            // One that broke says nothing of the server, which may be back already.
+            Err(Trouble::Away(_)) => is_anew = true,
+            answer => return Ok((answer?, false)),
+        }
+    }
+    let session = session.insert(shared.connect().await?);
+    Ok((session.ask(SNAPSHOT, &[]).await?, is_anew))
 }
 
 fn silent(after: Duration) -> Trouble {
@@ -290,6 +296,10 @@ impl Source for Postgres {
 
     fn generation(&self) -> u64 {
         self.shared.generation.load(Ordering::Acquire)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.away().clone()
     }
 
     fn mark(&self) -> char {

@@ -45,6 +45,11 @@ pub(super) trait Source: Debug + Send + Sync {
     /// Counts changes, once it was told to watch for them.
     fn generation(&self) -> u64;
 
+    /// Returns why it cannot be asked, as it was seen last while changes are watched for.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Returns what begins a parameter.
     fn mark(&self) -> char;
 
