@@ -14,6 +14,7 @@ mod streams;
 mod things;
 mod up;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -21,10 +22,10 @@ use clap::{Args, Subcommand};
 use super::Common;
 use crate::dev::access::Settings;
 use crate::dev::things::Setup;
-use crate::dev::{DevError, Place, control};
+use crate::dev::{DevError, Place, control, services};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::{self, AccessWish, DevWish, Manifest, Profile};
+use crate::manifest::{self, AccessProvider, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
@@ -118,10 +119,26 @@ fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     Ok(Place::new(&states, &name, &project))
 }
 
-/// Which rules of access `wish` asks for, of the project at `project`.
-fn settings(wish: &AccessWish, project: &Path) -> Result<Settings, Failure> {
-    let url = wish.url_env.as_ref().and_then(|name| std::env::var(name).ok());
-    Ok(Settings::new(wish, project, url.filter(|url| !url.is_empty()))?)
+/// Which rules of access `wish` asks for, of the project at `project`; its address may speak of `variables`.
+fn settings(
+    wish: &AccessWish,
+    project: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<Settings, Failure> {
+    let url = match (&wish.url_env, rules(wish)) {
+        (Some(name), _) => std::env::var(name).ok().filter(|url| !url.is_empty()),
+        (None, None) => None,
+        (None, Some(url)) => Some(services::expand(url, variables).map_err(|variable| {
+            let known = variables.keys().cloned().collect();
+            DevError::UnknownVariable { table: "dev.access".into(), variable, known }
+        })?),
+    };
+    Ok(Settings::new(wish, project, url)?)
+}
+
+/// The address of the database with the rules, if it is a database that decides.
+fn rules(wish: &AccessWish) -> Option<&str> {
+    wish.url.as_deref().filter(|_| wish.provider == AccessProvider::Sql && wish.url_env.is_none())
 }
 
 /// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.

@@ -147,10 +147,10 @@ pub enum DevError {
         known: Vec<String>,
     },
     /// A text speaks of a variable that nobody sets.
-    #[error("`[services.{service}]` speaks of `${{{variable}}}`, which nobody sets")]
+    #[error("`[{table}]` speaks of `${{{variable}}}`, which nobody sets")]
     UnknownVariable {
-        /// The service.
-        service: String,
+        /// The table of the manifest.
+        table: String,
         /// The variable.
         variable: String,
         /// The variables that there are.
@@ -303,9 +303,10 @@ impl Explain for DevError {
                 true => Some("`[services.NAME]` in rebeam.toml makes one".into()),
                 false => Some(format!("the services are {}", known.join(", "))),
             },
-            Self::UnknownVariable { known, .. } => {
-                Some(format!("the variables are {}", known.join(", ")))
-            }
+            Self::UnknownVariable { known, .. } => Some(match known.is_empty() {
+                true => "services set it while the stack is up: `rebeam dev up`".into(),
+                false => format!("the variables are {}", known.join(", ")),
+            }),
             Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),
             Self::BadSnapshotName { .. } => {
                 Some("take letters, digits, `.`, `_` and `-`, at most 64".into())

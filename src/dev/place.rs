@@ -92,6 +92,17 @@ impl Place {
         self.directory.join("env")
     }
 
+    /// Returns what the stack that was up last told programs; nothing before the first.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>, DevError> {
+        let path = self.env_file();
+        if !disk::exists(&path) {
+            return Ok(BTreeMap::new());
+        }
+        let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// Returns the file that a stack in the background writes to.
     pub fn log(&self) -> PathBuf {
         self.directory.join("log")

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::access::{Access, Book, Guarded};
-use super::broker::{self, Broker, Dress, Limits, Listener, WhenDenied};
+use super::broker::{self, Broker, Dress, Limits, Listener, Overlap, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
@@ -16,6 +16,7 @@ use super::events::{Events, Forwards};
 use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
+use super::services::Supervised;
 use super::streams::{self, Streams};
 use super::things::{self, Things};
 use super::web::{Exposure, Guard};
@@ -45,6 +46,10 @@ pub struct Plan<'a> {
     pub book: Book,
     /// Whether a denied message is answered with nothing and one denied filter denies a whole SUBSCRIBE.
     pub denies_as_emqttd: bool,
+    /// Whether a client gets a message once for each of its filters that want it, as emqttd 2 does it.
+    pub copies_for_each: bool,
+    /// What runs in rooms, known once that is started.
+    pub supervised: Supervised,
     /// How things run.
     pub things: things::Setup,
     /// Where events go beside the log.
@@ -107,11 +112,11 @@ impl Stack {
             return Err(DevError::Exposed { address });
         }
         let sockets = Sockets::open(&plan)?;
-        let Plan { state, guard, access, book, things, forwards, denies_as_emqttd, .. } = plan;
+        let limits = limits(&plan);
+        let Plan { state, guard, access, book, things, forwards, supervised, .. } = plan;
         let bus = Bus::default();
         let password = guard.secret().map(|secret| secret.reveal().as_bytes());
         let streams = Streams::start(sockets.redis, state, password)?;
-        let limits = limits(&things, denies_as_emqttd);
         let things = things::Opened::open(state, bus.clone(), things, sockets.things)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
@@ -147,6 +152,7 @@ impl Stack {
             log: events.reader()?,
             things: things.view(),
             book,
+            supervised,
             bus,
         };
         let page = Page::start(sockets.page, parts, guard)?;
@@ -181,12 +187,15 @@ impl Stack {
     }
 }
 
-fn limits(things: &things::Setup, denies_as_emqttd: bool) -> Limits {
+fn limits(plan: &Plan<'_>) -> Limits {
     let mut limits = Limits::default();
-    if things.is_mainflux {
+    if plan.copies_for_each {
+        limits.overlap = Overlap::Each;
+    }
+    if plan.things.is_mainflux {
         // Mainflux's adapter closes the door on who publishes where it may not.
         limits.when_denied = WhenDenied::Close;
-    } else if denies_as_emqttd {
+    } else if plan.denies_as_emqttd {
         limits.when_denied = WhenDenied::Silence;
         limits.denies_all_filters = true;
     }

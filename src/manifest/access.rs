@@ -101,7 +101,7 @@ pub(super) const ACCESS: &[Key] = &[
     key(
         "url",
         Kind::Text(Form::Address),
-        "The PostgreSQL database with the rows, `postgres://user:password@127.0.0.1/mqtt`; the embedded one by default.",
+        "The PostgreSQL database with the rows, `postgres://user:password@127.0.0.1/mqtt`, or `${NAME_URL}` for the service of that name, which begins with emqttd's tables unless it has seed files; the embedded one by default.",
     ),
     key(
         "url-env",

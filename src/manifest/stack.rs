@@ -105,7 +105,10 @@ fn merge(layers: Vec<Layer>, profile: Option<Profile>) -> Result<StackWish, Mani
 fn text_of(profile: Profile) -> &'static str {
     match profile {
         Profile::Bare | Profile::Mainflux => "",
-        Profile::Emqttd => "[services.postgres]\nkind = \"postgres\"\n",
+        Profile::Emqttd => {
+            "[dev.access]\nprovider = \"sql\"\nurl = \"${POSTGRES_URL}\"\ndenied = \"silent\"\n\
+             [services.postgres]\nkind = \"postgres\"\n"
+        }
     }
 }
 

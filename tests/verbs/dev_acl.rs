@@ -1,13 +1,13 @@
 //! `rebeam dev acl`, and what the stack makes of the rules.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::harness::{Ran, World};
+use super::mqtt::{Mqtt, text};
 
 const MANIFEST: &str = "[project]\nname = \"shop\"\nversion = \"1\"\n[toolchain]\notp = \"25\"\n\
                         [dev.access]\nprovider = \"sql\"\n";
@@ -34,13 +34,7 @@ impl<'a> Up<'a> {
 
     /// Connects a client of MQTT 3.1.1 and returns what it is told.
     fn connect(&self, user: &str, password: &str) -> (Mqtt, u8) {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut mqtt = Mqtt(stream);
-        let texts = ["client1", user, password].map(text).concat();
-        mqtt.send(0x10, &[b"\0\x04MQTT\x04\xc2\0\x3c".as_slice(), &texts].concat());
-        let (_, body) = mqtt.read();
-        (mqtt, body[1])
+        Mqtt::connect(self.address, "client1", (user, password))
     }
 
     /// Tells whether a message that is published comes back to who subscribed to everything.
@@ -62,33 +56,6 @@ impl<'a> Up<'a> {
             assert!(begin.elapsed() < Duration::from_secs(2), "{topic} stays {}", !is_delivered);
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-struct Mqtt(TcpStream);
-
-fn text(text: &str) -> Vec<u8> {
-    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
-}
-
-impl Mqtt {
-    fn send(&mut self, first: u8, body: &[u8]) {
-        let head = [first, u8::try_from(body.len()).unwrap()];
-        self.0.write_all(&[&head, body].concat()).unwrap();
-    }
-
-    fn read(&mut self) -> (u8, Vec<u8>) {
-        let mut head = [0; 2];
-        self.0.read_exact(&mut head).unwrap();
-        let mut body = vec![0; head[1].into()];
-        self.0.read_exact(&mut body).unwrap();
-        (head[0] & 0xf0, body)
-    }
-
-    /// Subscribes and returns the code: 0, or 0x80.
-    fn subscribe(&mut self, filter: &str) -> u8 {
-        self.send(0x82, &[b"\0\x01".as_slice(), &text(filter), b"\0"].concat());
-        self.read().1[2]
     }
 }
 

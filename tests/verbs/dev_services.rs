@@ -22,31 +22,31 @@ impl Drop for Up<'_> {
     }
 }
 
-fn dev(world: &World, arguments: &[&str]) -> Ran {
+pub(crate) fn dev(world: &World, arguments: &[&str]) -> Ran {
     world.rebeam(&[&["--json"], &STATES[..], arguments].concat())
 }
 
 /// What stands behind `ps`, by name.
-fn standing(world: &World) -> BTreeMap<String, Value> {
+pub(crate) fn standing(world: &World) -> BTreeMap<String, Value> {
     let said = dev(world, &["ps"]).succeeds().stdout;
     let all: Vec<Value> = serde_json::from_str(&said).unwrap();
     all.into_iter().map(|one| (one["name"].as_str().unwrap().to_owned(), one)).collect()
 }
 
 /// The directory of the one stack of this world.
-fn place(world: &World) -> std::path::PathBuf {
+pub(crate) fn place(world: &World) -> std::path::PathBuf {
     let states = std::fs::read_dir(world.project().join("states")).unwrap();
     let is_stack = |path: &std::path::PathBuf| path.join("lock").exists();
     states.map(|entry| entry.unwrap().path()).find(is_stack).unwrap()
 }
 
-fn env(world: &World) -> BTreeMap<String, String> {
+pub(crate) fn env(world: &World) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(place(world).join("env")).unwrap();
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn sql(url: &str, query: &str) -> Vec<String> {
+pub(crate) fn sql(url: &str, query: &str) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (client, connection) =

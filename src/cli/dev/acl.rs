@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use super::parts::Layers;
 use crate::cli::Common;
 use crate::dev::access::{
     AccessError, Action, Book, Explained, Finding, Level, Listed, NewRow, Question, postgres_schema,
@@ -14,7 +15,6 @@ use crate::dev::access::{
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest;
 use crate::terminal::{self, Mode};
 
 /// Bytes of a password that is read.
@@ -124,8 +124,8 @@ impl Acl {
             return Ok(0);
         }
         let project = disk::canonical(&common.project)?;
-        let wish = manifest::stack(&project, &[], None)?.dev.access;
-        let settings = super::settings(&wish, &project)?;
+        let wish = Layers::of(place)?.read(&project)?.dev.access;
+        let settings = super::settings(&wish, &project, &place.variables()?)?;
         let book = || -> Result<Book, Failure> {
             disk::create_dir_all(place.directory())?;
             Ok(Book::open(&settings, place.directory())?)

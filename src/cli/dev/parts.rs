@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Common;
 use crate::dev::services::RELEASE;
 use crate::dev::{DevError, Place};
 use crate::disk;
 use crate::explain::Failure;
+use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::{
     self, DevWish, Manifest, ManifestError, Profile, Restart, Runs, ServiceWish, StackWish,
 };
@@ -24,8 +26,11 @@ const MACHINE: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOG
 /// Where packages are pinned that no lock names, in the stack's directory.
 const PINS: &str = "services.lock";
 
+/// Which files say what the stack is, in the stack's directory.
+const LAYERS: &str = "layers.json";
+
 /// Which files say what the stack is.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Layers {
     /// Lay this file's `[dev]` and `[services]` over those of rebeam.toml; may be given again, and the later one wins
     #[arg(short, long, value_name = "FILE")]
@@ -40,7 +45,40 @@ fn profile(name: &str) -> Result<Profile, String> {
     Profile::from_name(name).ok_or_else(|| format!("the profiles are {names}"))
 }
 
+/// Which files the stack that was up last was made of, as it is kept in its directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    files: Vec<PathBuf>,
+    profile: Option<String>,
+}
+
 impl Layers {
+    /// Returns those of the stack that was up last.
+    pub(super) fn of(place: &Place) -> Result<Self, DevError> {
+        let path = place.directory().join(LAYERS);
+        if !disk::exists(&path) {
+            return Ok(Self::default());
+        }
+        let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
+        // One of another rebeam says nothing.
+        let remembered = serde_json::from_str::<Remembered>(&text).ok();
+        Ok(remembered.map_or_else(Self::default, |one| Self {
+            file: one.files,
+            profile: one.profile.and_then(|name| Profile::from_name(&name)),
+        }))
+    }
+
+    /// Keeps them for verbs that ask about the stack.
+    pub(super) fn remember(&self, place: &Place) -> Result<(), DevError> {
+        let files = self.file.iter().map(|file| disk::canonical(file));
+        let remembered = Remembered {
+            files: files.collect::<Result<_, _>>()?,
+            profile: self.profile.map(|profile| profile.name().to_owned()),
+        };
+        let text = serde_json::to_vec(&remembered).expect("it has only texts");
+        Ok(disk::write_atomic(&place.directory().join(LAYERS), &text)?)
+    }
+
     /// Reads all files, one over the other.
     pub(super) fn read(&self, project: &Path) -> Result<StackWish, ManifestError> {
         manifest::stack(project, &self.file, self.profile)

@@ -14,20 +14,23 @@ use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
 use crate::cli::Common;
-use crate::dev::access::{self, Book};
+use crate::dev::access::{self, Access, Book};
 use crate::dev::control::{self, Control, Told};
-use crate::dev::services::{self, Logs, Services, Standing, State};
+use crate::dev::services::{self, Logs, Services, Standing, State, Supervised};
 use crate::dev::things::Setup;
 use crate::dev::web::Guard;
 use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
 use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::manifest::Profile;
 use crate::terminal::{self, Mode};
 
 /// How long a stack in the background may take to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// How long a database may take to be found once it is ready.
+const DECIDABLE_MAX: Duration = Duration::from_secs(2);
 /// Lines of a log that are shown.
 const LINES_MAX: usize = 20;
 
@@ -71,6 +74,7 @@ impl Up {
         dev::allow_open_files();
         let taken = place.take()?;
         let parts = Parts::prepare(common, &self.layers, place)?;
+        self.layers.remember(place)?;
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
@@ -101,16 +105,23 @@ impl Upward<'_> {
         // A real server in the place of one of ours has the standard port.
         let reserved = services::reserve(&self.parts.services, self.ports)?;
         let state = self.place.directory();
-        let settings = super::settings(&self.parts.dev.access, &self.parts.project)?;
+        let dev = &self.parts.dev;
+        // The rules may stand in a database that is started only after the broker.
+        let known = services::variables(&self.plan(), &reserved)?;
+        let settings = super::settings(&dev.access, &self.parts.project, &known)?;
+        let rules = access::guard(&settings, state)?;
+        let supervised = Supervised::default();
         let stack = Stack::start(Plan {
             ports: self.ports,
             state,
             guard: self.guard,
-            access: access::guard(&settings, state)?,
+            access: Arc::clone(&rules),
             denies_as_emqttd: settings.denies_as_emqttd(),
+            copies_for_each: dev.profile == Some(Profile::Emqttd),
+            supervised: Arc::clone(&supervised),
             book: Book::open(&settings, state)?,
             things,
-            forwards: forwarding::forwards(&self.parts.dev.events, &self.parts.project),
+            forwards: forwarding::forwards(&dev.events, &self.parts.project),
         })?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
@@ -119,6 +130,7 @@ impl Upward<'_> {
         variables.extend(planned.variables);
         let logs = Logs::of(self.place.directory());
         let services = Arc::new(Services::start(planned.units, &logs)?);
+        let services = Arc::clone(supervised.get_or_init(|| services));
         let end = Arc::new(tokio::sync::Notify::new());
         let told = Told {
             embedded: embedded.iter().map(standing).collect(),
@@ -144,6 +156,7 @@ impl Upward<'_> {
         };
         let fate = match fate {
             Some(Ok(())) => {
+                decidable(&*rules).await;
                 let process = std::process::id();
                 let running = Running { process, services: all(&told) };
                 taken.tell(&running, &variables)?;
@@ -169,6 +182,7 @@ impl Upward<'_> {
             project: &self.parts.project,
             place: self.place.directory(),
             level: self.parts.level,
+            rules: super::rules(&self.parts.dev.access),
         }
     }
 
@@ -197,6 +211,15 @@ impl Upward<'_> {
         let secret = self.guard.secret();
         variables.extend(secret.map(|secret| (VARIABLE.to_owned(), secret.reveal().to_owned())));
         Ok(variables)
+    }
+}
+
+/// Waits until somebody could be let in: a database that just got ready is found a moment later. One that is
+/// somebody else's may be away.
+async fn decidable(rules: &dyn Access) {
+    let until = Instant::now() + DECIDABLE_MAX;
+    while rules.trouble().is_some() && Instant::now() < until {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -41,6 +41,10 @@ impl Access for Guarded {
         self.rules.generation()
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.rules.trouble()
+    }
+
     fn published(&self, who: &Who, message: &Message) {
         self.rules.published(who, message);
     }

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::samples::Samples;
 use super::watching::Watching;
 use crate::dev::access::Book;
+use crate::dev::services::Supervised;
 use crate::dev::{Service, broker, events, streams, things};
 
 /// What every page may look at.
@@ -19,6 +20,7 @@ pub(super) struct Desk {
     pub(super) log: Arc<events::Reader>,
     pub(super) things: things::View,
     pub(super) book: Book,
+    pub(super) supervised: Supervised,
     pub(super) watching: Arc<Watching>,
     pub(super) samples: Arc<Samples>,
     /// Places for live views.

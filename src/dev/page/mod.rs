@@ -48,6 +48,7 @@ use self::watching::Watching;
 use super::access::Book;
 use super::error::DevError;
 use super::place::Service;
+use super::services::Supervised;
 use super::web::{Guard, Web};
 use super::{Bus, broker, events as events_log, streams, things};
 use crate::limits::PAGE_LIVES_MAX;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub things: things::View,
     /// The rules of access.
     pub book: Book,
+    /// What runs in rooms.
+    pub supervised: Supervised,
     /// Where everything that happens is said.
     pub bus: Bus,
 }
@@ -96,6 +99,7 @@ impl Page {
             log: Arc::new(parts.log),
             things: parts.things,
             book: parts.book,
+            supervised: parts.supervised,
             watching: Arc::new(Watching::new()),
             samples: Arc::new(Samples::default()),
             lives: Arc::new(Semaphore::new(PAGE_LIVES_MAX)),

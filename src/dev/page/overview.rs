@@ -13,6 +13,7 @@ use super::samples::Sample;
 use super::text::{grouped, span};
 use super::view::{Ask, View};
 use crate::dev::Service;
+use crate::dev::services::{self, Standing};
 use crate::dev::web::Refusal;
 
 /// How long a service may take to show that it is there.
@@ -36,6 +37,8 @@ struct Health {
     state: State,
     /// What is wrong, if something is.
     detail: Option<String>,
+    /// How often it was started again, for one that is.
+    restarts: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -44,6 +47,9 @@ enum State {
     Ready,
     Troubled,
     Silent,
+    /// What its supervisor says of one that runs in a room.
+    #[serde(untagged)]
+    Supervised(services::State),
 }
 
 #[derive(Debug, Serialize)]
@@ -71,6 +77,14 @@ pub(super) async fn load(desk: Arc<Desk>, _: Ask) -> Result<Overview, Refusal> {
     for health in asked.collect::<Vec<_>>() {
         services.extend(health.await);
     }
+    let supervised = desk.supervised.get().map(|services| services.standing()).unwrap_or_default();
+    for embedded in &mut services {
+        // Where a real server has the name, ours goes by another, as everywhere.
+        if supervised.iter().any(|real| real.name == embedded.name) {
+            embedded.name = format!("embedded-{}", embedded.name);
+        }
+    }
+    services.extend(supervised.into_iter().map(Health::of));
     let counters = desk.broker.counters();
     let now = Sample::of(&desk.broker);
     Ok(Overview {
@@ -135,7 +149,8 @@ async fn health(desk: &Desk, service: &Service) -> Health {
             }
         }
     };
-    Health { name: service.name.clone(), url: service.url.clone(), state, detail }
+    let (name, url) = (service.name.clone(), service.url.clone());
+    Health { name, url, state, detail, restarts: 0 }
 }
 
 fn troubled(trouble: Option<String>) -> (State, Option<String>) {
@@ -146,11 +161,22 @@ fn troubled(trouble: Option<String>) -> (State, Option<String>) {
 }
 
 impl Health {
+    fn of(standing: Standing) -> Self {
+        Self {
+            name: standing.name,
+            url: standing.url.unwrap_or_default(),
+            state: State::Supervised(standing.state),
+            detail: standing.why,
+            restarts: standing.restarts,
+        }
+    }
+
     fn row(&self) -> Markup {
         let (mood, word) = match self.state {
             State::Ready => (Mood::Good, "ready"),
             State::Troubled => (Mood::Bad, "troubled"),
             State::Silent => (Mood::Bad, "silent"),
+            State::Supervised(state) => (mood(state), state.name()),
         };
         html! {
             tr {
@@ -160,9 +186,20 @@ impl Health {
                     @if self.url.starts_with("http://") { a href=(self.url) { (self.url) } }
                     @else { code { (self.url) } }
                 }
-                td { @if let Some(detail) = &self.detail { (detail) } }
+                td {
+                    @if let Some(detail) = &self.detail { (detail) " " }
+                    @match self.restarts { 0 => {}, 1 => "restarted once", count => { "restarted " (count) " times" } }
+                }
             }
         }
+    }
+}
+
+fn mood(state: services::State) -> Mood {
+    match state {
+        services::State::Ready | services::State::Done => Mood::Good,
+        services::State::Failed => Mood::Bad,
+        _ => Mood::Plain,
     }
 }
 

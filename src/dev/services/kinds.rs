@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::names::stem;
 use super::plan::{Draft, read_only, writable};
 use super::unit::{Body, First, Ready, Task, private};
+use crate::dev::access::postgres_schema;
 use crate::dev::error::DevError;
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -52,7 +54,7 @@ pub(super) fn tell(
     directory: &Path,
     variables: &mut BTreeMap<String, String>,
 ) -> Result<String, DevError> {
-    let upper = name.to_uppercase().replace('-', "_");
+    let upper = stem(name);
     let mut put =
         |end: &str, value: String| drop(variables.insert(format!("{upper}_{end}"), value));
     put("HOST", name.to_owned());
@@ -145,11 +147,26 @@ impl Kind<'_> {
                 let service = self.draft.name.to_owned();
                 return Err(DevError::NothingThere { service, path: host });
             }
-            let mut room = self.draft.room(self.draft.root()?, command(SEED))?;
-            room.mounts.push(read_only(&host, SEED));
-            tasks.push(Task { what: format!("reading `{file}`"), room });
+            tasks.push(self.seed(format!("reading `{file}`"), &host, &command)?);
         }
         Ok(tasks)
+    }
+
+    fn seed(
+        &self,
+        what: String,
+        host: &Path,
+        command: impl Fn(&str) -> Vec<String>,
+    ) -> Result<Task, DevError> {
+        let mut room = self.draft.room(self.draft.root()?, command(SEED))?;
+        room.mounts.push(read_only(host, SEED));
+        Ok(Task { what, room })
+    }
+
+    /// Tells whether the rules of access are asked of this server, and nothing is said of how it begins.
+    fn begins_with_rules(&self) -> bool {
+        let own = format!("${{{}_URL}}", stem(self.draft.name));
+        self.draft.plan.rules == Some(&own) && self.draft.wish.seed.is_empty()
     }
 
     fn first(&self, before: Vec<Task>, after: Vec<Task>) -> Option<First> {
@@ -203,7 +220,7 @@ impl Kind<'_> {
         let mut before = self.room(script(INITDB_SCRIPT, &make))?;
         let password = password(&self.draft.directory)?;
         before.env.insert("POSTGRES_PASSWORD".into(), password.clone());
-        let mut after = self.seeds(|file| {
+        let read = |file: &str| {
             words(&[
                 &psql,
                 "-X",
@@ -221,7 +238,13 @@ impl Kind<'_> {
                 "-f",
                 file,
             ])
-        })?;
+        };
+        let mut after = self.seeds(read)?;
+        if self.begins_with_rules() {
+            let tables = self.draft.directory.join("rules.sql");
+            disk::write_atomic(&tables, postgres_schema().as_bytes())?;
+            after.push(self.seed("making the tables of the rules".into(), &tables, read)?);
+        }
         for task in &mut after {
             task.room.env.insert("PGPASSWORD".into(), password.clone());
         }

@@ -9,11 +9,12 @@ mod attend;
 mod board;
 mod kinds;
 mod log;
+mod names;
 mod plan;
 mod probe;
 mod unit;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use self::board::Board;
@@ -21,8 +22,12 @@ use super::error::DevError;
 
 pub use board::{Standing, State};
 pub use log::{Line, Logs};
-pub use plan::{Plan, Planned, RELEASE, Reserved, has_server, plan, reserve};
+pub use names::{expand, variables};
+pub use plan::{Plan, Planned, RELEASE, Reserved, plan, reserve};
 pub use unit::{Archive, Body, First, Ready, Task, Unit};
+
+/// Services that may not have been started yet.
+pub type Supervised = Arc<OnceLock<Arc<Services>>>;
 
 /// Services that run. Call [`Services::stop`] to end them.
 #[derive(Debug)]

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kinds;
+use super::names::{self, expand};
 use super::unit::{Archive, Body, Ready, Unit, slug};
 use crate::dev::error::DevError;
 use crate::dev::ports::Ports;
 use crate::disk;
-use crate::manifest::{Probe, Restart, Runs, Server, ServiceWish};
+use crate::manifest::{Probe, Restart, Runs, ServiceWish};
 use crate::sandbox::{Access, Bounds, Guise, Level, Mount, Reach, Room};
 
 /// The name of the release among services where the manifest gives it none.
@@ -38,13 +39,23 @@ pub struct Plan<'a> {
     pub place: &'a Path,
     /// How strongly rooms are closed.
     pub level: Level,
+    /// The address of the database with the rules of access, as the manifest says it. Where that is one of these
+    /// services, it begins with emqttd's tables.
+    pub rules: Option<&'a str>,
+}
+
+impl Plan<'_> {
+    /// The directory of all services' state.
+    pub(super) fn state(&self) -> PathBuf {
+        self.place.join("services")
+    }
 }
 
 /// Ports that are held until services are started, so that nothing else of the stack takes them.
 #[derive(Debug)]
 pub struct Reserved {
     /// By service, what was wished and what is had.
-    ports: BTreeMap<String, Vec<(u16, u16)>>,
+    pub(super) ports: BTreeMap<String, Vec<(u16, u16)>>,
     _listeners: Vec<TcpListener>,
 }
 
@@ -107,19 +118,9 @@ pub fn plan(
     variables: &BTreeMap<String, String>,
 ) -> Result<Planned, DevError> {
     let mut variables = variables.clone();
-    let state = plan.place.join("services");
-    disk::create_dir_all(&state)?;
-    let mut places = BTreeMap::new();
-    for (name, wish) in plan.services {
-        let pairs = &reserved.ports[name];
-        if let Some((_, port)) = pairs.first() {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            let directory = state.join(name);
-            let url = kinds::tell(name, wish, address, &directory, &mut variables)?;
-            places.insert(name.clone(), (address, url));
-        }
-    }
-    let hosts = hosts(&state, plan.services.keys(), &variables)?;
+    let state = plan.state();
+    let places = names::tell(plan, reserved, &mut variables)?;
+    let hosts = names::hosts(&state, plan.services.keys(), &variables)?;
     let mut units = Vec::new();
     for (name, wish) in plan.services {
         let mut own = variables.clone();
@@ -142,24 +143,6 @@ pub fn plan(
         units.push(draft.unit()?);
     }
     Ok(Planned { units, variables })
-}
-
-/// Writes the file of names that all services and the release read.
-fn hosts<'a>(
-    state: &Path,
-    names: impl Iterator<Item = &'a String>,
-    variables: &BTreeMap<String, String>,
-) -> Result<PathBuf, DevError> {
-    let embedded = variables.keys().filter_map(|name| name.strip_suffix("_URL"));
-    let embedded = embedded.map(|name| name.to_lowercase().replace('_', "-"));
-    let names: BTreeSet<String> = names.cloned().chain(embedded).collect();
-    let mut text = String::from("127.0.0.1 localhost rebeam\n::1 localhost\n");
-    for name in names {
-        text += &format!("127.0.0.1 {name}\n");
-    }
-    let path = state.join("hosts");
-    disk::write_atomic(&path, text.as_bytes())?;
-    Ok(path)
 }
 
 /// One unit in the making.
@@ -237,7 +220,7 @@ impl Draft<'_> {
     /// Puts values in the place of `${NAME}`.
     pub(super) fn expand(&self, text: &str) -> Result<String, DevError> {
         expand(text, &self.variables).map_err(|variable| DevError::UnknownVariable {
-            service: self.name.to_owned(),
+            table: format!("services.{}", self.name),
             variable,
             known: self.variables.keys().cloned().collect(),
         })
@@ -385,41 +368,4 @@ pub(super) fn read_only(host: &Path, inside: &str) -> Mount {
 
 pub(super) fn writable(host: &Path, inside: &str) -> Mount {
     Mount { host: host.to_owned(), inside: inside.to_owned(), access: Access::ReadWrite }
-}
-
-/// Puts values in the place of `${NAME}`; the error is the name that has none.
-fn expand(text: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
-    let mut whole = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        whole.push_str(before);
-        let Some((name, behind)) = after.split_once('}') else {
-            whole.push_str("${");
-            rest = after;
-            continue;
-        };
-        whole.push_str(variables.get(name).ok_or_else(|| name.to_owned())?);
-        rest = behind;
-    }
-    whole.push_str(rest);
-    Ok(whole)
-}
-
-/// Returns the server that a list of services replaces one of ours by, if any does.
-pub fn has_server(services: &BTreeMap<String, ServiceWish>, server: Server) -> bool {
-    services.values().any(|wish| wish.runs == Runs::Server(server))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_put_in_and_an_unknown_one_is_named() {
-        let variables = BTreeMap::from([("A_URL".to_owned(), "redis://x".to_owned())]);
-        let said = |text: &str| expand(text, &variables);
-        assert_eq!(said("a=${A_URL}/${A_URL}.").unwrap(), "a=redis://x/redis://x.");
-        assert_eq!(said("$A_URL $ ${").unwrap(), "$A_URL $ ${");
-        assert_eq!(said("${B}").unwrap_err(), "B");
-    }
 }

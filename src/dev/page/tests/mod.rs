@@ -84,6 +84,7 @@ impl Stand {
             log: events.reader().unwrap(),
             things: things.view(),
             book: Book::open(&rules(), state.path()).unwrap(),
+            supervised: Supervised::default(),
             bus: bus.clone(),
         };
         let page = Page::start(bind(), parts, &Guard::default()).unwrap();
