@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::keys::{Key, Kind, TOP};
 use super::rebar::WishSource;
 use super::{
-    HealthCheck, HexWish, Manifest, ManifestError, Platform, Probe, Profile, Restart, Runs, Server,
-    Shell, Shown, Tool, json_schema,
+    AccessProvider, Anonymous, HealthCheck, HexWish, Manifest, ManifestError, Platform, Probe,
+    Profile, Restart, Runs, Server, Shell, Shown, Tool, json_schema,
 };
 use crate::digest::Digest;
 use crate::disk;
@@ -105,6 +105,23 @@ fn every_key_is_read() {
     assert_eq!(image.health, Some(health));
     assert_eq!((manifest.dev.profile, manifest.dev.release), (Some(Profile::Emqttd), false));
     assert_eq!(manifest.dev.env["D"], "4");
+    let access = &manifest.dev.access;
+    assert_eq!((access.provider, access.anonymous), (AccessProvider::Sql, Anonymous::Emqttd));
+    assert_eq!(access.url.as_deref(), Some("postgres://127.0.0.1/mqtt"));
+    assert_eq!(access.file.as_deref(), Some("dev/acl.conf"));
+    let queries = [&access.auth_query, &access.super_query, &access.acl_query];
+    assert_eq!(
+        queries.map(|query| query.as_deref().unwrap()),
+        ["select 1", "select 2", "select 3"]
+    );
+    assert_eq!(access.password_hash.as_deref(), Some("salt,md5"));
+    assert!(access.nomatch_allows && access.denies_as_emqttd);
+    assert_eq!(manifest.dev.events.forward.len(), 2);
+    assert!(manifest.dev.events.is_daily);
+    assert_eq!(manifest.dev.events.ndjson.as_deref(), Some("dev/events.ndjson"));
+    let things = &manifest.dev.things;
+    assert_eq!((things.decide, things.username_is_thing), (Some(true), true));
+    assert_eq!(things.bootstrap_key_env.as_deref(), Some("KEY"));
     let postgres = &manifest.services["postgres"];
     assert_eq!(postgres.runs, Runs::Server(Server::Postgres));
     assert_eq!((&*postgres.ports, postgres.restart), (&[5433][..], Restart::Always));
@@ -201,6 +218,26 @@ retries = 5
 profile = "emqttd"
 release = false
 env = { D = "4" }
+[dev.access]
+provider = "sql"
+url = "postgres://127.0.0.1/mqtt"
+url-env = "MQTT_DB"
+file = "dev/acl.conf"
+auth-query = "select 1"
+super-query = "select 2"
+acl-query = "select 3"
+password-hash = "salt,md5"
+nomatch = "allow"
+anonymous = "emqttd"
+denied = "silent"
+[dev.events]
+forward = ["http://search:9200", "redis://queue:6379"]
+index = "<event>-YYYY.MM.DD"
+ndjson = "dev/events.ndjson"
+[dev.things]
+decide = true
+username-is-thing = true
+bootstrap-key-env = "KEY"
 [services.postgres]
 kind = "postgres"
 ports = [5433]
