@@ -1,5 +1,7 @@
 //! Services: what `dev::services` promises, over commands of this machine.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -8,8 +8,10 @@ use ring::rand::SystemRandom;
 
 /// A password of the stack.
 #[derive(Clone)]
-pub struct Secret {
-    text: Arc<str>,
+pub struct Secret(Arc<Held>);
+
+struct Held {
+    text: Box<str>,
     key: hmac::Key,
     tag: hmac::Tag,
 }
@@ -20,17 +22,17 @@ impl Secret {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .expect("the kernel gives random bytes");
         let tag = hmac::sign(&key, text.as_bytes());
-        Self { text: text.into(), key, tag }
+        Self(Arc::new(Held { text: text.into(), key, tag }))
     }
 
     /// Tells whether `other` is the same password.
     pub fn is(&self, other: &[u8]) -> bool {
-        hmac::verify(&self.key, other, self.tag.as_ref()).is_ok()
+        hmac::verify(&self.0.key, other, self.0.tag.as_ref()).is_ok()
     }
 
     /// Shows the password, for those to whom it has to be handed.
     pub fn reveal(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 }
 

@@ -133,7 +133,7 @@ impl Stack {
         ];
         let access = things.access(access);
         let access = match guard.secret() {
-            Some(secret) => Guarded::new(access, secret.clone()),
+            Some(secret) => Guarded::over(access, secret.clone()),
             None => access,
         };
         let broker = broker::serve(listeners, access, bus.clone(), limits, Some(state))?;

@@ -126,7 +126,7 @@ pub(super) const ACCESS: &[Key] = &[
     key(
         "acl-query",
         Kind::Text(Form::Any),
-        "SQL that gives allow, ipaddr, username, clientid, access and topic; the last row is asked first. Empty for none.",
+        "SQL that gives allow, ipaddr, username, clientid, access and topic; the last row is asked first, by default the one that was added last. Empty for none.",
     ),
     key(
         "password-hash",

@@ -159,8 +159,8 @@ impl Merged {
     }
 
     fn value(&self, table: &str, key: &str) -> String {
-        let names = table.split('.').filter(|name| !name.is_empty());
-        let found = names.fold(Some(&self.table), |table, name| table?.get(name)?.as_table());
+        let mut names = table.split('.').filter(|name| !name.is_empty());
+        let found = names.try_fold(&self.table, |table, name| table.get(name)?.as_table());
         let item = found.and_then(|table| table.get(key));
         item.and_then(Item::as_value)
             .map_or_else(String::new, |value| value.clone().decorated("", "").to_string())

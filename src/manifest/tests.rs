@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::keys::{Key, Kind, TOP};
 use super::rebar::WishSource;
 use super::{
-    HealthCheck, HexWish, Manifest, ManifestError, Platform, Probe, Profile, Restart, Runs, Server,
-    Shell, Shown, Tool, json_schema,
+    AccessProvider, Anonymous, HealthCheck, HexWish, Manifest, ManifestError, Platform, Probe,
+    Profile, Restart, Runs, Server, Shell, Shown, Tool, json_schema,
 };
 use crate::digest::Digest;
 use crate::disk;
@@ -46,6 +46,46 @@ fn a_short_manifest_has_sensible_defaults() {
     assert_eq!(manifest.image.shell, None);
     assert_eq!(manifest.image.ca_certificates, None);
     assert!(manifest.deps.is_empty() && manifest.mirrors.is_empty());
+}
+
+#[test]
+fn every_key_of_the_stack_is_read() {
+    let text = FULL.replace("SHA256", &Digest::of(b"").hex());
+    let manifest = Manifest::parse(&text, Path::new("rebeam.toml")).unwrap();
+    assert_eq!((manifest.dev.profile, manifest.dev.release), (Some(Profile::Emqttd), false));
+    assert_eq!(manifest.dev.env["D"], "4");
+    let access = &manifest.dev.access;
+    assert_eq!((access.provider, access.anonymous), (AccessProvider::Sql, Anonymous::Emqttd));
+    assert_eq!(access.url.as_deref(), Some("postgres://127.0.0.1/mqtt"));
+    assert_eq!(access.file.as_deref(), Some("dev/acl.conf"));
+    let queries = [&access.auth_query, &access.super_query, &access.acl_query];
+    assert_eq!(
+        queries.map(|query| query.as_deref().unwrap()),
+        ["select 1", "select 2", "select 3"]
+    );
+    assert_eq!(access.password_hash.as_deref(), Some("salt,md5"));
+    assert!(access.nomatch_allows && access.denies_as_emqttd);
+    assert_eq!(manifest.dev.events.forward.len(), 2);
+    assert!(manifest.dev.events.is_daily);
+    assert_eq!(manifest.dev.events.ndjson.as_deref(), Some("dev/events.ndjson"));
+    let things = &manifest.dev.things;
+    assert_eq!((things.decide, things.username_is_thing), (Some(true), true));
+    assert_eq!(things.bootstrap_key_env.as_deref(), Some("KEY"));
+    let postgres = &manifest.services["postgres"];
+    assert_eq!(postgres.runs, Runs::Server(Server::Postgres));
+    assert_eq!((&*postgres.ports, postgres.restart), (&[5433][..], Restart::Always));
+    assert_eq!(postgres.seed, ["dev/schema.sql"]);
+    let front = &manifest.services["front"];
+    let command = ["./serve", "--port", "${PORT}"].map(str::to_owned).to_vec();
+    let packages = ["curl", "python3"].map(str::to_owned).to_vec();
+    assert_eq!(front.runs, Runs::Command { command, packages });
+    assert_eq!(front.volumes[0], Shown { project: None, inside: "/data".into() });
+    assert_eq!(front.volumes[1].project.as_deref(), Some("dev/conf"));
+    assert_eq!((front.depends_on.len(), front.restart), (1, Restart::OnFailure));
+    assert_eq!((&front.ready, front.ready_timeout_s), (&Some(Probe::Http("/health".into())), 9));
+    assert_eq!(manifest.services["app"].runs, Runs::Release);
+    assert_eq!(manifest.services["app"].ready, Some(Probe::Log("started".into())));
+    assert_eq!(manifest.services["other"].ready, Some(Probe::Exec(vec!["./is-ready".into()])));
 }
 
 #[test]
@@ -103,23 +143,6 @@ fn every_key_is_read() {
         retries: 5,
     };
     assert_eq!(image.health, Some(health));
-    assert_eq!((manifest.dev.profile, manifest.dev.release), (Some(Profile::Emqttd), false));
-    assert_eq!(manifest.dev.env["D"], "4");
-    let postgres = &manifest.services["postgres"];
-    assert_eq!(postgres.runs, Runs::Server(Server::Postgres));
-    assert_eq!((&*postgres.ports, postgres.restart), (&[5433][..], Restart::Always));
-    assert_eq!(postgres.seed, ["dev/schema.sql"]);
-    let front = &manifest.services["front"];
-    let command = ["./serve", "--port", "${PORT}"].map(str::to_owned).to_vec();
-    let packages = ["curl", "python3"].map(str::to_owned).to_vec();
-    assert_eq!(front.runs, Runs::Command { command, packages });
-    assert_eq!(front.volumes[0], Shown { project: None, inside: "/data".into() });
-    assert_eq!(front.volumes[1].project.as_deref(), Some("dev/conf"));
-    assert_eq!((front.depends_on.len(), front.restart), (1, Restart::OnFailure));
-    assert_eq!((&front.ready, front.ready_timeout_s), (&Some(Probe::Http("/health".into())), 9));
-    assert_eq!(manifest.services["app"].runs, Runs::Release);
-    assert_eq!(manifest.services["app"].ready, Some(Probe::Log("started".into())));
-    assert_eq!(manifest.services["other"].ready, Some(Probe::Exec(vec!["./is-ready".into()])));
     assert_eq!(manifest.services["last"].ready, Some(Probe::Tcp(7001)));
     let acme = HexWish {
         url: Some("https://hex.acme.test".into()),
@@ -201,6 +224,26 @@ retries = 5
 profile = "emqttd"
 release = false
 env = { D = "4" }
+[dev.access]
+provider = "sql"
+url = "postgres://127.0.0.1/mqtt"
+url-env = "MQTT_DB"
+file = "dev/acl.conf"
+auth-query = "select 1"
+super-query = "select 2"
+acl-query = "select 3"
+password-hash = "salt,md5"
+nomatch = "allow"
+anonymous = "emqttd"
+denied = "silent"
+[dev.events]
+forward = ["http://search:9200", "redis://queue:6379"]
+index = "<event>-YYYY.MM.DD"
+ndjson = "dev/events.ndjson"
+[dev.things]
+decide = true
+username-is-thing = true
+bootstrap-key-env = "KEY"
 [services.postgres]
 kind = "postgres"
 ports = [5433]

@@ -136,9 +136,11 @@ impl Acl {
         match self.verb {
             Verb::Ls => ls(common, &wait(book()?.rules())?),
             Verb::Add(add) => {
-                let added = wait(book()?.add(&add.row()))?;
+                let book = book()?;
+                let known = wait(book.lint())?;
+                let added = wait(book.add(&add.row()))?;
                 say(common, &added, || line(&added).join("  "));
-                warn(common, &book()?, &added)?;
+                warn(common, &book, &known)?;
             }
             Verb::Rm { row } => {
                 let removed = wait(book()?.remove(row))?;
@@ -197,10 +199,10 @@ fn line(rule: &Listed) -> Vec<String> {
 }
 
 /// Says at once where a new row will not do what it is there for.
-fn warn(common: &Common, book: &Book, added: &Listed) -> Result<(), Failure> {
+fn warn(common: &Common, book: &Book, known: &[Finding]) -> Result<(), Failure> {
     if common.mode() == Mode::People {
         let found = wait(book.lint())?;
-        for finding in found.iter().filter(|finding| finding.place == added.rule) {
+        for finding in found.iter().filter(|finding| !known.contains(finding)) {
             terminal::talk(&text(finding));
         }
     }

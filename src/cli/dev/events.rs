@@ -91,9 +91,13 @@ impl Events {
         if let Some(reader) = &reader {
             last = reader.newest()?;
             let lines = reader.search(&wish)?;
+            last = last.max(lines.first().map_or(0, |line| line.id));
             lines.iter().rev().for_each(|line| show(common, line));
         }
-        while self.follow {
+        if !self.follow {
+            return Ok(0);
+        }
+        loop {
             std::thread::sleep(LOOK_AGAIN);
             if reader.is_none() {
                 reader = Reader::open(state)?;
@@ -110,7 +114,6 @@ impl Events {
                 last = if lines.len() < PAGE { newest.max(shown) } else { shown };
             }
         }
-        Ok(0)
     }
 
     fn wish(&self) -> Result<Wish, EventsError> {

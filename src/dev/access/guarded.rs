@@ -15,7 +15,7 @@ pub struct Guarded {
 
 impl Guarded {
     /// Asks for `secret` before `rules` are asked; not at all where those know who a client is by themselves.
-    pub fn new(rules: Arc<dyn Access>, secret: Secret) -> Arc<dyn Access> {
+    pub fn over(rules: Arc<dyn Access>, secret: Secret) -> Arc<dyn Access> {
         if rules.knows_clients() { rules } else { Arc::new(Self { rules, secret }) }
     }
 }

@@ -25,9 +25,9 @@ pub(super) const AUTH: &str = "select password, salt from mqtt_user where userna
 pub(super) const SUPER: &str = "select is_superuser from mqtt_user where username = '%u' \
     and (clientid = '%c' or clientid is null) order by clientid is null, id limit 1";
 
-/// What is allowed. The last row is asked first, so this asks from the lowest number on.
+/// What is allowed. The last row is asked first: what was added last decides, as in emqttd without an order.
 pub(super) const ACL: &str = "select allow, ipaddr, username, clientid, access, topic, id from mqtt_acl \
-    where ipaddr = '%a' or username = '%u' or username = '$all' or clientid = '%c' order by id desc";
+    where ipaddr = '%a' or username = '%u' or username = '$all' or clientid = '%c' order by id";
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@ pub fn packets(data: &[u8]) {
                 }
             }
             // The same bytes as a server's, for our own client.
-            let _ = codec::hear(version, rest[0], &packet[head..]);
+            let _ = codec::hear(version, rest[0], packet);
             rest = &rest[head + body..];
         }
     }

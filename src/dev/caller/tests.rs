@@ -10,7 +10,7 @@ fn start(secret: Option<&str>) -> (Broker, Target) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let open = Arc::new(Open { denied: vec!["secret".into()] });
     let access = match secret {
-        Some(secret) => Guarded::new(open, Secret::new(secret)),
+        Some(secret) => Guarded::over(open, Secret::new(secret)),
         None => open,
     };
     let listeners = vec![Listener { socket, dress: Dress::Bare }];

@@ -304,9 +304,8 @@ impl Draft<'_> {
                 let (mounts, links) = machine(&root)?;
                 let mut room = self.room(&root, argv)?;
                 // A place below one of this machine's directories is seen by it already.
-                let is_seen = |own: &Mount| {
-                    own.access == Access::ReadOnly && links.iter().any(|link| *link == own.inside)
-                };
+                let is_seen =
+                    |own: &Mount| own.access == Access::ReadOnly && links.contains(&own.inside);
                 room.mounts.retain(|own| !is_seen(own));
                 room.mounts.extend(mounts);
                 for (name, value) in self.plan.machine {

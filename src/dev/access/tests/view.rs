@@ -98,9 +98,9 @@ fn an_explanation_says_why_each_rule_before_did_not_decide() {
     over_each(async |database| {
         let book = book(database, wish());
         database.rows(
-            "(1, '10.0.0.1', null, null, 3, 'x/#'), (1, null, 'u', null, 1, 'a/b'), (0, null, 'u', 'd', 3, '#'), \
-             (0, null, 'u', null, 2, 'eq a'), (1, null, 'u', null, 2, '%c/#'), (1, null, '$all', null, 3, '#'), \
-             (1, null, 'other', null, 3, '#')",
+            "(1, null, 'other', null, 3, '#'), (1, null, '$all', null, 3, '#'), (1, null, 'u', null, 2, '%c/#'), \
+             (0, null, 'u', null, 2, 'eq a'), (0, null, 'u', 'd', 3, '#'), (1, null, 'u', null, 1, 'a/b'), \
+             (1, '10.0.0.1', null, null, 3, 'x/#')",
         );
         let explained = explain(&book, "u c 127.0.0.1 pub a/b").await;
         assert!(explained.allowed);
@@ -142,13 +142,17 @@ fn rows_are_added_listed_and_removed_and_useless_ones_are_refused() {
         );
         let listed = book.rules().await.unwrap();
         assert_eq!(listed.last(), Some(&added));
-        // Row 4 lets everybody do everything and is asked first, so this one is dead.
+        // What was added last is asked first.
+        settled(&guard, "bob c 127.0.0.1 pub secret/a", false).await;
+        assert!(!has(&book.lint().await.unwrap(), &added.rule, "is asked first"));
+        let all =
+            NewRow { allows: true, subscribe: true, user: None, topic: "#".into(), ..row.clone() };
+        let all = book.add(&all).await.unwrap();
         let found = book.lint().await.unwrap();
-        assert!(
-            has(&found, &added.rule, "row 4 of mqtt_acl (allow all pubsub #) is asked first"),
-            "{found:?}"
-        );
-        book.remove(4).await.unwrap();
+        let dead = format!("{} (allow all pubsub #) is asked first", all.rule);
+        assert!(has(&found, &added.rule, &dead), "{found:?}");
+        book.remove(all.number).await.unwrap();
+        book.remove(1).await.unwrap();
         settled(&guard, "eve c 127.0.0.1 pub a", false).await;
         assert_eq!(book.remove(added.number).await.unwrap(), added);
         assert!(matches!(book.remove(added.number).await, Err(AccessError::NoRow { .. })));
@@ -208,9 +212,9 @@ fn rows_that_never_decide_are_found() {
     over_each(async |database| {
         let book = book(database, wish());
         database.rows(
-            "(1, null, '$all', null, 3, 'a/#'), (0, null, 'u', null, 2, 'a/b'), (1, '10.0.0.0/8', null, null, 3, 'x'), \
-             (1, null, null, null, 1, 'b'), (1, null, 'v', null, 5, 'b'), (1, null, '$me', null, 1, 'b'), \
-             (0, null, 'u', null, 2, 'eq b/+'), (1, null, 'u', null, 1, 'b+'), (1, null, 'u', null, 2, 'a/c')",
+            "(1, null, 'u', null, 2, 'a/c'), (1, null, 'u', null, 1, 'b+'), (0, null, 'u', null, 2, 'eq b/+'), \
+             (1, null, '$me', null, 1, 'b'), (1, null, 'v', null, 5, 'b'), (1, null, null, null, 1, 'b'), \
+             (1, '10.0.0.0/8', null, null, 3, 'x'), (0, null, 'u', null, 2, 'a/b'), (1, null, '$all', null, 3, 'a/#')",
         );
         let found = book.lint().await.unwrap();
         for problem in [

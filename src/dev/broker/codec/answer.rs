@@ -238,7 +238,7 @@ fn put_length(into: &mut BytesMut, length: usize) {
 fn put_why(into: &mut BytesMut, why: Option<&str>) {
     if let Some(why) = why {
         into.put_u8(0x1f);
-        put_binary(into, why[..why.floor_char_boundary(WHY_BYTES_MAX)].as_bytes());
+        put_binary(into, &why.as_bytes()[..why.floor_char_boundary(WHY_BYTES_MAX)]);
     }
 }
 

@@ -15,6 +15,12 @@ use super::sql::{self, Condition};
 use crate::dev::events::leaf::Number;
 use crate::dev::events::when;
 
+/// How the buckets of a histogram follow one another, and how each is called.
+struct Rungs<'a> {
+    next: &'a dyn Fn(i64) -> Option<i64>,
+    key: &'a dyn Fn(i64) -> Map<String, Value>,
+}
+
 struct Work {
     columns: BTreeMap<String, Column>,
     filters: Vec<(Query, Vec<bool>)>,
@@ -120,17 +126,17 @@ impl Work {
             Kind::Dates { path, step, least } => {
                 let step = *step;
                 let groups = groups(&self.columns[path].times, places, |ms| Some(step.floor(*ms)));
+                let key = |key: i64| {
+                    Map::from_iter([
+                        ("key".to_owned(), key.into()),
+                        ("key_as_string".to_owned(), when::text(key).into()),
+                    ])
+                };
                 self.histogram(
                     groups,
                     agg,
                     *least,
-                    |key| step.next(*key),
-                    |key| {
-                        Map::from_iter([
-                            ("key".to_owned(), (*key).into()),
-                            ("key_as_string".to_owned(), when::text(*key).into()),
-                        ])
-                    },
+                    Rungs { next: &|key| step.next(key), key: &key },
                 )
             }
             Kind::Steps { path, width, least } => {
@@ -141,13 +147,15 @@ impl Work {
                 )]
                 let number = |cell: &Cell| Some((cell.number()? / width).floor() as i64);
                 let groups = groups(&self.columns[path].cells, places, number);
-                let key = |key: &i64| {
-                    Map::from_iter([(
-                        "key".to_owned(),
-                        (Number::Whole(*key).real() * width).into(),
-                    )])
+                let key = |key: i64| {
+                    Map::from_iter([("key".to_owned(), (Number::Whole(key).real() * width).into())])
                 };
-                self.histogram(groups, agg, *least, |key| key.checked_add(1), key)
+                self.histogram(
+                    groups,
+                    agg,
+                    *least,
+                    Rungs { next: &|key| key.checked_add(1), key: &key },
+                )
             }
         }
     }
@@ -251,20 +259,19 @@ impl Work {
         groups: BTreeMap<i64, Vec<u32>>,
         agg: &Agg,
         least: usize,
-        next: impl Fn(&i64) -> Option<i64>,
-        key: impl Fn(&i64) -> Map<String, Value>,
+        Rungs { next, key }: Rungs<'_>,
     ) -> Result<Value, Error> {
         let mut buckets = Vec::new();
         let mut expected: Option<i64> = None;
         for (at, places) in &groups {
             while let Some(empty) = expected.filter(|empty| least == 0 && empty < at) {
-                buckets.push(self.bucket(key(&empty), &agg.inner, &[])?);
-                expected = next(&empty);
+                buckets.push(self.bucket(key(empty), &agg.inner, &[])?);
+                expected = next(empty);
             }
             if places.len() >= least {
-                buckets.push(self.bucket(key(at), &agg.inner, places)?);
+                buckets.push(self.bucket(key(*at), &agg.inner, places)?);
             }
-            expected = next(at);
+            expected = next(*at);
         }
         Ok(json!({"buckets": buckets}))
     }

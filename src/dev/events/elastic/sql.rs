@@ -56,12 +56,14 @@ fn write(out: &mut Condition, query: &Query) {
         Query::All => out.push("1"),
         Query::None => out.push("0"),
         Query::Index(pattern) => {
-            out.push("e.idx glob ?");
+            out.push("(e.idx glob ?)");
             out.bind(glob(pattern));
         }
         Query::Ids(names) => {
             let list = serde_json::Value::from(names.as_slice()).to_string();
-            out.push("coalesce(e.doc_id, cast(e.id as text)) in (select value from json_each(?))");
+            out.push(
+                "(coalesce(e.doc_id, cast(e.id as text)) in (select value from json_each(?)))",
+            );
             out.bind(list);
         }
         Query::Field(field, test) => value(out, field, test),

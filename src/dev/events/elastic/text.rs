@@ -155,7 +155,7 @@ impl Reader<'_> {
         if let Some(rest) = self.rest.strip_prefix('"') {
             let (text, rest) = quoted(rest).ok_or_else(|| self.wrong())?;
             self.rest = rest;
-            return Ok(any(fields, |field| Ok(phrase(field, Wanted::of(&text), false)))?);
+            return any(fields, |field| Ok(phrase(field, Wanted::of(&text), false)));
         }
         if self.rest.starts_with(['[', '{']) {
             let bounds = self.range()?;
