@@ -304,7 +304,7 @@ impl Explain for DevError {
                 false => Some(format!("the services are {}", known.join(", "))),
             },
             Self::UnknownVariable { known, .. } => Some(match known.is_empty() {
-                true => "services set it while the stack is up: `rebeam dev up`".into(),
+                true => "`[services.NAME]` sets `NAME_URL` once the stack was up".into(),
                 false => format!("the variables are {}", known.join(", ")),
             }),
             Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),

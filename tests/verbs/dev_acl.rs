@@ -163,6 +163,7 @@ fn without_a_word_access_is_open_and_words_that_are_none_are_refused() {
     for (line, said) in [
         ("password-hash = \"plain;\"", "`plain;` is no way to keep passwords"),
         ("file = \"gone.conf\"", "gone.conf"),
+        ("url = \"${GONE_URL}\"", "`[dev.access]` speaks of `${GONE_URL}`"),
         ("url = \"mysql://x\"", "no address of a PostgreSQL database"),
     ] {
         world.write("rebeam.toml", &format!("{MANIFEST}{line}\n"));

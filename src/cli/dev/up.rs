@@ -132,12 +132,9 @@ impl Upward<'_> {
         let services = Arc::new(Services::start(planned.units, &logs)?);
         let services = Arc::clone(supervised.get_or_init(|| services));
         let end = Arc::new(tokio::sync::Notify::new());
-        let told = Told {
-            embedded: embedded.iter().map(standing).collect(),
-            services: Arc::clone(&services),
-            end: Arc::clone(&end),
-        };
-        let told = Arc::new(told);
+        let embedded = embedded.iter().map(standing).collect();
+        let (seen, ending) = (Arc::clone(&services), Arc::clone(&end));
+        let told = Arc::new(Told { embedded, services: seen, end: ending });
         let control = Control::open(self.place, Arc::clone(&told))?;
         let waiting = {
             let (services, logs) = (Arc::clone(&services), logs.clone());

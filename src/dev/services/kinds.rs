@@ -220,25 +220,7 @@ impl Kind<'_> {
         let mut before = self.room(script(INITDB_SCRIPT, &make))?;
         let password = password(&self.draft.directory)?;
         before.env.insert("POSTGRES_PASSWORD".into(), password.clone());
-        let read = |file: &str| {
-            words(&[
-                &psql,
-                "-X",
-                "-q",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &self.port,
-                "-U",
-                POSTGRES_USER,
-                "-d",
-                POSTGRES_USER,
-                "-f",
-                file,
-            ])
-        };
+        let read = |file: &str| self.psql(&psql, file);
         let mut after = self.seeds(read)?;
         if self.begins_with_rules() {
             let tables = self.draft.directory.join("rules.sql");
@@ -250,6 +232,12 @@ impl Kind<'_> {
         }
         let before = Task { what: "initdb".into(), room: before };
         Ok((Body::Room(Box::new(room)), self.first(vec![before], after)))
+    }
+
+    /// The command that reads a file of SQL, and ends at its first error.
+    fn psql(&self, psql: &str, file: &str) -> Vec<String> {
+        let at = ["-h", "127.0.0.1", "-p", &self.port, "-U", POSTGRES_USER, "-d", POSTGRES_USER];
+        words(&[&[psql, "-X", "-q", "-v", "ON_ERROR_STOP=1"], &at[..], &["-f", file]].concat())
     }
 
     fn redis(&self) -> Result<(Body, Option<First>), DevError> {
