@@ -144,7 +144,7 @@ fn denials_are_told_or_silent_as_the_manifest_wants_it() {
         let world = World::of(&[("rebeam.toml", &format!("{MANIFEST}denied = \"{denied}\"\n"))]);
         let up = Up::new(&world);
         acl(&world, &["add", "allow", "a"]).succeeds();
-        acl(&world, &["rm", "4"]).succeeds();
+        acl(&world, &["rm", "1"]).succeeds();
         up.settles("x", false);
         // Only now: whoever connects by the same identifier ends the connection before.
         let (mut mqtt, _) = up.connect("username", "password");
