@@ -1,14 +1,17 @@
 //! Error: what a stack on the desk refuses, and the next step.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::database::DatabaseError;
+use crate::database::{self, DatabaseError};
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain, quoted};
 use crate::image::ImageError;
+
+/// What helps where a database is damaged: nothing that is still whole is thrown away without need.
+pub(super) const DAMAGED_HINT: &str = "put a snapshot back: `rebeam dev snapshot ls` and `load NAME`; or begin anew: `rebeam dev down --volumes`";
 
 /// The stack refused.
 #[derive(Debug, Error)]
@@ -236,6 +239,21 @@ pub enum DevError {
     Disk(#[from] DiskError),
 }
 
+impl DevError {
+    /// Words what the database at `path` said. Only a file that is no database any more, or holds what was never
+    /// written there, is called damaged: what helps then would cost the state of one whose disk is full.
+    pub(super) fn of_database(path: &Path, error: impl Into<DatabaseError>) -> Self {
+        match error.into() {
+            DatabaseError::Sqlite(source)
+                if database::is_damage(&source) || source.sqlite_error_code().is_none() =>
+            {
+                Self::Damaged { path: path.to_owned(), source }
+            }
+            error => error.into(),
+        }
+    }
+}
+
 impl Explain for DevError {
     fn blame(&self) -> Blame {
         match self {
@@ -273,7 +291,7 @@ impl Explain for DevError {
             Self::IsUp { .. } => {
                 Some("look at it with `rebeam dev ps`, or end it: `rebeam dev down`".into())
             }
-            Self::Damaged { .. } => Some("begin anew: `rebeam dev down --volumes`".into()),
+            Self::Damaged { .. } => Some(DAMAGED_HINT.into()),
             Self::Exposed { .. } => Some(
                 "give one in REBEAM_DEV_PASSWORD or with `--password-file FILE`, or say `--insecure`"
                     .into(),
@@ -325,5 +343,29 @@ impl Explain for DevError {
             Self::Disk(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(code: rusqlite::ErrorCode) -> DevError {
+        let error = rusqlite::ffi::Error { code, extended_code: 0 };
+        DevError::of_database(Path::new("/a.sqlite"), rusqlite::Error::SqliteFailure(error, None))
+    }
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_a_damaged_database() {
+        for code in [rusqlite::ErrorCode::DiskFull, rusqlite::ErrorCode::DatabaseBusy] {
+            assert!(matches!(said(code), DevError::Database(_)), "{code:?}");
+        }
+        let damaged = said(rusqlite::ErrorCode::NotADatabase);
+        assert_eq!(damaged.to_string(), "`/a.sqlite` is damaged");
+        let hint = damaged.hint().unwrap();
+        assert!(hint.contains("snapshot") && hint.contains("down --volumes"), "{hint}");
+        let odd = rusqlite::Error::IntegralValueOutOfRange(0, 7);
+        let odd = DevError::of_database(Path::new("/a.sqlite"), odd);
+        assert!(matches!(odd, DevError::Damaged { .. }), "{odd}");
     }
 }

@@ -95,6 +95,19 @@ pub struct Bounds {
     pub cores: usize,
 }
 
+impl Bounds {
+    /// What a release or a service may use, that runs as long as somebody wants: all but endless processes.
+    pub fn lasting() -> Self {
+        Self {
+            wall_s: u64::MAX,
+            memory_bytes: None,
+            processes: 65_536,
+            file_bytes: u64::MAX,
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        }
+    }
+}
+
 /// What a room says of the machine that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guise {

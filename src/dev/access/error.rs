@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::database::DatabaseError;
+use crate::dev::error::DAMAGED_HINT;
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain};
 use crate::terms::TermError;
@@ -121,7 +122,7 @@ impl Explain for AccessError {
                 "look at the queries with `rebeam dev acl lint`; the tables that are expected: `rebeam dev acl schema`"
                     .to_owned(),
             ),
-            Self::Damaged { .. } => Some("begin anew: `rebeam dev down --volumes`".to_owned()),
+            Self::Damaged { .. } => Some(DAMAGED_HINT.to_owned()),
             Self::NoTable(_) => {
                 Some("write `[dev.access]` with `provider = \"sql\"` in rebeam.toml".to_owned())
             }

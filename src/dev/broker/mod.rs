@@ -90,7 +90,7 @@ pub fn serve(
         let path = state.join("broker.sqlite");
         let database = store::open(&path)?;
         let loaded = store::load(&database, &store, (&core.budget, &core.filters))
-            .map_err(|source| DevError::Damaged { path, source })?;
+            .map_err(|error| DevError::of_database(&path, error))?;
         core.take_back(loaded);
         writer = Some(store.start(database)?);
     }

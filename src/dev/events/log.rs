@@ -59,7 +59,8 @@ impl Log {
     pub(super) fn open(state: &Path, bounds: Bounds) -> Result<Self, DevError> {
         let path = schema::path(state);
         let database = schema::open(&path)?;
-        let next = setting(&database, "next").map_err(|source| schema::refused(&path, source))?;
+        let next = setting(&database, "next")
+            .map_err(|source: rusqlite::Error| DevError::of_database(&path, source))?;
         let last = Mutex::new(Last { id: next - 1, is_closed: false });
         Ok(Self { path, bounds, database: Mutex::new(database), last, bell: Condvar::new() })
     }
@@ -89,7 +90,7 @@ impl Log {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, DevError> {
-        let refused = |source| schema::refused(&self.path, source);
+        let refused = |source: rusqlite::Error| DevError::of_database(&self.path, source);
         let mut database = self.database();
         let transaction = database.transaction().map_err(refused)?;
         let done = work(&transaction).map_err(refused)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::database::{self, DatabaseError, Step, Steps};
+use crate::database::{self, Step, Steps};
 use crate::dev::DevError;
 
 /// The file's name in the state of a stack.
@@ -55,21 +55,10 @@ pub(super) fn path(state: &Path) -> PathBuf {
 
 /// Opens the file, and makes it where there is none.
 pub(super) fn open(path: &Path) -> Result<Connection, DevError> {
-    let database = database::open(path, STEPS).map_err(|error| match error {
-        DatabaseError::Sqlite(source) => refused(path, source),
-        error => error.into(),
-    })?;
+    let database =
+        database::open(path, STEPS).map_err(|error| DevError::of_database(path, error))?;
     database.set_prepared_statement_cache_capacity(64);
     Ok(database)
-}
-
-/// Words what SQLite said about the file at `path`.
-pub(super) fn refused(path: &Path, source: rusqlite::Error) -> DevError {
-    if database::is_damage(&source) {
-        DevError::Damaged { path: path.to_owned(), source }
-    } else {
-        DevError::Database(DatabaseError::Sqlite(source))
-    }
 }
 
 #[cfg(test)]

@@ -124,7 +124,8 @@ impl Reader {
     /// # Errors
     /// Where the log cannot be read.
     pub fn search(&self, wish: &Wish) -> Result<Vec<Line>, DevError> {
-        find(&self.database(), wish).map_err(|source| schema::refused(&self.path, source))
+        find(&self.database(), wish)
+            .map_err(|source: rusqlite::Error| DevError::of_database(&self.path, source))
     }
 
     /// Returns the number of the newest entry.
@@ -133,7 +134,7 @@ impl Reader {
     /// Where the log cannot be read.
     pub fn newest(&self) -> Result<i64, DevError> {
         let next = setting(&self.database(), "next");
-        Ok(next.map_err(|source| schema::refused(&self.path, source))? - 1)
+        Ok(next.map_err(|source: rusqlite::Error| DevError::of_database(&self.path, source))? - 1)
     }
 
     /// Returns how full the log is.
@@ -145,7 +146,7 @@ impl Reader {
         let read = || {
             Ok(Totals { rows: setting(&database, "rows")?, bytes: setting(&database, "bytes")? })
         };
-        read().map_err(|source| schema::refused(&self.path, source))
+        read().map_err(|source: rusqlite::Error| DevError::of_database(&self.path, source))
     }
 
     /// Returns how forwarding goes, a line for each place that was ever forwarded to.
@@ -167,7 +168,7 @@ impl Reader {
             };
             statement.query_map([LOG], line)?.collect::<rusqlite::Result<Vec<_>>>()
         };
-        read().map_err(|source| schema::refused(&self.path, source))
+        read().map_err(|source: rusqlite::Error| DevError::of_database(&self.path, source))
     }
 
     fn database(&self) -> MutexGuard<'_, Connection> {

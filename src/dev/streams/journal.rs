@@ -5,7 +5,7 @@
 //! changes several keys is written as one for each, or the keys are written anew.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use rusqlite::{Connection, params};
@@ -17,7 +17,7 @@ use super::request::{Reader, Request, Trust};
 use super::rewrite::{self, PENDING};
 use super::table::{self, Run};
 use super::xgroup;
-use crate::database::{self, DatabaseError, Step, Steps};
+use crate::database::{self, Step, Steps};
 use crate::dev::DevError;
 
 pub(super) const STEPS: Steps = &[Step {
@@ -61,11 +61,9 @@ pub(super) struct Journal {
 impl Journal {
     /// Opens the file, and makes the keys anew from what lies in it.
     pub(super) fn open(path: &Path) -> Result<(Self, Keyspace, Option<Password>), DevError> {
-        let damaged = |source: rusqlite::Error| damaged(path.to_owned(), source);
-        let connection = database::open(path, STEPS).map_err(|error| match error {
-            DatabaseError::Sqlite(source) => damaged(source),
-            other => other.into(),
-        })?;
+        let refused = |error: rusqlite::Error| DevError::of_database(path, error);
+        let connection =
+            database::open(path, STEPS).map_err(|error| DevError::of_database(path, error))?;
         let mut journal = Self {
             database: connection,
             kept: BTreeMap::new(),
@@ -73,8 +71,8 @@ impl Journal {
             changes: BTreeMap::new(),
             password: None,
         };
-        let keys = journal.load().map_err(damaged)?;
-        let password = journal.load_password().map_err(damaged)?;
+        let keys = journal.load().map_err(refused)?;
+        let password = journal.load_password().map_err(refused)?;
         Ok((journal, keys, password))
     }
 
@@ -325,14 +323,6 @@ fn packed(command: &[Bytes]) -> Bytes {
 fn unpacked(command: &[u8]) -> Option<Request> {
     let mut input = BytesMut::from(command);
     Reader::default().next(&mut input, Trust::Known).ok().flatten()
-}
-
-fn damaged(path: PathBuf, source: rusqlite::Error) -> DevError {
-    if database::is_damage(&source) {
-        DevError::Damaged { path, source }
-    } else {
-        DevError::Database(DatabaseError::Sqlite(source))
-    }
 }
 
 #[cfg(test)]

@@ -42,13 +42,14 @@ impl Model {
     /// Opens what is kept in the directory `state`; what happens is said on `bus`.
     pub(super) fn open(state: &Path, bus: Bus) -> std::result::Result<Self, DevError> {
         let path = state.join(FILE);
-        let database = database::open(&path, STEPS)?;
+        let refused = |error: rusqlite::Error| DevError::of_database(&path, error);
+        let database =
+            database::open(&path, STEPS).map_err(|error| DevError::of_database(&path, error))?;
         disk::set_mode(&path, OWN)?;
-        let damaged = |source| DevError::Damaged { path: path.clone(), source };
-        database.pragma_update(None, "foreign_keys", true).map_err(damaged)?;
-        let secret = secret(&database).map_err(damaged)?;
+        database.pragma_update(None, "foreign_keys", true).map_err(refused)?;
+        let secret = secret(&database).map_err(refused)?;
         let sum = "select coalesce(sum(bytes), 0) from messages";
-        let bytes: i64 = database.query_row(sum, [], |row| row.get(0)).map_err(damaged)?;
+        let bytes: i64 = database.query_row(sum, [], |row| row.get(0)).map_err(refused)?;
         Ok(Self {
             database: Mutex::new(database),
             bus,

@@ -156,12 +156,7 @@ pub(super) struct Writer {
 
 /// Opens the database at `path`.
 pub(super) fn open(path: &Path) -> Result<Connection, DevError> {
-    database::open(path, STEPS).map_err(|error| match error {
-        database::DatabaseError::Sqlite(source) if database::is_damage(&source) => {
-            DevError::Damaged { path: path.to_owned(), source }
-        }
-        error => error.into(),
-    })
+    database::open(path, STEPS).map_err(|error| DevError::of_database(path, error))
 }
 
 impl Store {

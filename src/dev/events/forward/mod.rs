@@ -99,7 +99,7 @@ pub(super) fn start(log: &Arc<Log>, forwards: &Forwards) -> Result<Vec<JoinHandl
     let sql = "select value from setting where name = 'log'";
     let uuid: String = database
         .query_row(sql, [], |row| row.get(0))
-        .map_err(|source| schema::refused(log.path(), source))?;
+        .map_err(|source: rusqlite::Error| DevError::of_database(log.path(), source))?;
     let mut receivers: Vec<(String, Box<dyn Receiver>)> = Vec::new();
     for target in &forwards.targets {
         receivers.push((target.to_string(), target.receiver(forwards, &uuid)));
@@ -215,13 +215,13 @@ impl Courier {
     fn trouble_said(&self, database: &Connection) -> Result<Option<String>, DevError> {
         let sql = "select trouble from forward where target = ?1";
         let trouble = database.query_row(sql, [&self.name], |row| row.get(0));
-        trouble.map_err(|source| schema::refused(self.log.path(), source))
+        trouble.map_err(|source: rusqlite::Error| DevError::of_database(self.log.path(), source))
     }
 
     fn reached(&self, database: &Connection) -> Result<i64, DevError> {
         let sql = "select cursor from forward where target = ?1";
         let cursor = database.query_row(sql, [&self.name], |row| row.get(0));
-        cursor.map_err(|source| schema::refused(self.log.path(), source))
+        cursor.map_err(|source: rusqlite::Error| DevError::of_database(self.log.path(), source))
     }
 
     /// Says in the log that nothing arrives and why, or that it does again; once for each reason.
@@ -283,6 +283,6 @@ impl Courier {
             }
             Ok(parcels)
         };
-        read().map_err(|source| schema::refused(self.log.path(), source))
+        read().map_err(|source: rusqlite::Error| DevError::of_database(self.log.path(), source))
     }
 }
