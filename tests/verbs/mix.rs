@@ -70,7 +70,11 @@ fn package(name: &str, version: &Version<'_>) -> (Digest, Vec<u8>) {
 #[test]
 fn a_mix_exs_sees_the_variables_of_the_build_when_it_is_locked() {
     let world = World::with("mix");
-    world.edit("mix.exs", "      deps: deps()", "      deps: if(System.get_env(\"SOLD\"), do: deps(), else: [])");
+    world.edit(
+        "mix.exs",
+        "      deps: deps()",
+        "      deps: if(System.get_env(\"SOLD\"), do: deps(), else: [])",
+    );
     world.rebeam(&["lock"]).succeeds();
     assert!(!world.read("rebeam.lock").contains("app = \"scales\""));
     let manifest = world.read("rebeam.toml");

@@ -197,10 +197,7 @@ fn a_script_sees_the_variables_of_the_build_when_it_is_locked() {
     assert!(lock.contains("app = \"tax\"") && !lock.contains("app = \"rate\""), "{lock}");
 
     let manifest = world.read("rebeam.toml");
-    world.write(
-        "rebeam.toml",
-        &format!("{manifest}\n[deps.tax]\nenv = {{ RATED = \"yes\" }}\n"),
-    );
+    world.write("rebeam.toml", &format!("{manifest}\n[deps.tax]\nenv = {{ RATED = \"yes\" }}\n"));
     world.rebeam(&["lock"]).succeeds();
     assert!(world.read("rebeam.lock").contains("app = \"rate\""));
 }

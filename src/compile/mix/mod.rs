@@ -17,8 +17,8 @@ use super::tools::Tools;
 use super::{CompileError, Plan, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::manifest::{Manifest, Tool};
 use crate::manifest::mix::MixFacts;
+use crate::manifest::{Manifest, Tool};
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
 
