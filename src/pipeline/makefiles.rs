@@ -10,9 +10,7 @@ use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
 use crate::lock::{self, ProjectFacts, Request, Resolver, Role, Rule};
 use crate::manifest::Tool;
-use crate::manifest::makefile::{
-    self, DepKind, MakeDep, MakeError, MakeFacts, NoAutopatch, Place,
-};
+use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, NoAutopatch, Place};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::store::HeldTree;
 

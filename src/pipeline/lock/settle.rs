@@ -5,7 +5,9 @@ use crate::each::each;
 use crate::explain::Failure;
 use crate::fetch::Answer;
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role, Settled};
+use crate::lock::{
+    Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role, Settled,
+};
 use crate::manifest::Tool;
 use crate::manifest::rebar::{self, RebarFacts, WishSource};
 use crate::pipeline::Desk;
@@ -82,7 +84,12 @@ pub(in crate::pipeline) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<A
 }
 
 /// What a request came to.
-pub(in crate::pipeline) fn settled(request: &Request, found: &Answer, tool: Tool, facts: RebarFacts) -> Settled {
+pub(in crate::pipeline) fn settled(
+    request: &Request,
+    found: &Answer,
+    tool: Tool,
+    facts: RebarFacts,
+) -> Settled {
     Settled {
         app: request.app.clone(),
         role: request.role,
