@@ -30,6 +30,7 @@ mod evidence;
 mod explain;
 mod harness;
 mod hex;
+mod init;
 mod life;
 mod lock;
 mod mix;
