@@ -254,6 +254,10 @@ pub struct ReleaseWish {
     pub keep_debug_info: bool,
     /// Seconds that the release may take to start in the boot check.
     pub boot_timeout_s: Option<u64>,
+    /// A command of the image that has to succeed in the boot check once the release has started; none by default.
+    pub smoke: Vec<String>,
+    /// An Erlang expression that the started node has to evaluate there, to anything but `false`.
+    pub smoke_eval: Option<String>,
 }
 
 /// Which shell the image holds.
