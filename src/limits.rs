@@ -140,6 +140,8 @@ pub const WEB_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const WEB_HEAD_S_MAX: u64 = 10;
 /// Seconds in which an answer has to have begun, the request's body included.
 pub const WEB_ANSWER_S_MAX: u64 = 30;
+/// Seconds that a client of a web service may take none of its answer.
+pub const WEB_STALL_S_MAX: u64 = 30;
 /// Connections to one service of the desk at once.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.
