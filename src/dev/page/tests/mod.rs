@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::dev::Ports;
 use crate::dev::access::{NewRow, Open, Settings};
 use crate::dev::broker::{Broker, Dress, Limits, Listener};
 use crate::dev::events::{Events, Forwards};
 use crate::dev::streams::Streams;
 use crate::dev::things::Things;
+use crate::dev::{Ports, Troubles};
 use crate::manifest::{AccessProvider, AccessWish};
 
 /// Names and values that would be markup if they were not text.
@@ -79,6 +79,7 @@ impl Stand {
         let things = opened.serve(broker.handle(), &Guard::default()).unwrap();
         let parts = Parts {
             services,
+            troubles: Troubles::default(),
             broker: handle,
             streams: inlet,
             log: events.reader().unwrap(),
