@@ -104,6 +104,8 @@ pub const STREAMS_ALL_INPUT_BYTES_MAX: usize = 256 << 20;
 pub const STREAMS_CLIENTS_MAX: usize = 4096;
 /// Channels and patterns that one client listens to.
 pub const STREAMS_SUBSCRIPTIONS_MAX: usize = 10_000;
+/// Seconds that one command to the streams may take from its first byte to its last.
+pub const STREAMS_REQUEST_S_MAX: u64 = 60;
 /// Seconds that a client may leave an answer lying without reading a byte of it.
 pub const STREAMS_STALL_S_MAX: u64 = 30;
 /// Bytes of a key file, or of a signature.

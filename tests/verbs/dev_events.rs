@@ -161,7 +161,7 @@ fn what_was_published_is_read_at_once_and_followed_as_it_comes() {
     std::thread::spawn(move || {
         std::io::BufRead::lines(output).map_while(Result::ok).try_for_each(|line| sender.send(line))
     });
-    let mut next = || lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    let next = || lines.recv_timeout(Duration::from_secs(20)).unwrap();
     dev(&world, &["pub", "home/hall", "cold"]);
     for payload in ["warm", "warmer"] {
         dev(&world, &["pub", "home/hall", payload]);

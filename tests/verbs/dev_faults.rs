@@ -88,10 +88,13 @@ fn nothing_acknowledged_is_lost_by_a_kill_amid_the_traffic() {
         threads.spawn(|| {
             let mut stream = BufReader::new(TcpStream::connect(redis).unwrap());
             let mut line = String::new();
-            loop {
-                let asked = format!("RPUSH flow {}\r\n", added.load(Ordering::SeqCst));
+            // Far more than the time until the kill allows.
+            for number in 0..MOST * 100 {
                 line.clear();
-                if stream.get_mut().write_all(asked.as_bytes()).is_err()
+                if stream
+                    .get_mut()
+                    .write_all(format!("RPUSH flow {number}\r\n").as_bytes())
+                    .is_err()
                     || stream.read_line(&mut line).is_err()
                     || !line.ends_with("\r\n")
                 {
@@ -140,6 +143,7 @@ mkdir -p states
 mount -t tmpfs -o size=24m none states
 dev() { "$REBEAM" dev --state-dir states "$@"; }
 trap 'dev down >/dev/null 2>&1' EXIT
+trap 'exit 1' TERM
 dev up -d >/dev/null 2>&1
 head -c 24m /dev/zero > states/filler 2>/dev/null || true
 # The answer to this waits for the disk.
@@ -165,8 +169,9 @@ test "$(dev sub -n 1 kept/a | wc -c)" -gt 100000
 #[test]
 fn a_full_disk_is_told_where_one_looks_and_is_survived() {
     let world = World::of(&[("README", "no release yet")]);
-    let mut script = Command::new("unshare");
-    script.args(["-rm", "sh", "-c", ON_A_SMALL_DISK]).current_dir(world.project());
+    let mut script = Command::new("timeout");
+    script.args(["180", "unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK]);
+    script.current_dir(world.project());
     script.env("REBEAM", env!("CARGO_BIN_EXE_rebeam")).env("HOME", world.path("home"));
     let ran = script.output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);

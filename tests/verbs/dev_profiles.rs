@@ -169,4 +169,6 @@ fn mainfluxs_stack_serves_each_of_its_services_and_knows_things_by_their_keys() 
     TcpStream::connect(up.address("things-auth")).unwrap();
     TcpStream::connect(up.address("things-bootstrap")).unwrap();
     assert_eq!(up.connect("kiln", "wrong").1, 4);
+    let access = up.get("page", "/access.json");
+    assert!(access["order"][0].as_str().unwrap().starts_with("Things decide here"), "{access}");
 }
