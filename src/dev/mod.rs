@@ -21,6 +21,7 @@ mod place;
 mod ports;
 mod secret;
 mod stack;
+mod troubles;
 
 pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
@@ -31,3 +32,4 @@ pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
 pub use stack::{Plan, Stack};
+pub use troubles::Troubles;

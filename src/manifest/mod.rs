@@ -17,6 +17,7 @@ mod platform;
 pub mod rebar;
 mod schema;
 mod section;
+mod server;
 mod services;
 mod source;
 mod stack;
@@ -35,7 +36,8 @@ pub use error::{ManifestError, Place};
 pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
-pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use server::Server;
+pub use services::{Probe, Restart, Runs, ServiceWish, Shown};
 pub use stack::{StackValue, StackWish, stack};
 pub use things::ThingsWish;
 
