@@ -19,6 +19,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -31,6 +32,9 @@ use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{self, AccessProvider, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
+
+/// How long a stack may take to end before somebody is told that it does.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -215,10 +219,19 @@ fn end(place: &Place, running: &Running) -> Result<(), Failure> {
     let (waiting, told) = (place.clone(), running.clone());
     let ended = runtime.block_on(async {
         let mut ending = tokio::task::spawn_blocking(move || waiting.end(&told));
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
         tokio::select! {
             ended = &mut ending => return ended.unwrap_or(Ok(())),
-            _ = tokio::signal::ctrl_c() => place.kill(running)?,
+            _ = &mut interrupted => {}
+            () = tokio::time::sleep(SLOW) => {
+                terminal::talk("still ending; Ctrl-C ends it at once");
+                tokio::select! {
+                    ended = &mut ending => return ended.unwrap_or(Ok(())),
+                    _ = &mut interrupted => {}
+                }
+            }
         }
+        place.kill(running)?;
         terminal::talk("ended at once");
         ending.await.unwrap_or(Ok(()))
     });
