@@ -29,10 +29,40 @@ const MQTT_WS: u16 = 8083;
 const REDIS: u16 = 6379;
 const ELASTICSEARCH: u16 = 9200;
 const PAGE: u16 = 18083;
+/// The services of the broker, each with its scheme and path.
+const OF_BROKER: [(&str, u16, &str, &str); 3] = [
+    ("mqtt", MQTT, "mqtt", ""),
+    ("mqtts", MQTTS, "mqtts", ""),
+    ("mqtt-ws", MQTT_WS, "ws", "/mqtt"),
+];
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
 /// How often it is looked whether everything can be written.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A service of a stack as it is where every port is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standard {
+    /// What it is: `mqtt`, `redis`.
+    pub name: &'static str,
+    /// Its standard port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub scheme: &'static str,
+    /// What stands behind its address.
+    pub path: &'static str,
+}
+
+/// Returns what runs in the process of a stack, things as `setup` says.
+pub fn standard(setup: &things::Setup) -> Vec<Standard> {
+    let one = |(name, port, scheme, path)| Standard { name, port, scheme, path };
+    let mut all = vec![one(("page", PAGE, "http", ""))];
+    all.extend(OF_BROKER.map(one));
+    all.push(one(("redis", REDIS, "redis", "")));
+    all.push(one(("elasticsearch", ELASTICSEARCH, "http", "")));
+    all.extend(things::standard(setup).map(|(name, port)| one((name, port, "http", ""))));
+    all
+}
 
 /// What a stack is to be.
 #[derive(Debug)]
@@ -263,10 +293,9 @@ fn limits(plan: &Plan<'_>) -> Limits {
 }
 
 fn of_broker(broker: &Broker) -> Vec<Service> {
-    let kinds = [("mqtt", "mqtt", ""), ("mqtts", "mqtts", ""), ("mqtt-ws", "ws", "/mqtt")];
-    let served = kinds.iter().zip(broker.addresses());
+    let served = OF_BROKER.iter().zip(broker.addresses());
     served
-        .map(|((name, scheme, path), address)| Service::new(name, *address, scheme, path))
+        .map(|((name, _, scheme, path), address)| Service::new(name, *address, scheme, path))
         .collect()
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod content;
+mod defaults;
 pub mod detect;
 mod dev;
 mod edit;
@@ -22,6 +23,7 @@ mod services;
 mod source;
 mod stack;
 mod things;
+mod together;
 pub mod tools;
 
 use std::collections::BTreeMap;

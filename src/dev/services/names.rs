@@ -45,7 +45,7 @@ pub(super) fn tell(
 }
 
 /// Returns what begins the names of a service's variables.
-pub(super) fn stem(service: &str) -> String {
+pub fn stem(service: &str) -> String {
     service.to_uppercase().replace('-', "_")
 }
 

@@ -109,12 +109,22 @@ impl Sockets {
     /// # Errors
     /// Where none is free.
     pub fn take(ports: &Ports, setup: &Setup) -> Result<Self, DevError> {
-        let parts: &[_] = if setup.is_mainflux { &PARTS } else { &[] };
-        let socket = |(part, name, port): &(Part, &'static str, u16)| {
-            Ok((*part, *name, ports.standard_or_stable(name, *port)?))
+        let socket = |(part, name, port): (Part, &'static str, u16)| {
+            Ok((part, name, ports.standard_or_stable(name, port)?))
         };
-        std::iter::once(&GATEWAY).chain(parts).map(socket).collect::<Result<_, _>>().map(Self)
+        parts(setup).map(socket).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// The gateway, and with `setup` all services.
+fn parts(setup: &Setup) -> impl Iterator<Item = (Part, &'static str, u16)> + use<> {
+    let parts: &[_] = if setup.is_mainflux { &PARTS } else { &[] };
+    std::iter::once(&GATEWAY).chain(parts).copied()
+}
+
+/// Returns the name and the standard port of each service.
+pub fn standard(setup: &Setup) -> impl Iterator<Item = (&'static str, u16)> + use<> {
+    parts(setup).map(|(_, name, port)| (name, port))
 }
 
 impl Opened {
