@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::background;
 use super::exposing::{Exposing, VARIABLE};
@@ -144,8 +144,7 @@ impl Upward<'_> {
     /// Serves until somebody says that it is enough.
     async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), Failure> {
         // Heard from the start on, so that nothing is left half begun.
-        let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
+        let mut asked = Asked::listen().map_err(DevError::Runtime)?;
         // A real server in the place of one of ours has the standard port.
         let reserved = services::reserve(&self.parts.services, self.ports)?;
         let state = self.place.directory();
@@ -189,15 +188,7 @@ impl Upward<'_> {
             let (services, logs) = (Arc::clone(&services), logs.clone());
             tokio::task::spawn_blocking(move || services.wait_ready(&logs))
         };
-        let mut enough = std::pin::pin!(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {
-                    terminal::talk("ending; Ctrl-C once more ends it at once");
-                }
-                () = end.notified() => {}
-            }
-        });
+        let mut enough = std::pin::pin!(asked.to_end(&end));
         let fate = tokio::select! {
             ready = waiting => Some(ready.unwrap_or(Ok(()))),
             () = &mut enough => None,
@@ -282,6 +273,28 @@ async fn decidable(rules: &dyn Access) {
     let until = Instant::now() + DECIDABLE_MAX;
     while rules.trouble().is_some() && Instant::now() < until {
         tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// The signals that end a stack, heard from the moment this stands.
+struct Asked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Asked {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits until a signal, or `rebeam dev down` by `end`, says that it is enough.
+    async fn to_end(&mut self, end: &tokio::sync::Notify) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => terminal::talk("ending; Ctrl-C once more ends it at once"),
+            () = end.notified() => {}
+        }
     }
 }
 
