@@ -359,11 +359,16 @@ fn podman_gets_the_image_through_its_socket_and_only_once() {
 
 /// Starts a registry with its data below `at`, and returns its port.
 fn registry(at: &Path, more: &str) -> (Daemon, u16) {
+    registry_by(at, "", more)
+}
+
+/// The same, which also listens as `http` says.
+fn registry_by(at: &Path, http: &str, more: &str) -> (Daemon, u16) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = at.join("config.yml");
     let settings = format!(
         "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n\
-         http: {{addr: \"127.0.0.1:{port}\", relativeurls: true}}\n{more}",
+         http: {{addr: \"127.0.0.1:{port}\", relativeurls: true{http}}}\n{more}",
         text(&at.join("data")),
     );
     fs::write(&config, settings).unwrap();
@@ -669,4 +674,176 @@ fn umoci_unpacks_the_very_files() {
 
 fn run_uid() -> String {
     run("id", &["-u"]).trim().to_owned()
+}
+
+/// Finds a program that `scripts/validators` installs. Where it did not, or not for this machine, it says so.
+fn validator(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/validators/bin").join(name);
+    if !path.exists() {
+        println!("scripts/validators did not install {name}, so it is not tried");
+    }
+    path.exists().then_some(path)
+}
+
+#[test]
+fn cosign_and_rebeam_agree_about_signatures_attestations_and_keys() {
+    let Some((cosign, world)) = validator("cosign").zip(tried(&["docker-registry"])) else {
+        return;
+    };
+    let at = world.store("registry");
+    let (_daemon, port) = registry(&at, "");
+    let place = format!("localhost:{port}/{NAME}:{TAG}");
+    let rebeam = |arguments: &[&str]| {
+        let mut command = rebeam(&world, arguments);
+        command.env("COSIGN_PASSWORD", "secret");
+        command
+    };
+    let cosign = |arguments: &[&str]| {
+        let mut command = Command::new(&cosign);
+        command.args(arguments).current_dir(&world.root).env("HOME", &world.root);
+        command.env("COSIGN_PASSWORD", "secret").output().unwrap()
+    };
+    let passes = |arguments: &[&str]| {
+        let output = cosign(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    told(&mut rebeam(&["key", "generate", "--name", "ours"]));
+    passes(&["generate-key-pair", "--output-key-prefix", "theirs"]);
+    let file = text(&world.archive);
+    told(&mut rebeam(&["push", &place, "--file", file, "--sbom", "both", "--sign", "ours.key"]));
+    let way = ["--insecure-ignore-tlog=true", "--allow-http-registry", &place];
+    let verify = |key: &'static str| [&["verify", "--key", key], &way[..]].concat();
+    let digest = world.image.manifest_digest().to_string();
+    assert!(passes(&verify("ours.pub")).contains(&digest));
+    assert!(!cosign(&verify("theirs.pub")).status.success());
+    for kind in ["spdxjson", "cyclonedx", "slsaprovenance1"] {
+        let attested = ["verify-attestation", "--key", "ours.pub", "--type", kind];
+        assert!(passes(&[&attested, &way[..]].concat()).contains("application/vnd.in-toto+json"));
+        let attested = ["verify-attestation", "--key", "theirs.pub", "--type", kind];
+        assert!(!cosign(&[&attested, &way[..]].concat()).status.success(), "{kind}");
+    }
+    // What cosign signs is good here, and a key that it made signs here.
+    let image = format!("localhost:{port}/{NAME}@{digest}");
+    passes(&[
+        "sign",
+        "-y",
+        "--key",
+        "theirs.key",
+        "--tlog-upload=false",
+        "--allow-http-registry",
+        &image,
+    ]);
+    told(&mut rebeam(&["verify", "--key", "theirs.pub", &place]));
+    told(&mut rebeam(&["verify", "--key", "ours.pub", &place]));
+    told(&mut rebeam(&["push", &place, "--file", file, "--sign", "theirs.key"]));
+    passes(&verify("theirs.pub"));
+    passes(&verify("ours.pub"));
+}
+
+#[test]
+fn a_registry_behind_tls_and_a_login_is_spoken_to_on_this_machine_too() {
+    let Some(world) = tried(&["docker-registry"]) else {
+        return;
+    };
+    let at = world.store("registry");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap();
+    let (trusted, closed) = (at.join("trusted.pem"), at.join("key.pem"));
+    fs::write(&trusted, certificate.pem()).unwrap();
+    fs::write(&closed, key.serialize_pem()).unwrap();
+    let people = at.join("people");
+    // The password is `secret`.
+    let ann = "ann:$2b$05$FpJnCt.V/e8SCN7XT1skB.WG17bD/lP5NH.gGAwdoS1cyPiLTXf9G\n";
+    fs::write(&people, ann).unwrap();
+    let tls = format!(", tls: {{certificate: {}, key: {}}}", text(&trusted), text(&closed));
+    let people = format!("auth: {{htpasswd: {{realm: r, path: {}}}}}\n", text(&people));
+    let (_daemon, port) = registry_by(&at, &tls, &people);
+    let place = format!("localhost:{port}/{NAME}:{TAG}");
+    let auths =
+        format!(r#"{{"auths":{{"localhost:{port}":{{"username":"ann","password":"secret"}}}}}}"#);
+    fs::create_dir_all(world.root.join(".docker")).unwrap();
+    fs::write(world.root.join(".docker/config.json"), auths).unwrap();
+    let push = || rebeam(&world, &["push", &place, "--file", text(&world.archive)]);
+    let output = push().output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("is not trusted, so nothing was sent"), "{said}");
+    assert!(said.contains("SSL_CERT_FILE"), "{said}");
+    let with_trust = |mut command: Command| told(command.env("SSL_CERT_FILE", &trusted));
+    assert!(with_trust(push()).contains("Attached SPDX, SLSA provenance"));
+    assert!(with_trust(push()).contains("nothing to send"));
+    let inspected = rebeam(&world, &["image", "inspect", &place]);
+    assert!(with_trust(inspected).contains("Pulled"));
+}
+
+#[test]
+fn a_push_that_is_killed_names_nothing_and_the_next_one_finishes_it() {
+    let Some(world) = tried(&["docker-registry"]) else {
+        return;
+    };
+    let at = world.store("registry");
+    let (_daemon, port) = registry(&at, "");
+    let narrow = Narrow::before(port, 300_000);
+    let place = |port| format!("localhost:{port}/{NAME}:{TAG}");
+    let slow = place(narrow.port);
+    let mut push = rebeam(&world, &["push", &slow, "--file", text(&world.archive)]);
+    let mut child = push.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    narrow.wait();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let tags = at.join("data/docker/registry/v2/repositories").join(NAME).join("_manifests/tags");
+    assert!(!tags.exists());
+    let said = told(&mut rebeam(&world, &["push", &place(port), "--file", text(&world.archive)]));
+    assert!(said.contains(&world.image.manifest_digest().to_string()), "{said}");
+    let back = format!("docker://{}", place(port));
+    let inspected = run("skopeo", &["inspect", "--tls-verify=false", &back]);
+    assert!(inspected.contains(&world.image.manifest_digest().to_string()), "{inspected}");
+}
+
+/// A way to a server that takes so many bytes and no more.
+struct Narrow {
+    port: u16,
+    full: std::sync::mpsc::Receiver<()>,
+}
+
+impl Narrow {
+    fn before(port: u16, bytes: usize) -> Self {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let (tell, full) = std::sync::mpsc::channel();
+        let passed = std::sync::Arc::new(AtomicUsize::new(0));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                let (mut from, mut to) = (client, server);
+                let (tell, passed) = (tell.clone(), passed.clone());
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 16 << 10];
+                    loop {
+                        let count = std::io::Read::read(&mut from, &mut buffer).unwrap_or(0);
+                        if count == 0 {
+                            return;
+                        }
+                        // What is too much is held back, and the connection stands until the client is gone.
+                        if passed.fetch_add(count, Ordering::SeqCst) > bytes {
+                            let _ = tell.send(());
+                        } else if std::io::Write::write_all(&mut to, &buffer[..count]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { port: own, full }
+    }
+
+    fn wait(&self) {
+        self.full.recv_timeout(Duration::from_secs(60)).expect("more is sent than passes");
+    }
 }

@@ -231,7 +231,8 @@ impl Happening {
             }
             What::Operation { stream, fields } => {
                 put("stream", (*stream).into());
-                for (name, value) in fields {
+                // In a document the time is one number for all events; a stream has Mainflux's seconds.
+                for (name, value) in fields.iter().filter(|(name, _)| *name != "timestamp") {
                     put(name, value.as_str().into());
                 }
             }
@@ -286,6 +287,14 @@ mod tests {
         assert_eq!(document["topics"]["a/#"]["qos"], 1);
         assert_eq!(document["client_id"], "c1");
         assert_eq!(document["timestamp"], 5);
+    }
+
+    #[test]
+    fn an_operation_has_the_time_that_all_events_have_and_not_mainfluxs_seconds() {
+        let fields = vec![("thing_id", "t".into()), ("timestamp", "1".into())];
+        let what = What::Operation { stream: "mainflux.bootstrap", fields };
+        let document = Happening { at_ms: 1500, what }.document();
+        assert_eq!((&document["timestamp"], &document["thing_id"]), (&json!(1500), &json!("t")));
     }
 
     #[test]

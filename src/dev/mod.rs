@@ -22,6 +22,7 @@ mod place;
 mod ports;
 mod secret;
 mod stack;
+mod troubles;
 
 pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
@@ -32,3 +33,4 @@ pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
 pub use stack::{Plan, Stack, Standard, standard};
+pub use troubles::Troubles;

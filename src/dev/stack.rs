@@ -12,13 +12,14 @@ use super::broker::{self, Broker, Dress, Limits, Listener, Overlap, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
-use super::events::{Events, Forwards};
+use super::events::{self, Events, Flusher, Forwards};
 use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
 use super::services::Supervised;
 use super::streams::{self, Streams};
 use super::things::{self, Things};
+use super::troubles::Troubles;
 use super::web::{Exposure, Guard};
 
 /// The standard ports.
@@ -36,6 +37,8 @@ const OF_BROKER: [(&str, u16, &str, &str); 3] = [
 ];
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether everything can be written.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A service of a stack as it is where every port is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +100,8 @@ pub struct Stack {
     sink: JoinHandle<()>,
     streams: Streams,
     events: Events,
+    troubles: Troubles,
+    looking: JoinHandle<()>,
 }
 
 /// Where everything will listen.
@@ -150,6 +155,8 @@ impl Stack {
         let things = things::Opened::open(state, bus.clone(), things, sockets.things)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
+        let named = events::Things::by(things.names());
+        let forwards = Forwards { instance: instance.clone(), things: named, ..forwards };
         let sink = tokio::spawn(streams::sink(bus.clone(), inlet, instance, things.names()));
         let events = Events::start(&bus, state, sockets.elasticsearch, guard, &forwards)?;
         let certificate = Certificate::have(state, address)?;
@@ -175,8 +182,11 @@ impl Stack {
         services.push(Service::new("elasticsearch", events.address(), "http", ""));
         services.extend(things.services());
         let (handle, inlet) = (broker.handle(), streams.inlet());
+        let troubles = Troubles::default();
+        let looking = look(troubles.clone(), &broker, &streams, &events, &things);
         let parts = Parts {
             services: services.clone(),
+            troubles: troubles.clone(),
             broker: handle,
             streams: inlet,
             log: events.reader()?,
@@ -186,7 +196,18 @@ impl Stack {
             bus,
         };
         let page = Page::start(sockets.page, parts, guard)?;
-        Ok(Self { services, certificate, page, things, broker, sink, streams, events })
+        Ok(Self {
+            services,
+            certificate,
+            page,
+            things,
+            broker,
+            sink,
+            streams,
+            events,
+            troubles,
+            looking: tokio::spawn(looking),
+        })
     }
 
     /// Returns what clients of the services that speak TLS have to trust.
@@ -199,6 +220,16 @@ impl Stack {
         self.things.view()
     }
 
+    /// Returns where it is told what keeps parts of the stack from writing.
+    pub fn troubles(&self) -> Troubles {
+        self.troubles.clone()
+    }
+
+    /// Returns a way to have all events written that happened so far.
+    pub fn flusher(&self) -> Flusher {
+        self.events.flusher()
+    }
+
     /// Returns what runs, the page first and the rest in the order in which it can be used.
     pub fn services(&self) -> &[Service] {
         &self.services
@@ -206,6 +237,9 @@ impl Stack {
 
     /// Ends everything, each before what it needs; what was promised is on the disk.
     pub async fn stop(self) {
+        // Who looks holds the broker, and with it the bus.
+        self.looking.abort();
+        drop(self.looking.await);
         // The page holds the bus, too, and would keep the sink waiting.
         self.page.stop().await;
         self.things.stop().await;
@@ -214,6 +248,32 @@ impl Stack {
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
         self.streams.stop().await;
         self.events.stop().await;
+    }
+}
+
+/// Looks again and again what keeps the parts from writing, until it is ended.
+fn look(
+    troubles: Troubles,
+    broker: &Broker,
+    streams: &Streams,
+    events: &Events,
+    things: &Things,
+) -> impl Future<Output = ()> + Send + 'static + use<> {
+    let (broker, streams) = (broker.handle(), streams.inlet());
+    let (events, things) = (events.trouble(), things.view());
+    async move {
+        loop {
+            let server = streams.server(0).await;
+            let all = [
+                ("mqtt", broker.trouble()),
+                ("redis", server.and_then(|server| server.trouble)),
+                ("elasticsearch", events()),
+                ("things", things.trouble()),
+            ];
+            let known = all.into_iter().filter_map(|(part, trouble)| Some((part, trouble?)));
+            troubles.set(known.collect());
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
 

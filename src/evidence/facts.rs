@@ -24,6 +24,8 @@ pub struct Facts {
     pub created: String,
     /// The digest by which documents name the image: of its manifest.
     pub manifest: Digest,
+    /// The digests of its layers as they were found, from the bottom.
+    pub layers: Vec<Digest>,
     /// The commit that the project is, where it is one.
     pub revision: Option<String>,
     /// The lock that it was made from.
@@ -115,6 +117,7 @@ impl Facts {
             architecture: held.inspected.architecture.clone(),
             created: rfc3339(u64::try_from(lock.epoch).unwrap_or(0)),
             manifest: held.inspected.manifest_digest.unwrap_or(held.inspected.image_id),
+            layers: held.inspected.layers.iter().map(|layer| layer.digest).collect(),
             revision: label("revision"),
             lock_digest: Digest::of(text.as_bytes()),
             made: serde_json::from_str(made).unwrap_or_default(),

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::inspect::{Inspected, each_layer, inspect};
-use super::{ImageError, InspectedLayer};
+use super::ImageError;
+use super::inspect::{Inspected, inspect_by};
 use crate::archive::{self, ArchiveError};
 use crate::limits::{TEXT_FILE_BYTES_MAX, TREE_ENTRIES_MAX};
-use crate::release::{HOME, OS_RELEASE_PATH, STATUS_DIRECTORY};
+use crate::release::{HOME, LOCK_PATH, OS_RELEASE_PATH, PROVENANCE_PATH, STATUS_DIRECTORY};
 
 /// What an image file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,35 +50,30 @@ pub struct HeldApp {
     pub layer: String,
 }
 
-/// Looks for what the image file at `path` holds.
+/// Looks for what the image file at `path` holds. Every layer is read once.
 pub fn holdings(path: &Path) -> Result<Holdings, ImageError> {
-    let inspected = inspect(path)?;
-    let mut found = Holdings {
-        packages: Vec::new(),
-        apps: BTreeMap::new(),
-        codename: None,
-        release: None,
-        inspected,
-    };
-    let mut layers = found.inspected.layers.clone().into_iter();
-    each_layer::<ImageError>(path, &mut |tar| {
-        let layer = layers.next().expect("both walks see the layers that the manifest names");
-        let looked = look(&layer, tar, &mut found);
-        looked.map_err(|source| ImageError::BadLayer {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })
-    })?;
-    found.packages.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(found)
+    let mut found = Found::default();
+    let inspected = inspect_by(path, &mut |made_by, tar| look(made_by, tar, &mut found))?;
+    let Found { mut packages, apps, codename, release, mut papers } = found;
+    packages.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut paper = |name| papers.remove(name);
+    let (lock, provenance) = (paper(LOCK_PATH), paper(PROVENANCE_PATH));
+    let inspected = Inspected { lock, provenance, ..inspected };
+    Ok(Holdings { inspected, packages, apps, codename, release })
 }
 
-fn look(
-    layer: &InspectedLayer,
-    tar: &mut dyn std::io::Read,
-    found: &mut Holdings,
-) -> Result<(), ArchiveError> {
-    let name = layer.made_by.strip_prefix("rebeam layer=").unwrap_or_default().to_owned();
+/// What was seen in the layers so far.
+#[derive(Default)]
+struct Found {
+    packages: Vec<HeldPackage>,
+    apps: BTreeMap<String, HeldApp>,
+    codename: Option<String>,
+    release: Option<String>,
+    papers: BTreeMap<&'static str, String>,
+}
+
+fn look(made_by: &str, tar: &mut dyn std::io::Read, found: &mut Found) -> Result<(), ArchiveError> {
+    let layer = made_by.strip_prefix("rebeam layer=").unwrap_or_default().to_owned();
     let mut entries = 0;
     archive::each_entry(tar, &mut |entry| {
         entries += 1;
@@ -91,19 +86,22 @@ fn look(
         }
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if let Some((app, version)) = application(&path) {
-            found.apps.insert(app, HeldApp { version, layer: name.clone() });
+            found.apps.insert(app, HeldApp { version, layer: layer.clone() });
             return Ok(());
         }
+        let paper = [LOCK_PATH, PROVENANCE_PATH].into_iter().find(|name| path == *name);
         let is_status = path
             .strip_prefix(STATUS_DIRECTORY)
             .is_some_and(|file| file.starts_with('/') && !file.ends_with(".md5sums"));
-        if !is_status && path != OS_RELEASE_PATH {
+        if paper.is_none() && !is_status && path != OS_RELEASE_PATH {
             return Ok(());
         }
         let mut text = Vec::new();
         entry.take(TEXT_FILE_BYTES_MAX).read_to_end(&mut text).map_err(ArchiveError::Damaged)?;
         let text = String::from_utf8_lossy(&text);
-        if is_status {
+        if let Some(name) = paper {
+            found.papers.insert(name, text.into_owned());
+        } else if is_status {
             found.packages.extend(package(&text));
         } else {
             found.codename = variable(&text, "VERSION_CODENAME");

@@ -13,6 +13,7 @@ use super::ImageError;
 use super::described::Config;
 use super::documents::{Documents, digest_in};
 use super::members::Members;
+use crate::archive::ArchiveError;
 use crate::digest::{Digest, Hashing};
 use crate::limits::{LAYER_BYTES_MAX, TEXT_FILE_BYTES_MAX};
 use crate::release::{LOCK_PATH, PROVENANCE_PATH};
@@ -71,6 +72,20 @@ pub struct InspectedLayer {
 
 /// Reads an image file that rebeam or `docker save` wrote, and checks every digest in it.
 pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
+    let mut papers = BTreeMap::new();
+    let inspected = inspect_by(path, &mut |_, tar| {
+        collect_papers(tar, &mut papers).map_err(ArchiveError::Damaged)
+    })?;
+    let mut paper = |name| papers.remove(name);
+    Ok(Inspected { lock: paper(LOCK_PATH), provenance: paper(PROVENANCE_PATH), ..inspected })
+}
+
+/// What looks at a layer while it is hashed: what made it, and its plain tar.
+pub(super) type Look<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), ArchiveError> + 'a;
+
+/// Does as [`inspect`] does, and hands each layer to `look` on the way, so that it is read once. What rebeam laid into the
+/// layers is left to `look`.
+pub(super) fn inspect_by(path: &Path, look: &mut Look<'_>) -> Result<Inspected, ImageError> {
     let documents = Documents::read(path)?;
     let (members, config) = (&documents.members, &documents.config);
     let config: Config = members.parse(&documents.config_name, config)?;
@@ -83,10 +98,10 @@ pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
         )));
     }
     let mut made_by = config.made_by().map(str::to_owned);
-    let (mut layers, mut papers) = (Vec::new(), BTreeMap::new());
+    let mut layers = Vec::new();
     for (name, diff_id) in documents.layers.iter().zip(diff_ids) {
         let made_by = made_by.next().unwrap_or_default();
-        layers.push(layer(members, (name, *diff_id), made_by, &mut papers)?);
+        layers.push(layer(members, (name, *diff_id), made_by, look)?);
     }
     drop(made_by);
     let run = config.config.unwrap_or_default();
@@ -108,22 +123,25 @@ pub fn inspect(path: &Path) -> Result<Inspected, ImageError> {
         volumes: keys(run.volumes),
         labels: run.labels.unwrap_or_default(),
         layers,
-        lock: papers.remove(LOCK_PATH),
-        provenance: papers.remove(PROVENANCE_PATH),
+        lock: None,
+        provenance: None,
     })
 }
 
-/// Reads a layer once: both digests, and what rebeam laid into it.
+/// Reads a layer once: both digests, and what `look` looks for.
 fn layer(
     members: &Members,
     (name, diff_id): (&str, Digest),
     made_by: String,
-    papers: &mut BTreeMap<&'static str, String>,
+    look: &mut Look<'_>,
 ) -> Result<InspectedLayer, ImageError> {
     let (blob, bytes) = members.open(name)?;
     let mut hashing = HashRead::new(BufReader::with_capacity(64 << 10, blob));
     let mut plain = HashRead::new(plain(&mut hashing).map_err(members.unreadable(name))?);
-    collect_papers(&mut plain, papers).map_err(members.unreadable(name))?;
+    look(&made_by, &mut (&mut plain).take(LAYER_BYTES_MAX)).map_err(|error| match error {
+        ArchiveError::Damaged(error) => members.unreadable(name)(error),
+        error => ImageError::BadLayer { path: members.path.clone(), source: Box::new(error) },
+    })?;
     plain.drain(LAYER_BYTES_MAX).map_err(members.unreadable(name))?;
     let (found, tar_bytes) = plain.finish();
     if tar_bytes > LAYER_BYTES_MAX {
@@ -179,10 +197,10 @@ fn plain<'a, R: Read>(blob: &'a mut HashRead<BufReader<R>>) -> io::Result<Box<dy
 }
 
 fn collect_papers(
-    layer: &mut impl Read,
+    layer: &mut dyn Read,
     papers: &mut BTreeMap<&'static str, String>,
 ) -> io::Result<()> {
-    let mut archive = tar::Archive::new(layer.take(LAYER_BYTES_MAX));
+    let mut archive = tar::Archive::new(layer);
     for entry in archive.entries()?.raw(true) {
         let mut entry = entry?;
         let path = entry.path_bytes();

@@ -174,6 +174,8 @@ fn release(section: &Section<'_>) -> ReleaseWish {
         name: section.text("name"),
         keep_debug_info: section.flag("keep-debug-info").unwrap_or(false),
         boot_timeout_s: section.number("boot-timeout").or(Some(BOOT_TIMEOUT_S)),
+        smoke: section.texts("smoke").unwrap_or_default(),
+        smoke_eval: section.text("smoke-eval"),
     }
 }
 

@@ -285,6 +285,16 @@ const RELEASE: &[Key] = &[
         SECONDS,
         "Seconds that the release may take to start in the boot check; 30 by default.",
     ),
+    key(
+        "smoke",
+        Kind::Command,
+        "A command of the image that has to succeed in the boot check once the release has started.",
+    ),
+    key(
+        "smoke-eval",
+        Kind::Text(Form::Any),
+        "An Erlang expression that the started node has to evaluate in the boot check, without an error and to anything but `false`.",
+    ),
 ];
 
 const IMAGE: &[Key] = &[

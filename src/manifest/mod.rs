@@ -18,6 +18,7 @@ mod platform;
 pub mod rebar;
 mod schema;
 mod section;
+mod server;
 mod services;
 mod source;
 mod stack;
@@ -37,7 +38,8 @@ pub use error::{ManifestError, Place};
 pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
-pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use server::Server;
+pub use services::{Probe, Restart, Runs, ServiceWish, Shown};
 pub use stack::{StackValue, StackWish, stack};
 pub use things::ThingsWish;
 
@@ -256,6 +258,10 @@ pub struct ReleaseWish {
     pub keep_debug_info: bool,
     /// Seconds that the release may take to start in the boot check.
     pub boot_timeout_s: Option<u64>,
+    /// A command of the image that has to succeed in the boot check once the release has started; none by default.
+    pub smoke: Vec<String>,
+    /// An Erlang expression that the started node has to evaluate there, to anything but `false`.
+    pub smoke_eval: Option<String>,
 }
 
 /// Which shell the image holds.

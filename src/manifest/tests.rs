@@ -121,6 +121,8 @@ fn every_key_is_read() {
     assert_eq!(manifest.release.name.as_deref(), Some("shop_web"));
     assert!(manifest.release.keep_debug_info);
     assert_eq!(manifest.release.boot_timeout_s, Some(90));
+    assert_eq!(manifest.release.smoke, ["busybox", "true"]);
+    assert_eq!(manifest.release.smoke_eval.as_deref(), Some("ok = shop:health()"));
     let image = &manifest.image;
     assert_eq!(image.name, "registry.example:5000/team/shop");
     assert_eq!(image.platforms, [Platform::Amd64, Platform::Arm64]);
@@ -198,6 +200,8 @@ sha256 = "SHA256"
 name = "shop_web"
 keep-debug-info = true
 boot-timeout = 90
+smoke = ["busybox", "true"]
+smoke-eval = "ok = shop:health()"
 [image]
 name = "registry.example:5000/team/shop"
 base = "debian:12-slim"
@@ -287,7 +291,7 @@ fn an_unknown_key_names_its_place_and_the_nearest() {
         (
             "[release]\nkeep_debug_info = true",
             "rebeam.toml:10:1: `[release]` has no key `keep_debug_info`; the nearest is `keep-debug-info`",
-            "the keys of `[release]` are name, keep-debug-info, boot-timeout",
+            "the keys of `[release]` are name, keep-debug-info, boot-timeout, smoke, smoke-eval",
         ),
         (
             "[imagee]",

@@ -65,12 +65,17 @@ pub(super) struct Evidence<'a> {
 }
 
 impl<'a> Backing<'a> {
-    /// Reads what is needed of the image, before anything is pushed.
+    /// Checks every digest of the image before anything is pushed, and reads what is needed of it on the same way.
     pub(super) fn prepare(&self, contents: &Contents) -> Result<Evidence<'a>, EvidenceError> {
         let facts = match self.forms {
             [] => None,
             _ => Some(Facts::read(&contents.path)?),
         };
+        let layers: Vec<Digest> = contents.layers.iter().map(|layer| layer.digest).collect();
+        // Of a file whose halves name different layers only one half was read.
+        if facts.as_ref().is_none_or(|facts| facts.layers != layers) {
+            contents.check()?;
+        }
         Ok(Evidence { backing: *self, facts })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use super::{Desk, Update};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::explain::{Explain, Failure};
 use crate::fetch::debian::{self, Architecture, EMULATORS, Expiry, Unneeded, Wanted};
 use crate::http::Http;
@@ -74,6 +74,14 @@ pub(super) fn choose(
     let own = Platform::from_name(Architecture::own().name());
     let mut wanted: BTreeSet<Platform> = update.platforms.iter().copied().collect();
     wanted.extend(&desk.manifest.image.platforms);
+    wanted.retain(|platform| Some(*platform) != own);
+    if desk.manifest.tools.contains_key(OTP) {
+        // Nothing that was locked before is of use, and what is asked for now cannot be had.
+        return match wanted.first() {
+            Some(platform) => Err(PlatformFailure::OtpFromSource { platform: *platform }.into()),
+            None => Ok(Vec::new()),
+        };
+    }
     wanted.extend(previous.iter().flat_map(|lock| &lock.platforms).map(|known| known.platform));
     wanted.retain(|platform| Some(*platform) != own);
     let unmoved = previous.filter(|lock| lock.toolchain == *toolchain && !update.toolchain);
@@ -82,7 +90,13 @@ pub(super) fn choose(
         let locked = unmoved.and_then(|lock| lock.platform(platform));
         let found = match locked {
             Some(locked) => locked.clone(),
-            None => find(desk, toolchain, platform, update)?,
+            None => {
+                let found = find(desk, toolchain, platform, update)?;
+                if let Some(message) = other_patches(&found, toolchain) {
+                    desk.observer.observe(&Event::Warned { message: &message });
+                }
+                found
+            }
         };
         same_otp(&found, toolchain)?;
         chosen.push(found);
@@ -181,27 +195,53 @@ pub(super) fn refuse_otp_from_source(
     }
 }
 
-/// The modules are compiled by the toolchain's OTP and run on the other machine's: both must be one.
+/// The modules are compiled by the toolchain's OTP and run on the other machine's: both must be one. Debian's own patches
+/// leave the versions of applications as they are, so in those they may differ.
 fn same_otp(found: &PlatformLock, toolchain: &ToolchainLock) -> Result<(), PlatformFailure> {
-    let version = |debs: &[Deb]| {
-        let emulator = debs.iter().find(|deb| deb.package == EMULATOR);
-        emulator.map(|deb| source_version(&deb.version).to_owned()).unwrap_or_default()
-    };
-    let (theirs, ours) = (version(&found.debs), version(&toolchain.debs));
-    if theirs == ours {
+    let (theirs, ours) = (otp_version(&found.debs), otp_version(&toolchain.debs));
+    if unpatched(theirs) == unpatched(ours) {
         return Ok(());
     }
-    Err(PlatformFailure::OtherOtp { platform: found.platform, found: theirs, wanted: ours })
+    Err(PlatformFailure::OtherOtp {
+        platform: found.platform,
+        found: theirs.to_owned(),
+        wanted: ours.to_owned(),
+    })
 }
 
-/// Returns a version without the number of a rebuild, by which machines differ.
-fn source_version(version: &str) -> &str {
-    let is_rebuild =
-        |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
-    match version.rsplit_once("+b") {
-        Some((source, rest)) if is_rebuild(rest) => source,
-        _ => version,
-    }
+/// Says where the other machine's OTP has other patches of Debian's than the toolchain's.
+fn other_patches(found: &PlatformLock, toolchain: &ToolchainLock) -> Option<String> {
+    let (theirs, ours) = (otp_version(&found.debs), otp_version(&toolchain.debs));
+    (theirs != ours && unpatched(theirs) == unpatched(ours)).then(|| {
+        format!(
+            "OTP for `{}` is {theirs}, and the toolchain's is {ours}: Debian's patches are not the same in both. \
+             `rebeam update toolchain` takes what the archive has for each",
+            found.platform.name()
+        )
+    })
+}
+
+fn otp_version(debs: &[Deb]) -> &str {
+    let emulator = debs.iter().find(|deb| deb.package == EMULATOR);
+    emulator.map_or("", |deb| without(&deb.version, "+b", ""))
+}
+
+/// Returns a version without the number of Debian's patches for a release: `+deb13u4`.
+fn unpatched(version: &str) -> &str {
+    without(version, "+deb", "u")
+}
+
+/// Returns a version without a last part of digits behind `mark`; `between` may stand among the digits.
+fn without<'a>(version: &'a str, mark: &str, between: &str) -> &'a str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((before, rest)) = version.rsplit_once(mark) else {
+        return version;
+    };
+    let fits = match rest.split_once(between).filter(|_| !between.is_empty()) {
+        Some((release, patch)) => is_number(release) && is_number(patch),
+        None => between.is_empty() && is_number(rest),
+    };
+    if fits { before } else { version }
 }
 
 #[cfg(test)]
@@ -233,11 +273,29 @@ mod tests {
         toolchain.debs = vec![emulator("1:25.2.3+dfsg-1+b2", "amd64")];
         same_otp(&platform("1:25.2.3+dfsg-1"), &toolchain).unwrap();
         same_otp(&platform("1:25.2.3+dfsg-1+b11"), &toolchain).unwrap();
-        let error = same_otp(&platform("1:25.2.3+dfsg-1+deb12u4"), &toolchain).unwrap_err();
+        assert_eq!(other_patches(&platform("1:25.2.3+dfsg-1+b11"), &toolchain), None);
+        let error = same_otp(&platform("1:25.3.1+dfsg-1+deb12u4"), &toolchain).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("`linux/arm64` is 1:25.2.3+dfsg-1+deb12u4"), "{text}");
+        assert!(text.contains("`linux/arm64` is 1:25.3.1+dfsg-1+deb12u4"), "{text}");
         assert!(error.hint().unwrap().contains("rebeam update toolchain"));
-        assert_eq!(source_version("1.0+beta"), "1.0+beta");
+        let plain = |version| without(version, "+b", "");
+        for version in ["1.0+beta", "1.0+b", "1.0"] {
+            assert_eq!((plain(version), unpatched(version)), (version, version));
+        }
+    }
+
+    #[test]
+    fn other_patches_of_debians_are_told_and_no_other_otp() {
+        let mut toolchain = Lock::of(vec![]).toolchain;
+        toolchain.debs = vec![emulator("1:27.3.4.1+dfsg-1+deb13u4", "amd64")];
+        let older = platform("1:27.3.4.1+dfsg-1+deb13u3+b1");
+        same_otp(&older, &toolchain).unwrap();
+        let said = other_patches(&older, &toolchain).unwrap();
+        for part in ["`linux/arm64` is 1:27.3.4.1+dfsg-1+deb13u3,", "deb13u4", "rebeam update"] {
+            assert!(said.contains(part), "{said}");
+        }
+        same_otp(&platform("1:27.3.4.1+dfsg-1"), &toolchain).unwrap();
+        same_otp(&platform("1:27.3.4.1+dfsg-2"), &toolchain).unwrap_err();
     }
 
     #[test]

@@ -41,6 +41,14 @@ pub enum BootFailure {
         /// How it ended.
         how: String,
     },
+    /// It started, and what it is checked by failed.
+    #[error("the release starts, but its smoke check fails{}{}", how.as_ref().map(|how| format!(": {how}")).unwrap_or_default(), last_words(lines))]
+    CheckFailed {
+        /// What was the matter, if more than its words tell.
+        how: Option<String>,
+        /// What it said.
+        lines: Vec<String>,
+    },
 }
 
 impl Explain for BootFailure {
@@ -64,6 +72,10 @@ impl Explain for BootFailure {
             Self::DidNotStart { .. } => {
                 "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
                  or build with `--no-boot-check`"
+            }
+            Self::CheckFailed { .. } => {
+                "`smoke` and `smoke-eval` in `[release]` say what is checked; `rebeam build --no-boot-check`, then `rebeam run`, \
+                 starts it for a look"
             }
             Self::DidNotStop { .. } => "container runtimes kill what does not stop; look at the shutdown times of its supervisors",
         }.into())
@@ -144,6 +156,8 @@ pub(super) fn boot_check(
     let timeout_s = if emulation.is_some() { timeout_s * EMULATED_SLOWNESS } else { timeout_s };
     let mut room =
         release::boot_room(release, &root, desk.manifest.image.user, timeout_s, desk.level);
+    let wish = &desk.manifest.release;
+    release::check_in(&mut room, wish.smoke_eval.as_deref(), &wish.smoke);
     if let Some(Emulation { program, shell, .. }) = emulation {
         release::emulate(release, &root, &mut room, (program, shell))?;
     }
@@ -156,6 +170,9 @@ pub(super) fn boot_check(
         BootVerdict::Started => {}
         BootVerdict::Failed { how, lines } => {
             return Err(BootFailure::DidNotStart { how, lines }.into());
+        }
+        BootVerdict::CheckFailed { how, lines } => {
+            return Err(BootFailure::CheckFailed { how, lines }.into());
         }
         BootVerdict::DidNotStop { how } => return Err(BootFailure::DidNotStop { how }.into()),
     }

@@ -15,6 +15,7 @@ use super::challenge::{Challenge, check_realm, scopes};
 use super::credentials::{Credential, Credentials};
 use super::error::{place, said};
 use super::reference::is_loopback;
+use super::scheme::Scheme;
 use super::url::{Url, encoded, with_parameter};
 use super::{PushError, Reference, Security};
 use crate::event::Observer;
@@ -37,7 +38,7 @@ pub struct Door<'a> {
 pub(super) struct Session<'a> {
     pub(super) door: Door<'a>,
     pub(super) reference: &'a Reference,
-    base: String,
+    scheme: Scheme,
     credential: OnceLock<Option<Credential>>,
     own: Keys,
     wide: Keys,
@@ -123,12 +124,10 @@ impl<'a> Session<'a> {
         reference: &'a Reference,
         mount_from: Option<&'a str>,
     ) -> Self {
-        let host = reference.host();
-        let plain = door.security == Security::Plain || is_loopback(host);
-        let base = format!("{}://{host}", if plain { "http" } else { "https" });
+        let scheme = Scheme::of(reference.host(), door.security);
         let (own, wide) = (Keys::default(), Keys::default());
         let (credential, actions) = (OnceLock::new(), "pull,push");
-        Self { door, reference, base, credential, own, wide, actions, mount_from }
+        Self { door, reference, scheme, credential, own, wide, actions, mount_from }
     }
 
     /// Begins a session that asks for no more than to read.
@@ -143,11 +142,11 @@ impl<'a> Session<'a> {
 
     /// Returns an address of the repository.
     pub(super) fn url(&self, below: &str) -> String {
-        format!("{}/v2/{}/{below}", self.base, self.reference.repository)
+        format!("{}/v2/{}/{below}", self.scheme.base(), self.reference.repository)
     }
 
     fn home(&self) -> Url<'_> {
-        Url::parse(&self.base).expect("it was made of a scheme and a host")
+        Url::parse(self.scheme.base()).expect("it was made of a scheme and a host")
     }
 
     pub(super) fn host(&self) -> String {
@@ -182,14 +181,18 @@ impl<'a> Session<'a> {
     pub(super) fn call_within(&self, ask: &Ask<'_>, limit: u64) -> Result<Answer, Trouble> {
         let mut renewed = false;
         loop {
-            let key = self.key(ask.reach).lock().expect("no holder of a key panics").clone();
-            let mut answer = self.follow(ask, limit, (key.header.as_deref(), &self.home()))?;
+            let (mut answer, generation) = self.scheme.settle(ask.url, &|url| {
+                let key = self.key(ask.reach).lock().expect("no holder of a key panics").clone();
+                let ask = Ask { url, ..*ask };
+                let answer = self.follow(&ask, limit, (key.header.as_deref(), &self.home()))?;
+                Ok((answer, key.generation))
+            })?;
             let ours = Url::parse(&answer.url).is_some_and(|url| url.same_server(&self.home()));
             if answer.status == 401 && ours {
                 if renewed {
                     return Err(self.unwelcome(&mut answer).into());
                 }
-                self.renew(ask.reach, key.generation, &mut answer)?;
+                self.renew(ask.reach, generation, &mut answer)?;
                 renewed = true;
                 continue;
             }

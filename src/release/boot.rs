@@ -6,8 +6,17 @@ use std::path::Path;
 use super::{Content, Release};
 use crate::sandbox::{Access, Bounds, Guise, Level, Mount, Reach, Reply, Room, Status};
 
-/// What the node says once its boot script has run to the end.
+/// What the node says once its boot script has run to the end, and what the release's own check asks for is done.
 const MARK: &str = "rebeam_node_has_started";
+/// What it says before the release's own check.
+const CHECK_MARK: &str = "rebeam_node_is_checked";
+/// What it says where that fails.
+const FAILED_MARK: &str = "rebeam_check_has_failed";
+/// The variable that holds the expression of the check.
+const EXPRESSION: &str = "REBEAM_SMOKE_EVAL";
+/// The variable that holds the command of the check, and what separates its arguments there.
+const COMMAND: &str = "REBEAM_SMOKE";
+const SEPARATOR: &str = "\x1e";
 /// Lines that are told of a failed start.
 const LINES_MAX: usize = 20;
 
@@ -28,12 +37,21 @@ pub enum BootVerdict {
         /// `took longer than 30 s`, `ended with exit code 1`.
         how: String,
     },
+    /// It started, and its own check failed.
+    CheckFailed {
+        /// What was the matter with it, if more than its words tell.
+        how: Option<String>,
+        /// What it said, the last at the end.
+        lines: Vec<String>,
+    },
 }
 
 /// Hears what a starting node says.
 #[derive(Debug, Default)]
 pub struct BootWatch {
     started: bool,
+    checks: bool,
+    failed: bool,
     last: VecDeque<String>,
 }
 
@@ -43,8 +61,21 @@ impl BootWatch {
         let line = line.trim_end();
         // A logger that was in the middle of a line may stand before it.
         if line.ends_with(MARK) {
-            self.started = true;
+            (self.started, self.checks) = (true, false);
             return Reply::Terminate;
+        }
+        if line.ends_with(CHECK_MARK) {
+            self.checks = true;
+            self.last.clear();
+            return Reply::Continue;
+        }
+        if line.ends_with(FAILED_MARK) {
+            self.failed = true;
+            return Reply::Terminate;
+        }
+        // What the node says while it stops tells nothing of the check.
+        if self.failed {
+            return Reply::Continue;
         }
         if self.last.len() == LINES_MAX {
             self.last.pop_front();
@@ -55,6 +86,9 @@ impl BootWatch {
 
     /// Judges by what was heard and how the node ended.
     pub fn verdict(self, status: Status) -> BootVerdict {
+        if self.failed {
+            return BootVerdict::CheckFailed { how: None, lines: self.last.into() };
+        }
         let how = match status {
             Status::Exited(0) if self.started => return BootVerdict::Started,
             Status::Exited(code) => format!("it ended with exit code {code}"),
@@ -63,6 +97,9 @@ impl BootWatch {
         };
         match self.started {
             true => BootVerdict::DidNotStop { how },
+            false if self.checks => {
+                BootVerdict::CheckFailed { how: Some(how), lines: self.last.into() }
+            }
             false => BootVerdict::Failed { how, lines: self.last.into() },
         }
     }
@@ -71,7 +108,7 @@ impl BootWatch {
 /// What the node evaluates: the boot script only sets the applications' start going, so it waits until none is starting
 /// any more and all are there that the boot script holds for permanent. One that fails ends the node, though perhaps
 /// not at once. The mark goes through the node's own output, so that a logger's lines do not get in between; the
-/// numbers spell `.boot` and `~w~n`.
+/// numbers spell `.boot` and `~w~n`. Then comes the release's own check, where there is one.
 fn probe() -> String {
     let permanent = "case init:get_argument(boot) of error -> []; {ok,Boots} -> \
         case erl_prim_loader:get_file(lists:last(lists:append(Boots))++[46,98,111,111,116]) of \
@@ -81,8 +118,41 @@ fn probe() -> String {
         "(fun Wait(All) -> Info=application:info(), \
          Started=[element(1,App)||App<-proplists:get_value(started,Info)], \
          case proplists:get_value(starting,Info)++(All--Started) of [] -> \
-         io:fwrite(user,[126,119,126,110],[{MARK}]); _ -> timer:sleep(20),Wait(All) end end)({permanent})."
+         {check}; _ -> timer:sleep(20),Wait(All) end end)({permanent}).",
+        check = check(),
     )
+}
+
+/// The release's own check, evaluated in the node: an expression, and a command whose output is the node's. Both stand in
+/// variables, since flags of the emulator cannot hold every sign.
+fn check() -> String {
+    let name = |name: &str| format!("{:?}", name.as_bytes());
+    let (expression, command) = (name(EXPRESSION), name(COMMAND));
+    let say = |mark: &str| format!("io:fwrite(user,[126,119,126,110],[{mark}])");
+    let (begins, passed, failed) = (say(CHECK_MARK), say(MARK), say(FAILED_MARK));
+    let evaluate = "{ok,Tokens,_}=erl_scan:string(Text),{ok,Parsed}=erl_parse:parse_exprs(Tokens),\
+         {value,Value,_}=erl_eval:exprs(Parsed,[]),Value=:=false andalso error(it_is_false)";
+    let execute = "[Name|Arguments]=string:split(Line,[30],all),\
+         File=case os:find_executable(Name) of false -> error({there_is_no,list_to_atom(Name)}); Found -> Found end,\
+         Port=open_port({spawn_executable,File},\
+         [{args,Arguments},exit_status,stderr_to_stdout,hide,{line,4096}]),\
+         (fun Hear() -> receive {Port,{data,{_,Said}}} -> io:fwrite(user,[126,115,126,110],[Said]),Hear(); \
+         {Port,{exit_status,0}} -> ok; {Port,{exit_status,Code}} -> error({exit_code,Code}) end end)()";
+    format!(
+        "case {{os:getenv({expression}),os:getenv({command})}} of {{false,false}} -> {passed}; {{Text,Line}} -> {begins},\
+         try Text=:=false orelse begin {evaluate} end,Line=:=false orelse begin {execute} end of _ -> {passed} \
+         catch _:Why -> io:fwrite(user,[126,112,126,110],[Why]),{failed} end end"
+    )
+}
+
+/// Lets a release be checked by what it says itself once it has started: an expression that the node evaluates, and a
+/// command.
+pub fn check_in(room: &mut Room, expression: Option<&str>, command: &[String]) {
+    let text = expression.map(|text| format!("{}.", text.trim().trim_end_matches('.')));
+    room.env.extend(text.map(|text| (EXPRESSION.to_owned(), text)));
+    if !command.is_empty() {
+        room.env.insert(COMMAND.into(), command.join(SEPARATOR));
+    }
 }
 
 /// Makes the room in which the release starts from `root`, where exactly the image's files stand.
@@ -200,5 +270,28 @@ mod tests {
         assert_eq!(how, "it ended with exit code 0");
         assert_eq!(lines.len(), LINES_MAX);
         assert_eq!(lines.last().unwrap(), "line 99");
+    }
+
+    #[test]
+    fn a_check_of_the_releases_own_decides_and_is_quoted_alone() {
+        let mut watch = BootWatch::default();
+        for line in ["starting", CHECK_MARK, "wget: cannot connect", "{exit_code,1}"] {
+            assert_eq!(watch.hear(line), Reply::Continue);
+        }
+        assert_eq!(watch.hear(FAILED_MARK), Reply::Terminate);
+        watch.hear("stopping");
+        let lines = ["wget: cannot connect", "{exit_code,1}"].map(str::to_owned).to_vec();
+        let failed = BootVerdict::CheckFailed { how: None, lines };
+        assert_eq!(watch.verdict(Status::Exited(0)), failed);
+        let mut watch = BootWatch::default();
+        watch.hear(CHECK_MARK);
+        let BootVerdict::CheckFailed { how, lines } = watch.verdict(Status::TimedOut) else {
+            panic!("it went on");
+        };
+        assert!(how.unwrap().contains("until the time") && lines.is_empty());
+        let mut watch = BootWatch::default();
+        watch.hear(CHECK_MARK);
+        assert_eq!(watch.hear(MARK), Reply::Terminate);
+        assert_eq!(watch.verdict(Status::Exited(0)), BootVerdict::Started);
     }
 }

@@ -27,7 +27,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 pub use beam::{BeamError, Chunk, chunks};
-pub use boot::{BootVerdict, BootWatch, boot_room, writable_mounts};
+pub use boot::{BootVerdict, BootWatch, boot_room, check_in, writable_mounts};
 pub use elf::{Elf, Machine, is_elf, parse as parse_elf};
 pub use emulate::emulate;
 pub use error::{Lacking, Missing, ReleaseError};

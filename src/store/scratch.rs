@@ -54,7 +54,9 @@ impl Session {
             let lock = disk::try_lock_name(&lock_of(&directory))?;
             attempt += 1;
             let Some(lock) = lock else { continue };
-            disk::remove_tree(&directory)?;
+            if disk::remove_tree(&directory).is_err() {
+                continue;
+            }
             disk::create_dir(&directory)?;
             return Ok(Arc::new(Self { directory, count: AtomicU64::new(0), _lock: lock }));
         }
@@ -79,13 +81,16 @@ fn lock_of(directory: &Path) -> PathBuf {
 }
 
 /// Removes what killed processes left below `scratch/`.
+///
+/// What a killed build's sandbox still writes while it dies cannot be removed in that instant; it
+/// is in nobody's way, and the next sweep takes it.
 pub(super) fn sweep(root: &Path) -> Result<()> {
     let scratch = root.join("scratch");
     for name in disk::list(&scratch)? {
         let name = String::from_utf8_lossy(&name);
         let directory = scratch.join(name.strip_suffix(".lock").unwrap_or(&name));
         if let Some(_alone) = disk::try_lock_name(&lock_of(&directory))? {
-            disk::remove_tree(&directory)?;
+            let _ = disk::remove_tree(&directory);
         }
     }
     Ok(())
@@ -95,6 +100,33 @@ pub(super) fn sweep(root: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::store::Store;
+
+    #[test]
+    fn a_store_opens_while_what_a_killed_process_left_is_still_written_to() {
+        let root = tempfile::tempdir().unwrap();
+        drop(Store::open(root.path()).unwrap());
+        let left = root.path().join("scratch/1-0-0/0");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0_u64.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let _ = disk::create_dir_all(&left.join((number % 4).to_string()));
+                }
+            });
+            for _ in 0..50 {
+                let opened = Store::open(root.path());
+                // The writer is told first: a failed claim must not leave it running.
+                stop.store(opened.is_err(), Ordering::Relaxed);
+                opened.unwrap();
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        drop(Store::open(root.path()).unwrap());
+        assert_eq!(disk::list(&root.path().join("scratch")).unwrap().len(), 0);
+    }
 
     #[test]
     fn what_a_dead_process_left_is_swept_and_what_a_living_one_makes_stays() {

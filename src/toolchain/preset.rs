@@ -39,9 +39,10 @@ const ELIXIR: [(&str, Architecture, &str); 6] = [
 ];
 
 /// Libraries and OTP for machines that no preset toolchain runs on.
-const TARGETS: [(&str, Architecture, &str); 3] = [
+const TARGETS: [(&str, Architecture, &str); 4] = [
     ("23", Architecture::Armhf, include_str!("../../lockfiles/bullseye-target-armhf.lock")),
     ("25", Architecture::Armhf, include_str!("../../lockfiles/bookworm-target-armhf.lock")),
+    ("27", Architecture::Armhf, include_str!("../../lockfiles/trixie-target-armhf.lock")),
     ("29", Architecture::Armhf, include_str!("../../lockfiles/forky-target-armhf.lock")),
 ];
 

@@ -344,17 +344,13 @@ fn every_preset_for_another_machine_is_of_the_toolchains_own_otp() {
     use Architecture::{Amd64, Arm64, Armhf};
     let source = |debs: &[Deb]| {
         let emulator = debs.iter().find(|deb| deb.package == "erlang-base").unwrap();
-        emulator.version.split("+b").next().unwrap().to_owned()
+        // Debian's patches for a release are not there for all machines at once.
+        let plain = emulator.version.split("+b").next().unwrap();
+        plain.split("+deb").next().unwrap().to_owned()
     };
     for otp in ["23", "25", "27", "29"] {
         for (own, other) in [(Amd64, Arm64), (Amd64, Armhf), (Arm64, Amd64), (Arm64, Armhf)] {
-            let found = preset_platform(otp, own, other);
-            // Of trixie's security updates for armhf no index was to be had.
-            if (otp, other) == ("27", Armhf) {
-                assert_eq!(found, None);
-                continue;
-            }
-            let found = found.unwrap();
+            let found = preset_platform(otp, own, other).unwrap();
             assert_eq!(found.platform.short(), other.name());
             assert_eq!(source(&found.debs), source(&preset(otp, own).unwrap().debs));
             assert!(found.debs.is_sorted() && found.tools.is_sorted());

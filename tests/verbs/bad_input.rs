@@ -313,13 +313,15 @@ fn a_build_that_is_killed_at_any_instant_is_taken_up_by_the_next() {
     let mut killed = 0;
     // Ever later, and at an odd pace, until a build ends before it is killed.
     for round in 0..40u64 {
+        let said = fs::File::create(world.path("said")).unwrap();
         let mut child =
-            world.command(&["build"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            world.command(&["build"]).stdout(Stdio::null()).stderr(said).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(20 + round * 37 % 400 + round * 15));
         let _ = child.kill();
         let status = child.wait().unwrap();
         if status.signal().is_none() {
-            assert!(status.success());
+            let said = fs::read_to_string(world.path("said")).unwrap();
+            assert!(status.success(), "after {killed} kills: {status:?}: {said}");
             break;
         }
         killed += 1;

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 
+use rebeam::digest::Digest;
+
 use super::harness::{Ran, World};
 
 fn image(world: &World) -> Vec<u8> {
@@ -172,6 +174,34 @@ fn every_byte_of_an_image_is_accounted_for() {
     }
 }
 
+#[test]
+fn what_a_release_is_checked_by_decides_whether_it_is_an_image() {
+    let world = World::with("hello");
+    let manifest = world.read("rebeam.toml");
+    let check =
+        |lines: &str| world.write("rebeam.toml", &format!("{manifest}\n[release]\n{lines}\n"));
+    check(
+        "smoke-eval = \"{ok, S} = gen_tcp:connect({127, 0, 0, 1}, 8080, []), gen_tcp:close(S).\"",
+    );
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    check("smoke-eval = \"lists:member(ssl, [hello])\"");
+    world
+        .rebeam(&["build"])
+        .fails(1, &["the release starts, but its smoke check fails", "it_is_false", "smoke-eval"]);
+    check("smoke = [\"busybox\", \"true\"]");
+    world.rebeam(&["build"]).fails(1, &["smoke check fails", "{there_is_no,busybox}"]);
+    let manifest = manifest.replace("[image]", "[image]\nshell = \"busybox\"");
+    let wget = |port| {
+        let check =
+            format!("smoke = [\"busybox\", \"wget\", \"-O-\", \"http://127.0.0.1:{port}/\"]");
+        world.write("rebeam.toml", &format!("{manifest}\n[release]\n{check}\n"));
+        world.rebeam(&["build"])
+    };
+    wget("9").fails(1, &["smoke check fails", "Connection refused", "{exit_code,1}"]);
+    wget("8080").succeeds();
+}
+
 /// Returns the bytes of the image's files, and of its packed layers.
 fn weigh(world: &World) -> (u64, u64) {
     let said = world.rebeam(&["image", "size", "--json"]).succeeds().stdout;
@@ -202,4 +232,41 @@ fn a_small_release_is_a_small_image_and_so_is_one_with_tls_and_time_zones() {
     for package in ["libssl3", "tzdata", "ca-certificates", "erlang-ssl"] {
         assert!(bill.contains(&format!("pkg:deb/debian/{package}@")), "{package}: {bill}");
     }
+}
+
+/// The applications of OTP that emqttd 2.3's release holds, beside kernel and stdlib.
+const EMQTTD: &str = "sasl, crypto, asn1, public_key, ssl, inets, mnesia, compiler, syntax_tools, xmerl, os_mon, \
+                      runtime_tools, ";
+
+/// Every module that an application names is there and loads, whatever was left out of it.
+const EVERY_MODULE: &str = r#"
+[] = [{M, Why} || {App, _, _} <- application:loaded_applications(), {ok, Ms} <- [application:get_key(App, modules)],
+      M <- Ms, {error, Why} <- [code:ensure_loaded(M)]],
+ok = mnesia:start()
+"#;
+
+#[test]
+fn a_release_as_large_as_emqttd_is_at_most_40_mb_and_everything_in_it_works() {
+    let world = World::with("hello");
+    world.edit("src/hello.app.src", "stdlib, ", &format!("stdlib, {EMQTTD}"));
+    let image = "[image]\nshell = \"busybox\"\ntzdata = true\n";
+    world.edit("rebeam.toml", "[image]\n", image);
+    let manifest = world.read("rebeam.toml");
+    let wget = r#"["busybox", "wget", "-O-", "http://127.0.0.1:8080/"]"#;
+    let check = format!("[release]\nsmoke-eval = '''{EVERY_MODULE}'''\nsmoke = {wget}\n");
+    world.write("rebeam.toml", &format!("{manifest}\n{check}"));
+    // Its dashboard's pages, and what only a debugger opens of them.
+    let noise = |bytes: u32| -> String {
+        let hex = |at: u32| Digest::of(&at.to_le_bytes()).hex();
+        (0..bytes / 64).map(hex).collect()
+    };
+    let script = format!("{}\n//# sourceMappingURL=vendor.js.map\n", noise(4_000_000));
+    world.write("priv/www/vendor.js", &script);
+    let map = format!("{{\"version\":3,\"mappings\":\"{}\"}}", noise(15_000_000));
+    world.write("priv/www/vendor.js.map", &map);
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    let (unpacked, packed) = weigh(&world);
+    assert!(unpacked <= 40_000_000, "{unpacked}");
+    assert!(packed <= 20_000_000, "{packed}");
 }

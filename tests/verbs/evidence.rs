@@ -1,5 +1,6 @@
 //! `rebeam key`, `rebeam verify --key`, `rebeam sbom`: keys and signatures of files, and documents about an image.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -107,4 +108,44 @@ fn documents_and_signatures_pass_under_the_formats_own_validators() {
     check.arg(top.join("tests/validators.py")).current_dir(world.project());
     let ran = Ran::of(&check.env("COSIGN_PASSWORD", "secret").output().unwrap()).succeeds();
     assert_eq!(ran.stdout.lines().count(), 5, "{}", ran.stdout);
+}
+
+#[test]
+fn a_scanner_finds_the_very_packages_that_the_documents_name_with_their_sources() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let syft = top.join("target/validators/bin/syft");
+    if !syft.exists() {
+        println!("scripts/validators did not install syft, so it is not tried");
+        return;
+    }
+    let world = World::with("hello");
+    world.rebeam(&["build", "--no-boot-check"]).succeeds();
+    let scan = |arguments: &[&str]| -> serde_json::Value {
+        let mut command = Command::new(&syft);
+        command.args(arguments).args(["-q", "-o", "json"]).current_dir(world.project());
+        command.env("SYFT_CHECK_FOR_APP_UPDATE", "false").env("HOME", world.project());
+        serde_json::from_str(&Ran::of(&command.output().unwrap()).succeeds().stdout).unwrap()
+    };
+    // A package's name and version are what stands before the qualifiers, which scanners word differently.
+    let packages = |found: &serde_json::Value| -> BTreeSet<String> {
+        let purls =
+            found["artifacts"].as_array().unwrap().iter().filter_map(|one| one["purl"].as_str());
+        let debs = purls.filter(|purl| purl.starts_with("pkg:deb/debian/"));
+        debs.map(|purl| purl.split('?').next().unwrap().to_owned()).collect()
+    };
+    let found = scan(&["scan", "docker-archive:hello-1.0.0.tar"]);
+    assert_eq!(found["distro"]["versionID"], "12", "{}", found["distro"]);
+    let scanned = packages(&found);
+    assert!(scanned.len() > 5, "{scanned:?}");
+    let sources: BTreeSet<&str> = found["artifacts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["metadata"]["source"].as_str())
+        .collect();
+    assert!(sources.contains("glibc") && sources.contains("erlang"), "{sources:?}");
+    for format in ["spdx", "cyclonedx"] {
+        world.rebeam(&["sbom", "--format", format, "-o", "bill.json"]).succeeds();
+        assert_eq!(packages(&scan(&["convert", "bill.json"])), scanned, "{format}");
+    }
 }

@@ -111,3 +111,16 @@ fn an_otp_from_source_takes_the_place_of_debians() {
     let release = String::from_utf8(found.unwrap().stdout).unwrap();
     assert!(release.contains("{sasl,\"77.7\""), "{release}");
 }
+
+#[test]
+fn an_otp_from_source_for_another_machine_is_refused_before_anything_is_fetched() {
+    let world = World::with("hello");
+    world.write("../otp/configure", "#!/bin/sh\nexit 0\n");
+    tool(&world, "otp = \"../otp\"");
+    let other = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
+    let says = format!("which makes it for this machine and not for `{other}`");
+    let ways = "remove `otp` from `[tools]`";
+    world.rebeam(&["--offline", "build", "--platform", other]).fails(1, &[&says, ways]);
+    world.edit("rebeam.toml", "[image]", &format!("[image]\nplatforms = [\"{other}\"]"));
+    world.rebeam(&["--offline", "lock"]).fails(1, &[&says, ways]);
+}

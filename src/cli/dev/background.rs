@@ -26,7 +26,10 @@ pub(super) fn start(
     if disk::exists(&log) {
         disk::remove_file(&log)?;
     }
-    let output = disk::append(&log)?;
+    let mut output = disk::append(&log)?;
+    // A disk that has no room for this has none for the reason why nothing starts, either.
+    let first = format!("rebeam {} starts the stack\n", env!("CARGO_PKG_VERSION"));
+    disk::write_all(&mut output, &log, first.as_bytes())?;
     let errors = output.try_clone().map_err(DevError::Runtime)?;
     let program = std::env::current_exe().map_err(DevError::Runtime)?;
     let mut child = Command::new(program)

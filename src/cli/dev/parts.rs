@@ -39,6 +39,9 @@ pub(super) struct Layers {
     /// A stack by name: bare, emqttd or mainflux
     #[arg(long, value_name = "NAME", value_parser = profile)]
     profile: Option<Profile>,
+    /// Whether the stack that was up last was told to let things decide.
+    #[arg(skip)]
+    pub(super) things: bool,
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -51,6 +54,8 @@ fn profile(name: &str) -> Result<Profile, String> {
 struct Remembered {
     files: Vec<PathBuf>,
     profile: Option<String>,
+    #[serde(default)]
+    things: bool,
 }
 
 impl Layers {
@@ -66,15 +71,17 @@ impl Layers {
         Ok(remembered.map_or_else(Self::default, |one| Self {
             file: one.files,
             profile: one.profile.and_then(|name| Profile::from_name(&name)),
+            things: one.things,
         }))
     }
 
     /// Keeps them for verbs that ask about the stack.
-    pub(super) fn remember(&self, place: &Place) -> Result<(), DevError> {
+    pub(super) fn remember(&self, place: &Place, things: bool) -> Result<(), DevError> {
         let files = self.file.iter().map(|file| disk::canonical(file));
         let remembered = Remembered {
             files: files.collect::<Result<_, _>>()?,
             profile: self.profile.map(|profile| profile.name().to_owned()),
+            things,
         };
         let text = serde_json::to_vec(&remembered).expect("it has only texts");
         Ok(disk::write_atomic(&place.directory().join(LAYERS), &text)?)

@@ -17,7 +17,7 @@ use crate::dev::control::{self, Control, Told};
 use crate::dev::services::{self, Logs, Services, Standing, State, Supervised};
 use crate::dev::things::Setup;
 use crate::dev::web::Guard;
-use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken, Troubles};
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::Profile;
@@ -117,7 +117,7 @@ impl Start {
             true => Parts::alone(common, &self.layers)?,
             false => Parts::prepare(common, &self.layers, place)?,
         };
-        self.layers.remember(place)?;
+        self.layers.remember(place, self.things)?;
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
@@ -165,7 +165,7 @@ impl Upward<'_> {
             supervised: Arc::clone(&supervised),
             book: Book::open(&settings, state)?,
             things,
-            forwards: forwarding::forwards(&dev.events, &self.parts.project),
+            forwards: forwarding::forwards(self.parts, &known),
         })?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
@@ -176,9 +176,14 @@ impl Upward<'_> {
         let services = Arc::new(Services::start(planned.units, &logs)?);
         let services = Arc::clone(supervised.get_or_init(|| services));
         let end = Arc::new(tokio::sync::Notify::new());
-        let embedded = embedded.iter().map(standing).collect();
-        let (seen, ending) = (Arc::clone(&services), Arc::clone(&end));
-        let told = Arc::new(Told { embedded, services: seen, end: ending });
+        let telling = tokio::spawn(tell_troubles(stack.troubles()));
+        let told = Arc::new(Told {
+            embedded: embedded.iter().map(standing).collect(),
+            services: Arc::clone(&services),
+            end: Arc::clone(&end),
+            troubles: stack.troubles(),
+            flusher: Some(stack.flusher()),
+        });
         let control = Control::open(self.place, Arc::clone(&told))?;
         let waiting = {
             let (services, logs) = (Arc::clone(&services), logs.clone());
@@ -201,10 +206,7 @@ impl Upward<'_> {
         let fate = match fate {
             Some(Ok(())) => {
                 decidable(&*rules).await;
-                let process = std::process::id();
-                let running = Running { process, services: all(&told) };
-                taken.tell(&running, &variables)?;
-                tell(self.common, self.place, &told.standing());
+                self.announce(taken, &told, &variables)?;
                 enough.await;
                 Ok(())
             }
@@ -213,10 +215,24 @@ impl Upward<'_> {
         };
         let at_once = tokio::spawn(end_at_once());
         drop(tokio::task::spawn_blocking(move || services.stop()).await);
+        telling.abort();
         stack.stop().await;
         at_once.abort();
         drop(control);
         fate
+    }
+
+    /// Says to programs and on the screen that all is ready.
+    fn announce(
+        &self,
+        taken: &Taken,
+        told: &Told,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), DevError> {
+        let running = Running { process: std::process::id(), services: all(told) };
+        taken.tell(&running, variables)?;
+        tell(self.common, self.place, &told.standing());
+        Ok(())
     }
 
     fn plan(&self) -> services::Plan<'_> {
@@ -288,6 +304,21 @@ async fn end_at_once() {
         interrupt.recv().await;
         terminal::talk("ended at once");
         std::process::exit(INTERRUPTED);
+    }
+}
+
+/// Says on the screen, or in the log of a stack in the background, what cannot be written and that it can again.
+async fn tell_troubles(troubles: Troubles) {
+    let mut known = BTreeMap::new();
+    loop {
+        for (part, trouble) in troubles.next(&mut known).await {
+            terminal::talk(&match trouble {
+                Some(why) => format!(
+                    "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
+                ),
+                None => format!("`{part}` writes to its disk again"),
+            });
+        }
     }
 }
 

@@ -253,7 +253,7 @@ fn welcome(
         version: connect.version,
         clean: connect.clean,
         expiry_s,
-        will: will(core, connect, &client),
+        will: will(core, connect, &client, who.identity.clone()),
     };
     let Some(attached) = core.attach(arrival) else {
         return Err(Refusal::new(connect.version, Reason::QuotaExceeded));
@@ -354,7 +354,12 @@ fn keep_alive(core: &Core, connect: &Connect<'_>) -> u16 {
     }
 }
 
-fn will(core: &Core, connect: &Connect<'_>, client: &Arc<Client>) -> Option<Will> {
+fn will(
+    core: &Core,
+    connect: &Connect<'_>,
+    client: &Arc<Client>,
+    identity: Option<Arc<str>>,
+) -> Option<Will> {
     let will = connect.will.as_ref()?;
     let message = Message {
         id: core.number(),
@@ -368,7 +373,7 @@ fn will(core: &Core, connect: &Connect<'_>, client: &Arc<Client>) -> Option<Will
     };
     let properties = &will.properties;
     let parcel = core.parcel(message, properties.shared(), properties.message_expiry_s);
-    Some(Will { parcel, delay_s: properties.will_delay_s.unwrap_or(0) })
+    Some(Will { parcel, delay_s: properties.will_delay_s.unwrap_or(0), identity })
 }
 
 fn say_connected(core: &Core, connect: &Connect<'_>, client: &Arc<Client>, connack: u8) {

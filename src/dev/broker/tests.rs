@@ -335,6 +335,28 @@ async fn bytes_that_are_no_packet_end_the_connection_and_nothing_else() {
     broker.stop().await;
 }
 
+#[tokio::test]
+async fn who_does_not_say_who_it_is_in_time_is_left_and_holds_nobody_up() {
+    let connect_timeout = Duration::from_millis(300);
+    let (broker, _) = start(Limits { connect_timeout, ..Limits::default() }, None);
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"\x10", b"\x10\x0c\0\x04MQ"] {
+        let mut stream = TcpStream::connect(broker.addresses()[0]).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        silent.push(stream);
+    }
+    let mut good = Peer::connect(&broker, "good", 2).await;
+    assert_eq!(good.hear().await, CONNACK);
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        drop(timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await.unwrap());
+        assert_eq!(rest, b"");
+    }
+    good.say(0xc0, &[]).await;
+    assert_eq!(good.hear().await, [0xd0, 0]);
+    broker.stop().await;
+}
+
 #[test]
 fn the_tables_lead_back() {
     crate::database::assert_steps_lead_back(store::STEPS);

@@ -22,7 +22,7 @@ use super::error::DevError;
 
 pub use board::{Standing, State};
 pub use log::{Line, Logs};
-pub use names::{expand, stem, variables};
+pub use names::{expand, stem, url_variable, variables};
 pub use plan::{Plan, Planned, RELEASE, Reserved, plan, reserve};
 pub use unit::{Archive, Body, First, Ready, Task, Unit, laid_out};
 

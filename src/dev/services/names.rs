@@ -49,6 +49,11 @@ pub fn stem(service: &str) -> String {
     service.to_uppercase().replace('-', "_")
 }
 
+/// Returns the variable that has a service's address.
+pub fn url_variable(service: &str) -> String {
+    format!("{}_URL", stem(service))
+}
+
 /// Writes the file of names that all services and the release read.
 pub(super) fn hosts<'a>(
     state: &Path,

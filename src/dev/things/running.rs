@@ -95,6 +95,7 @@ impl fmt::Debug for Opened {
 #[derive(Debug)]
 pub struct Things {
     model: Arc<Model>,
+    decide: bool,
     webs: Vec<(&'static str, Web)>,
 }
 
@@ -156,7 +157,7 @@ impl Opened {
     }
 
     /// Returns what finds the thing behind a client.
-    pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + 'static + use<> {
+    pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + Sync + 'static + use<> {
         let access = self.access.clone();
         move |client| access.as_ref()?.thing_of(client)
     }
@@ -166,14 +167,14 @@ impl Opened {
     /// # Errors
     /// Where a socket refuses.
     pub fn serve(self, broker: Handle, guard: &Guard) -> Result<Things, DevError> {
-        let Self { model, setup, sockets, .. } = self;
+        let Self { model, access, setup, sockets } = self;
         let service = Service::new(Arc::clone(&model), broker, setup.bootstrap_key.into_bytes());
         let serve = |(part, name, socket)| {
             let router = http::router(part, &service);
             Ok::<_, DevError>((name, Web::guarded(name, socket, router, guard)?))
         };
         let webs = sockets.into_iter().map(serve).collect::<Result<_, _>>()?;
-        Ok(Things { model, webs })
+        Ok(Things { model, decide: access.is_some(), webs })
     }
 }
 
@@ -187,7 +188,7 @@ impl Things {
 
     /// Returns a way to look at them.
     pub fn view(&self) -> View {
-        View::new(Arc::clone(&self.model))
+        View::new(Arc::clone(&self.model), self.decide)
     }
 
     /// Answers what was asked, and ends.
