@@ -7,7 +7,7 @@ use super::words::{self, Variables};
 use super::yaml::{Yaml, map, plain, text, words as line};
 use super::{Beside, Export, ExportError, probe};
 use crate::dev::services::stem;
-use crate::manifest::AccessProvider;
+use crate::manifest::{AccessProvider, Runs, Server, ServiceWish};
 
 /// Where the container keeps the state, and where it sees what it reads of the project: its image knows both.
 pub(super) const STATE: &str = "/state";
@@ -144,9 +144,26 @@ fn stack(export: &Export<'_>, addresses: &Variables) -> Result<String, ExportErr
         };
         tables.entry(&one.table).or_default().push(format!("{} = {value}\n", one.key));
     }
+    let forward = forward(export);
+    if !forward.is_empty() {
+        let lines = tables.entry("dev.events").or_default();
+        lines.retain(|line| !line.starts_with("forward = "));
+        let quoted: Vec<String> = forward.iter().map(|url| format!("\"{}\"", plain(url))).collect();
+        lines.push(format!("forward = [{}]\n", quoted.join(", ")));
+    }
     let mut stack = "# What rebeam.toml says of the stack.\n".to_owned();
     for (table, lines) in tables {
         stack += &format!("[{table}]\n{}", lines.concat());
     }
     Ok(stack)
+}
+
+/// Where events go: where the manifest says, and to each real Redis, as on the desk.
+fn forward(export: &Export<'_>) -> Vec<String> {
+    let is_redis = |wish: &ServiceWish| wish.runs == Runs::Server(Server::Redis);
+    let redis = export.services.iter().filter(|(_, wish)| is_redis(wish));
+    let own = redis.flat_map(|(name, wish)| {
+        words::ports(wish).first().map(|port| format!("redis://{name}:{port}"))
+    });
+    export.dev.events.forward.iter().cloned().chain(own).collect()
 }

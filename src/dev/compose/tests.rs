@@ -99,6 +99,8 @@ fn ports_variables_volumes_seeds_and_what_is_waited_for_are_carried_over() {
             "restart: \"on-failure\"",
         ],
     );
+    // A real Redis gets what ours gets.
+    has(&text, &["[dev.events]\n      forward = [\"redis://cache:6379\"]"]);
     has(
         service(&text, "cache"),
         &["source: \"./dev/cache.txt\"", "target: \"/seed/00-cache.txt\"", "restart: \"always\""],
