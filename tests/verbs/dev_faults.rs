@@ -53,6 +53,24 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Messages that one client may send: fewer than its queue has places.
 const MOST: usize = 800;
 
+/// Adds to a list until the server is gone, and counts what was answered.
+fn add_until_the_end(redis: SocketAddr, added: &AtomicUsize) {
+    let mut stream = BufReader::new(TcpStream::connect(redis).unwrap());
+    let mut line = String::new();
+    // Far more than the time until the kill allows.
+    for number in 0..MOST * 100 {
+        line.clear();
+        let command = format!("RPUSH flow {number}\r\n");
+        if stream.get_mut().write_all(command.as_bytes()).is_err()
+            || stream.read_line(&mut line).is_err()
+            || !line.ends_with("\r\n")
+        {
+            return;
+        }
+        added.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_by_a_kill_amid_the_traffic() {
     let world = World::of(&[("README", "no release yet")]);
@@ -85,24 +103,7 @@ fn nothing_acknowledged_is_lost_by_a_kill_amid_the_traffic() {
                 published.fetch_add(1, Ordering::SeqCst);
             }
         });
-        threads.spawn(|| {
-            let mut stream = BufReader::new(TcpStream::connect(redis).unwrap());
-            let mut line = String::new();
-            // Far more than the time until the kill allows.
-            for number in 0..MOST * 100 {
-                line.clear();
-                if stream
-                    .get_mut()
-                    .write_all(format!("RPUSH flow {number}\r\n").as_bytes())
-                    .is_err()
-                    || stream.read_line(&mut line).is_err()
-                    || !line.ends_with("\r\n")
-                {
-                    return;
-                }
-                added.fetch_add(1, Ordering::SeqCst);
-            }
-        });
+        threads.spawn(|| add_until_the_end(redis, &added));
         until("both flow", || {
             published.load(Ordering::SeqCst) > 50 && added.load(Ordering::SeqCst) > 50
         });
