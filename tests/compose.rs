@@ -181,7 +181,7 @@ fn the_exported_stack_runs_in_docker_as_it_runs_on_the_desk() {
     let health = b"GET /_cluster/health HTTP/1.0\r\nHost: elasticsearch\r\n\r\n";
     let answer = ask(&world.address("rebeam", "9200"), health, 12);
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.0 200");
-    let job = world.compose(&["run", "--rm", "job"]);
+    let job = world.compose(&["run", "--rm", "-T", "job"]);
     assert!(job.contains("SET kept 7") && job.ends_with("redis://cache:6379\n"), "{job}");
     // Written once more it is the same, byte for byte.
     assert_eq!(world.rebeam(&export), file);
