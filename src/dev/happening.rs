@@ -92,8 +92,14 @@ pub enum What {
         bytes: u64,
         reason: &'static str,
     },
-    /// A client was refused; `rule` names what decided.
-    AclDenied { client: Arc<Client>, action: &'static str, topic: Arc<str>, rule: Arc<str> },
+    /// A client was refused, and `rule` names what decided: `count` times the same within a second.
+    AclDenied {
+        client: Arc<Client>,
+        action: &'static str,
+        topic: Arc<str>,
+        rule: Arc<str>,
+        count: u64,
+    },
     /// Something of Mainflux's event store: a stream, an operation and its fields in order.
     Operation { stream: &'static str, fields: Vec<(&'static str, String)> },
 }
@@ -224,9 +230,10 @@ impl Happening {
                 put("size", (*bytes).into());
                 put("reason", (*reason).into());
             }
-            What::AclDenied { action, topic, rule, .. } => {
+            What::AclDenied { action, topic, rule, count, .. } => {
                 put("action", (*action).into());
                 put("topic", (**topic).into());
+                put("count", (*count).into());
                 put("rule", (**rule).into());
             }
             What::Operation { stream, fields } => {

@@ -218,7 +218,7 @@ fn telling(name: &str) -> [(String, String); 3] {
         (
             format!("src/{name}.app.src"),
             format!(
-                "{{application, {name}, [{{vsn, \"1.0.0\"}}, {{modules, []}}, {{applications, [kernel, stdlib]}}]}}.\n"
+                "{{application, {name}, [{{description, \"\"}}, {{vsn, \"1.0.0\"}}, {{modules, [{name}]}}, {{registered, []}}, {{applications, [kernel, stdlib]}}]}}.\n"
             ),
         ),
         (
@@ -231,12 +231,14 @@ fn telling(name: &str) -> [(String, String); 3] {
 }
 
 /// An application that fetches these and says this of autopatch.
-fn fetching(name: &str, deps: &[&str], word: &str) -> [(String, String); 2] {
+fn fetching(name: &str, deps: &[&str], word: &str) -> [(String, String); 3] {
     let [(_, makefile), module] = app(name);
     let from = |dep: &&str| format!("dep_{dep} = cp /build/lib/{dep}\n");
     let lines: String = deps.iter().map(from).collect();
     let more = format!("DEPS = {}\n{lines}{word}\ninclude erlang.mk", deps.join(" "));
-    [("Makefile".into(), makefile.replace("include erlang.mk", &more)), module]
+    // It brings an erlang.mk along, and any that includes erlang.mk gets the project's.
+    let own = ("erlang.mk".into(), "include ../../erlang.mk\n".into());
+    [("Makefile".into(), makefile.replace("include erlang.mk", &more)), module, own]
 }
 
 #[test]
@@ -250,22 +252,22 @@ fn who_fetches_a_dependency_says_whether_it_is_patched_as_it_does_to_make_itself
         ("adds", fetching("adds", &["k1", "k2", "deep"], "NO_AUTOPATCH += k1 k6").to_vec()),
         ("deep", fetching("deep", &["k6"], "").to_vec()),
         // What counts above does not count, and what another one fetched first is as that one wished.
-        ("sets", fetching("sets", &["k3", "k4", "k2"], "NO_AUTOPATCH = k2 k3").to_vec()),
+        ("anew", fetching("anew", &["k3", "k4", "k2"], "NO_AUTOPATCH = k2 k3").to_vec()),
     ];
     for (name, files) in kept.chain(fetching) {
         for (file, text) in files {
             world.write(&format!("lib/{name}/{file}"), &text);
         }
     }
-    let all = ["adds", "sets", "deep", "k1", "k2", "k3", "k4", "k5", "k6"];
+    let all = ["adds", "anew", "deep", "k1", "k2", "k3", "k4", "k5", "k6"];
     let sources: String =
         all.iter().map(|name| format!("[deps.{name}]\nsource = \"./lib/{name}\"\n")).collect();
     let manifest = world.read("rebeam.toml");
     world.write("rebeam.toml", &format!("{manifest}\n{sources}"));
     world.write(
         "Makefile",
-        "PROJECT = mk_hello\nPROJECT_VERSION = 1.0.0\nDEPS = adds sets k5\ndep_adds = cp lib/adds\n\
-         dep_sets = cp lib/sets\ndep_k5 = cp lib/k5\nNO_AUTOPATCH = k4 k5\nREL_DEPS = relx\ninclude erlang.mk\n",
+        "PROJECT = mk_hello\nPROJECT_VERSION = 1.0.0\nDEPS = adds anew k5\ndep_adds = cp lib/adds\n\
+         dep_anew = cp lib/anew\ndep_k5 = cp lib/k5\nNO_AUTOPATCH = k4 k5\nREL_DEPS = relx\ninclude erlang.mk\n",
     );
     world.rebeam(&["lock"]).succeeds();
     world.rebeam(&["lock", "--check"]).succeeds();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::background;
 use super::exposing::{Exposing, VARIABLE};
@@ -144,8 +144,7 @@ impl Upward<'_> {
     /// Serves until somebody says that it is enough.
     async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), Failure> {
         // Heard from the start on, so that nothing is left half begun.
-        let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
+        let mut asked = Asked::listen().map_err(DevError::Runtime)?;
         // A real server in the place of one of ours has the standard port.
         let reserved = services::reserve(&self.parts.services, self.ports)?;
         let state = self.place.directory();
@@ -189,15 +188,7 @@ impl Upward<'_> {
             let (services, logs) = (Arc::clone(&services), logs.clone());
             tokio::task::spawn_blocking(move || services.wait_ready(&logs))
         };
-        let mut enough = std::pin::pin!(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {
-                    terminal::talk("ending; Ctrl-C once more ends it at once");
-                }
-                () = end.notified() => {}
-            }
-        });
+        let mut enough = std::pin::pin!(asked.to_end(&end));
         let fate = tokio::select! {
             ready = waiting => Some(ready.unwrap_or(Ok(()))),
             () = &mut enough => None,
@@ -285,6 +276,43 @@ async fn decidable(rules: &dyn Access) {
     }
 }
 
+/// The signals that end a stack, heard from the moment this stands.
+struct Asked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Asked {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits until a signal, or `rebeam dev down` by `end`, says that it is enough.
+    async fn to_end(&mut self, end: &tokio::sync::Notify) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => terminal::talk("ending; Ctrl-C once more ends it at once"),
+            () = end.notified() => {}
+        }
+    }
+}
+
+/// Says on the screen, or in the log of a stack in the background, what cannot be written and that it can again.
+async fn tell_troubles(troubles: Troubles) {
+    let mut known = BTreeMap::new();
+    loop {
+        for (part, trouble) in troubles.next(&mut known).await {
+            terminal::talk(&match trouble {
+                Some(why) => format!(
+                    "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
+                ),
+                None => format!("`{part}` writes to its disk again"),
+            });
+        }
+    }
+}
+
 /// Waits until it is too late for a stack to get ready, and says what is not.
 async fn late(after: Option<Duration>, told: &Told) -> DevError {
     let Some(after) = after else {
@@ -304,21 +332,6 @@ async fn end_at_once() {
         interrupt.recv().await;
         terminal::talk("ended at once");
         std::process::exit(INTERRUPTED);
-    }
-}
-
-/// Says on the screen, or in the log of a stack in the background, what cannot be written and that it can again.
-async fn tell_troubles(troubles: Troubles) {
-    let mut known = BTreeMap::new();
-    loop {
-        for (part, trouble) in troubles.next(&mut known).await {
-            terminal::talk(&match trouble {
-                Some(why) => format!(
-                    "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
-                ),
-                None => format!("`{part}` writes to its disk again"),
-            });
-        }
     }
 }
 

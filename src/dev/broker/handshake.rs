@@ -197,15 +197,13 @@ async fn admit(
         Admission::Allowed { is_superuser, identity } => (is_superuser, identity),
         Admission::Denied { code, rule } => {
             let client = Arc::new(client);
-            core.counters.denied.add(1);
-            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
-            core.say(What::AclDenied { client: told, action: "connect", topic: "".into(), rule });
+            core.say_denied(&client, "connect", &"".into(), &rule);
             let reason = match code {
                 Denial::BadCredentials => Reason::BadCredentials,
                 Denial::NotAuthorized => Reason::NotAuthorized,
                 Denial::Unavailable => Reason::ServerUnavailable,
             };
-            return Err((client, reason, Some(why)));
+            return Err((client, reason, Some(rule)));
         }
     };
     if client.id.is_empty() {
@@ -224,11 +222,8 @@ async fn admit(
     {
         let verdict = core.access.publish(&who, will.topic).await;
         if !verdict.is_allowed {
-            core.counters.denied.add(1);
-            let (topic, rule) = (will.topic.into(), verdict.rule);
-            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
-            core.say(What::AclDenied { client: told, action: "publish", topic, rule });
-            return Err((client, Reason::NotAuthorized, Some(why)));
+            core.say_denied(&client, "publish", &will.topic.into(), &verdict.rule);
+            return Err((client, Reason::NotAuthorized, Some(verdict.rule)));
         }
     }
     Ok((who, client))

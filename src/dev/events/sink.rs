@@ -26,9 +26,12 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// How often the log says that something was left out while that goes on.
 const GAP_EVERY: Duration = Duration::from_secs(1);
 
+/// Names the thing that a client is, where it is one.
+type FindThing = dyn Fn(&Client) -> Option<Arc<str>> + Send + Sync;
+
 /// Finds the thing behind a client, where things are let in.
 #[derive(Clone)]
-pub struct Things(Arc<dyn Fn(&Client) -> Option<Arc<str>> + Send + Sync>);
+pub struct Things(Arc<FindThing>);
 
 impl Things {
     /// Finds things by asking `find`.

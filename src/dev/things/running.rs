@@ -139,7 +139,7 @@ impl Opened {
             let missing = !model.has_user(email).unwrap_or(true);
             if missing {
                 // A stack that has no room for a user has them already.
-                let _ = model.register(email, password, &serde_json::Map::new());
+                let _ = model.register_own(email, password);
             }
         })?;
         let access = setup

@@ -1,3 +1,5 @@
+mod websocket;
+
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,9 +99,13 @@ fn put(into: &mut Vec<u8>, text: &str) {
 }
 
 fn start(limits: Limits, state: Option<&Path>) -> (Broker, Bus) {
+    start_dressed(limits, state, Dress::Bare)
+}
+
+fn start_dressed(limits: Limits, state: Option<&Path>, dress: Dress) -> (Broker, Bus) {
     let bus = Bus::default();
     let socket = StdListener::bind("127.0.0.1:0").unwrap();
-    let listeners = vec![Listener { socket, dress: Dress::Bare }];
+    let listeners = vec![Listener { socket, dress }];
     let access = Arc::new(Open { denied: vec!["secret".into()] });
     (serve(listeners, access, bus.clone(), limits, state).unwrap(), bus)
 }
@@ -252,6 +258,29 @@ async fn a_denied_filter_is_refused_alone_and_a_denied_message_goes_nowhere() {
             "publish $SYS/x: `$SYS` is the broker's own"
         ]
     );
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_denials_is_said_once_and_then_summed() {
+    let (broker, bus) = start(Limits::default(), None);
+    let mut watch = bus.watch(Interest::Rare, 64);
+    let mut client = Peer::connect(&broker, "c", 2).await;
+    client.hear().await;
+    for _ in 0..500 {
+        client.publish("$SYS/x", 1, b"x").await;
+        client.hear().await;
+    }
+    let (mut events, mut denied) = (0, 0);
+    while denied < 500 {
+        let next = timeout(Duration::from_secs(10), watch.next()).await.expect("the rest comes");
+        if let What::AclDenied { count, .. } = &next.unwrap().what {
+            events += 1;
+            denied += count;
+        }
+    }
+    assert_eq!(denied, 500);
+    assert!(events < 100, "{events}");
     broker.stop().await;
 }
 
