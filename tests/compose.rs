@@ -178,9 +178,10 @@ fn the_exported_stack_runs_in_docker_as_it_runs_on_the_desk() {
     assert_eq!(ask(&broker, &connect("username", "password"), 4), b"\x20\x02\0\0");
     assert_ne!(ask(&broker, &connect("username", "wrong"), 4)[3], 0);
     // What happened is found by Elasticsearch's own words.
-    let search = b"GET /_cluster/health HTTP/1.0\r\nHost: elasticsearch\r\n\r\n";
-    assert!(ask(&world.address("rebeam", "9200"), search, 15).ends_with(b" 200"), "no health");
-    let job = world.compose(&["run", "--rm", "job"]);
+    let health = b"GET /_cluster/health HTTP/1.0\r\nHost: elasticsearch\r\n\r\n";
+    let answer = ask(&world.address("rebeam", "9200"), health, 12);
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.0 200");
+    let job = world.compose(&["run", "--rm", "-T", "job"]);
     assert!(job.contains("SET kept 7") && job.ends_with("redis://cache:6379\n"), "{job}");
     // Written once more it is the same, byte for byte.
     assert_eq!(world.rebeam(&export), file);
