@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::harness::World;
+use super::harness::{Ran, World};
 
 #[test]
 fn lock_pins_the_closure_and_writes_nothing_when_equal() {
@@ -78,6 +78,29 @@ fn a_configuration_script_is_evaluated_by_the_pinned_otp() {
     world.write("rebar.config.script", script);
     world.rebeam(&["lock"]).succeeds();
     assert!(world.read("rebeam.lock").contains("wanted = \"tag 0.3.0\""));
+}
+
+#[test]
+fn a_project_in_no_repository_is_dated_by_its_former_lock_where_its_sources_stay() {
+    let world = World::with("hello");
+    let undated = || {
+        let mut command = world.command(&["lock"]);
+        Ran::of(&command.env_remove("SOURCE_DATE_EPOCH").output().unwrap()).succeeds()
+    };
+    let epoch = || {
+        let lock = world.read("rebeam.lock");
+        lock.lines().find(|line| line.starts_with("epoch = ")).unwrap().to_owned()
+    };
+    undated();
+    let dated = epoch();
+    world.edit(
+        "rebar.config",
+        "{tag, \"1.0.0\"}}},\n    {adler, {git, \"https://git.rebeam.test/adler.git\", {branch, \"main\"}}}",
+        "{tag, \"1.0.0\"}}}",
+    );
+    undated();
+    assert!(!world.read("rebeam.lock").contains("app = \"adler\""));
+    assert_eq!(epoch(), dated);
 }
 
 #[test]

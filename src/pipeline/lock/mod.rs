@@ -190,7 +190,7 @@ fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
 }
 
 /// What dates the image: what the environment says, else the previous lock while nothing else changes, else the newest
-/// commit of the project, else that of its sources.
+/// commit of the project, else that of its sources, else the previous lock after all.
 fn epoch(
     desk: &Desk<'_>,
     previous: Option<&Lock>,
@@ -209,5 +209,8 @@ fn epoch(
         }
     }
     let own = project::newest_commit(desk.root)?;
-    Ok(own.or(newest).ok_or_else(|| LockFailure::NoDate { path: desk.root.to_owned() })?)
+    // Sources that stay as they are held are not asked for their times again.
+    let former = previous.map(|previous| previous.epoch);
+    let no_date = || LockFailure::NoDate { path: desk.root.to_owned() };
+    Ok(own.or(newest).or(former).ok_or_else(no_date)?)
 }
