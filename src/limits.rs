@@ -104,6 +104,8 @@ pub const STREAMS_ALL_INPUT_BYTES_MAX: usize = 256 << 20;
 pub const STREAMS_CLIENTS_MAX: usize = 4096;
 /// Channels and patterns that one client listens to.
 pub const STREAMS_SUBSCRIPTIONS_MAX: usize = 10_000;
+/// Seconds that one command to the streams may take from its first byte to its last.
+pub const STREAMS_REQUEST_S_MAX: u64 = 60;
 /// Seconds that a client may leave an answer lying without reading a byte of it.
 pub const STREAMS_STALL_S_MAX: u64 = 30;
 /// Bytes of a key file, or of a signature.
@@ -140,6 +142,8 @@ pub const WEB_HEAD_BYTES_MAX: usize = 64 << 10;
 pub const WEB_HEAD_S_MAX: u64 = 10;
 /// Seconds in which an answer has to have begun, the request's body included.
 pub const WEB_ANSWER_S_MAX: u64 = 30;
+/// Seconds that a client of a web service may take none of its answer.
+pub const WEB_STALL_S_MAX: u64 = 30;
 /// Connections to one service of the desk at once.
 pub const WEB_CONNECTIONS_MAX: usize = 512;
 /// Services of one stack.

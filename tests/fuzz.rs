@@ -145,6 +145,23 @@ fn no_bytes_make_a_reader_panic_or_hang_or_write_outside() {
 }
 
 #[test]
+fn the_fuzzers_lock_knows_all_that_rebeam_needs() {
+    let read = |path: &str| fs::read_to_string(path).unwrap().parse::<toml::Table>().unwrap();
+    let (manifest, lock) = (read("Cargo.toml"), read("fuzz/Cargo.lock"));
+    let packages = lock["package"].as_array().unwrap();
+    let ours = packages.iter().find(|package| package["name"].as_str() == Some("rebeam")).unwrap();
+    let known: BTreeSet<&str> = ours["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|name| name.as_str()?.split(' ').next())
+        .collect();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        assert!(known.contains(&**name), "`cargo metadata` in fuzz/ adds `{name}` to its lock");
+    }
+}
+
+#[test]
 fn every_reader_has_a_file_for_the_fuzzer_and_every_file_a_reader() {
     let in_table: BTreeSet<String> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let names = |directory: &str| -> BTreeSet<String> {

@@ -1,9 +1,11 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod acl;
+mod background;
 mod broker;
 mod config;
 mod events;
+mod export;
 mod exposing;
 mod forwarding;
 mod logs;
@@ -13,20 +15,26 @@ mod snapshot;
 mod streams;
 mod things;
 mod up;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::Common;
 use crate::dev::access::Settings;
+use crate::dev::services::State;
 use crate::dev::things::Setup;
-use crate::dev::{DevError, Place, control, services};
+use crate::dev::{DevError, Place, Running, control, services};
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{self, AccessProvider, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
+
+/// How long a stack may take to end before somebody is told that it does.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -41,10 +49,19 @@ pub(super) struct Dev {
 enum DevVerb {
     /// Start the stack: an MQTT broker, streams of the Redis protocol, things and channels, on the loopback
     Up(up::Up),
+    /// Build the release anew whenever its sources change, and start it again in the stack
+    Watch(watch::Watch),
     /// Say what runs, how it is and where
-    Ps,
+    Ps {
+        /// End with 1 unless the stack is up and everything in it is ready
+        #[arg(long)]
+        ready: bool,
+    },
     /// Show what all files together say of the stack, each value with its origin
     Config(config::Config),
+    /// Write the stack for other tools
+    #[command(subcommand)]
+    Export(export::Export),
     /// Show what services said
     Logs(logs::Logs),
     /// Keep the state of a stack that is down, or put it back
@@ -89,8 +106,10 @@ impl Dev {
         let place = || place(common, self.state_dir.clone());
         match self.verb {
             DevVerb::Up(verb) => verb.run(common, &place()?),
-            DevVerb::Ps => ps(common, &place()?),
+            DevVerb::Watch(verb) => verb.run(common, &place()?),
+            DevVerb::Ps { ready } => ps(common, &place()?, ready),
             DevVerb::Config(verb) => verb.run(common, place),
+            DevVerb::Export(verb) => verb.run(common, &place()?),
             DevVerb::Snapshot(verb) => verb.run(common, &place()?),
             DevVerb::Logs(verb) => verb.run(common, &place()?),
             DevVerb::Restart { service } => restart(&place()?, &service),
@@ -155,7 +174,7 @@ fn default_states() -> Option<PathBuf> {
     Some(state.or_else(|| Some(set("HOME")?.join(".local/state")))?.join("rebeam/dev"))
 }
 
-fn ps(common: &Common, place: &Place) -> Result<u8, Failure> {
+fn ps(common: &Common, place: &Place, ready: bool) -> Result<u8, Failure> {
     let standings = match place.is_held()? {
         true => control::status(place)?,
         false => Vec::new(),
@@ -167,7 +186,9 @@ fn ps(common: &Common, place: &Place) -> Result<u8, Failure> {
         }
         _ => terminal::data(&up::table(&standings)),
     }
-    Ok(0)
+    let is_ready = place.running()?.is_some()
+        && standings.iter().all(|one| matches!(one.state, State::Ready | State::Done));
+    Ok(u8::from(ready && !is_ready))
 }
 
 fn restart(place: &Place, service: &str) -> Result<u8, Failure> {
@@ -180,7 +201,7 @@ fn restart(place: &Place, service: &str) -> Result<u8, Failure> {
 
 fn down(place: &Place, volumes: bool) -> Result<u8, Failure> {
     match place.running()? {
-        Some(running) => place.end(&running)?,
+        Some(running) => end(place, &running)?,
         // One that is still starting has not told of itself yet.
         None if place.is_held()? => control::stop(place)?,
         None => terminal::talk("nothing runs"),
@@ -189,4 +210,30 @@ fn down(place: &Place, volumes: bool) -> Result<u8, Failure> {
         place.wipe()?;
     }
     Ok(0)
+}
+
+/// Tells a stack to end; whoever does not want to wait for it presses Ctrl-C.
+fn end(place: &Place, running: &Running) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(DevError::Runtime)?;
+    let (waiting, told) = (place.clone(), running.clone());
+    let ended = runtime.block_on(async {
+        let mut ending = tokio::task::spawn_blocking(move || waiting.end(&told));
+        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        tokio::select! {
+            ended = &mut ending => return ended.unwrap_or(Ok(())),
+            _ = &mut interrupted => {}
+            () = tokio::time::sleep(SLOW) => {
+                terminal::talk("still ending; Ctrl-C ends it at once");
+                tokio::select! {
+                    ended = &mut ending => return ended.unwrap_or(Ok(())),
+                    _ = &mut interrupted => {}
+                }
+            }
+        }
+        place.kill(running)?;
+        terminal::talk("ended at once");
+        ending.await.unwrap_or(Ok(()))
+    });
+    Ok(ended?)
 }

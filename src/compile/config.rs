@@ -1,7 +1,7 @@
 //! Config: a `rebar.config` as the pinned OTP evaluates it.
 //!
-//! A `rebar.config.script` is code. It is run in the sandbox with a fixed environment, exactly as rebar3 runs
-//! it (`file:script` with `CONFIG` and `SCRIPT` bound), and never parsed by guess. The result is a
+//! A `rebar.config.script` is code. It is run in the sandbox with the environment that it has in a build, exactly as
+//! rebar3 runs it (`file:script` with `CONFIG` and `SCRIPT` bound), and never parsed by guess. The result is a
 //! step like any other: it is kept, and looked up the next time.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::step::{Content, Input, Step, StepKind};
 use super::{CompileError, Plan, Tools, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::manifest::Tool;
+use crate::manifest::{Manifest, Tool};
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
 
@@ -58,11 +58,12 @@ pub fn read_config(app: &str, directory: &Path) -> Result<Vec<Term>, CompileErro
     terms::parse_all(&text).map_err(|source| CompileError::Config { app: app.into(), source })
 }
 
-/// Evaluates the configuration script of the application whose source is `tree`, as this tool would.
+/// Evaluates the configuration script of the application whose source is `tree`, as this tool would. It sees the
+/// variables that the manifest gives its build.
 pub fn evaluate(
-    app: &str,
-    tree: &HeldTree,
+    (app, tree): (&str, &HeldTree),
     tool: Tool,
+    manifest: &Manifest,
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
@@ -80,6 +81,8 @@ pub fn evaluate(
         true => (tools.steps(), tools.inputs()),
         false => (tools.otp_steps(), tools.otp_inputs()),
     };
+    let mut env = super::plan::environment(manifest);
+    env.extend(super::plan::own_environment(manifest, app));
     let step = Step {
         name: format!("{app}'s rebar.config.script"),
         kind: StepKind::Config,
@@ -96,7 +99,7 @@ pub fn evaluate(
         ]
         .map(str::to_owned)
         .into(),
-        env: super::plan::fixed_environment(),
+        env,
         output: ".evaluated".into(),
     };
     let steps = steps.into_iter().chain([step]).collect();

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::Manifest;
-use crate::manifest::makefile::{MakeFacts, PROGRAM};
+use crate::manifest::makefile::{ABOVE, MakeFacts, PROGRAM};
 use crate::store::HeldTree;
 
 const FACTS: &str = "/build/.evaluated/facts";
@@ -70,8 +70,9 @@ pub fn evaluate_makefile(
     let mut files = BTreeMap::from([(".rebeam/facts.mk".to_owned(), PROGRAM.into())]);
     let mut argv: Vec<String> = ["sh", "-c", RUN, &directory].map(str::to_owned).into();
     let mut env = super::plan::environment(view.manifest);
-    if let (Makefile::Dep { .. }, Some(wish)) = (makefile, view.manifest.deps.get(app)) {
-        env.extend(wish.env.clone());
+    if let Makefile::Dep { .. } = makefile {
+        env.insert("NO_AUTOPATCH".into(), ABOVE.into());
+        env.extend(super::plan::own_environment(view.manifest, app));
     }
     env.insert("REBEAM_FACTS".into(), FACTS.into());
     if let Makefile::Dep { erlang_mk, is_patched } = makefile {

@@ -432,6 +432,11 @@ pub(super) fn environment(manifest: &Manifest) -> BTreeMap<String, String> {
     env
 }
 
+/// The variables that what is done with one dependency sees beside those.
+pub(super) fn own_environment(manifest: &Manifest, app: &str) -> BTreeMap<String, String> {
+    manifest.deps.get(app).map(|wish| wish.env.clone()).unwrap_or_default()
+}
+
 /// The variables that every command sees, whatever the host has.
 pub(super) fn fixed_environment() -> BTreeMap<String, String> {
     let fixed = [

@@ -82,7 +82,8 @@ impl Certificate {
 
 /// The names that clients on this machine, services of the stack and others reach it by.
 fn names(address: IpAddr) -> Vec<String> {
-    let mut names: Vec<String> = ["localhost", "mqtt", "127.0.0.1", "::1"].map(Into::into).into();
+    let mut names: Vec<String> =
+        ["localhost", "mqtt", "mqtts", "127.0.0.1", "::1"].map(Into::into).into();
     if !address.is_loopback() {
         let host = disk::read_text(Path::new("/proc/sys/kernel/hostname"), TEXT_FILE_BYTES_MAX);
         names.extend(host.ok().map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()));

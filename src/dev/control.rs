@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::error::DevError;
+use super::events::Flusher;
 use super::place::Place;
 use super::services::{Services, Standing, State};
+use super::troubles::Troubles;
 use crate::disk;
 use crate::explain::Explain as _;
 
@@ -32,6 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 enum Request {
     Status,
+    Flush,
     Restart { service: String },
     Stop,
 }
@@ -59,20 +62,46 @@ pub struct Told {
     pub services: Arc<Services>,
     /// Told when the stack is to end.
     pub end: Arc<Notify>,
+    /// What keeps what runs in this process from writing.
+    pub troubles: Troubles,
+    /// What has events written; none where there are none.
+    pub flusher: Option<Flusher>,
 }
 
 impl Told {
     /// Returns everything that runs and how it is.
     pub fn standing(&self) -> Vec<Standing> {
-        self.embedded.iter().cloned().chain(self.services.standing()).collect()
+        let troubled = |one: &Standing| match self.troubles.of(&one.name) {
+            None => one.clone(),
+            Some(why) => {
+                let why = Some(format!("it cannot write to its disk: {why}"));
+                Standing { state: State::Troubled, why, ..one.clone() }
+            }
+        };
+        self.embedded.iter().map(troubled).chain(self.services.standing()).collect()
     }
 
     fn answer(&self, request: &Request) -> Answer {
         let services = match request {
             Request::Status => self.standing(),
+            Request::Flush => {
+                if let Some(flusher) = &self.flusher {
+                    flusher.flush();
+                }
+                Vec::new()
+            }
             Request::Stop => {
                 self.end.notify_one();
                 Vec::new()
+            }
+            Request::Restart { service }
+                if self.embedded.iter().any(|one| one.name == *service) =>
+            {
+                let problem =
+                    format!("`{service}` is a part of rebeam, and is not restarted alone");
+                let hint =
+                    Some("all of the stack: `rebeam dev down`, `rebeam dev up -d`".to_owned());
+                return Answer { refused: Some(Refusal { problem, hint }), ..Answer::default() };
             }
             Request::Restart { service } => match self.services.restart(service) {
                 Ok(()) => self.standing(),
@@ -185,6 +214,14 @@ pub fn status(place: &Place) -> Result<Vec<Standing>, DevError> {
     }
 }
 
+/// Has a stack that is up write the events that happened so far, so that who reads the log now sees them.
+///
+/// # Errors
+/// Where it does not answer.
+pub fn flush(place: &Place) -> Result<(), DevError> {
+    ask(place, &Request::Flush).map(drop)
+}
+
 /// Has a service end and start again, and waits until it is ready.
 ///
 /// # Errors
@@ -249,7 +286,8 @@ mod tests {
             why: None,
         };
         let services = Arc::new(Services::start(Vec::new(), &logs).unwrap());
-        Arc::new(Told { embedded: vec![embedded], services, end: Arc::default() })
+        let (end, troubles) = (Arc::default(), Troubles::default());
+        Arc::new(Told { embedded: vec![embedded], services, end, troubles, flusher: None })
     }
 
     #[test]
@@ -264,7 +302,9 @@ mod tests {
         let mode = std::fs::metadata(place.directory().join(NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let refused = restart(&place, "mqtt").unwrap_err();
-        assert_eq!(refused.to_string(), "there is no service `mqtt`");
+        assert_eq!(refused.to_string(), "`mqtt` is a part of rebeam, and is not restarted alone");
+        let refused = restart(&place, "nobody").unwrap_err();
+        assert_eq!(refused.to_string(), "there is no service `nobody`");
         drop(control);
         assert_eq!(status(&place).unwrap(), []);
     }

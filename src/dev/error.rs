@@ -40,6 +40,14 @@ pub enum DevError {
         /// The last lines of that.
         lines: Vec<String>,
     },
+    /// Not everything was ready in time.
+    #[error("not ready within {seconds} s: {}", services.iter().map(|(name, state)| format!("`{name}` is {state}")).collect::<Vec<_>>().join(", "))]
+    Late {
+        /// How long it was given.
+        seconds: u64,
+        /// What is not ready, and how it is.
+        services: Vec<(String, &'static str)>,
+    },
     /// A stack was told to end and did not.
     #[error("the stack (process {process}) was told to end {seconds} s ago and still runs")]
     Stubborn {
@@ -185,6 +193,9 @@ pub enum DevError {
         /// What it wishes for.
         packages: Vec<String>,
     },
+    /// Only a stack with a release can be kept up to date.
+    #[error("the stack has no release that could be kept as its sources are")]
+    NoRelease,
     /// The release that is to run is not built.
     #[error("`[services.{service}]` is the project's release, and none is built")]
     NotBuilt {
@@ -267,6 +278,7 @@ impl Explain for DevError {
             | Self::NoVariable { .. }
             | Self::NoHome
             | Self::ServiceFailed { .. }
+            | Self::Late { .. }
             | Self::NoSuchService { .. }
             | Self::UnknownVariable { .. }
             | Self::BadPage { .. }
@@ -276,6 +288,7 @@ impl Explain for DevError {
             | Self::BadSnapshotName { .. }
             | Self::SnapshotExists { .. }
             | Self::NoSnapshot { .. }
+            | Self::NoRelease
             | Self::NotUp => Blame::User,
             Self::Image(error) => error.blame(),
             Self::Disk(error) => error.blame(),
@@ -317,6 +330,9 @@ impl Explain for DevError {
             Self::ServiceFailed { name, .. } => {
                 Some(format!("look at all of it: `rebeam dev logs {name}`"))
             }
+            Self::Late { services, .. } => services.first().map(|(name, _)| {
+                format!("look at what it said: `rebeam dev logs {name}`; or give it longer: `--wait-timeout`")
+            }),
             Self::NoSuchService { known, .. } => match known.is_empty() {
                 true => Some("`[services.NAME]` in rebeam.toml makes one".into()),
                 false => Some(format!("the services are {}", known.join(", "))),
@@ -325,6 +341,9 @@ impl Explain for DevError {
                 true => "`[services.NAME]` sets `NAME_URL` once the stack was up".into(),
                 false => format!("the variables are {}", known.join(", ")),
             }),
+            Self::NoRelease => Some(
+                "where it was started without one: `rebeam dev down`, and watch again; `[dev] release = false` leaves it out".into(),
+            ),
             Self::NotBuilt { .. } => Some("make it: `rebeam build`".into()),
             Self::BadSnapshotName { .. } => {
                 Some("take letters, digits, `.`, `_` and `-`, at most 64".into())

@@ -92,8 +92,14 @@ pub enum What {
         bytes: u64,
         reason: &'static str,
     },
-    /// A client was refused; `rule` names what decided.
-    AclDenied { client: Arc<Client>, action: &'static str, topic: Arc<str>, rule: Arc<str> },
+    /// A client was refused, and `rule` names what decided: `count` times the same within a second.
+    AclDenied {
+        client: Arc<Client>,
+        action: &'static str,
+        topic: Arc<str>,
+        rule: Arc<str>,
+        count: u64,
+    },
     /// Something of Mainflux's event store: a stream, an operation and its fields in order.
     Operation { stream: &'static str, fields: Vec<(&'static str, String)> },
 }
@@ -224,14 +230,16 @@ impl Happening {
                 put("size", (*bytes).into());
                 put("reason", (*reason).into());
             }
-            What::AclDenied { action, topic, rule, .. } => {
+            What::AclDenied { action, topic, rule, count, .. } => {
                 put("action", (*action).into());
                 put("topic", (**topic).into());
+                put("count", (*count).into());
                 put("rule", (**rule).into());
             }
             What::Operation { stream, fields } => {
                 put("stream", (*stream).into());
-                for (name, value) in fields {
+                // In a document the time is one number for all events; a stream has Mainflux's seconds.
+                for (name, value) in fields.iter().filter(|(name, _)| *name != "timestamp") {
                     put(name, value.as_str().into());
                 }
             }
@@ -286,6 +294,14 @@ mod tests {
         assert_eq!(document["topics"]["a/#"]["qos"], 1);
         assert_eq!(document["client_id"], "c1");
         assert_eq!(document["timestamp"], 5);
+    }
+
+    #[test]
+    fn an_operation_has_the_time_that_all_events_have_and_not_mainfluxs_seconds() {
+        let fields = vec![("thing_id", "t".into()), ("timestamp", "1".into())];
+        let what = What::Operation { stream: "mainflux.bootstrap", fields };
+        let document = Happening { at_ms: 1500, what }.document();
+        assert_eq!((&document["timestamp"], &document["thing_id"]), (&json!(1500), &json!("t")));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod broker;
 pub mod caller;
+pub mod compose;
 pub mod page;
 pub mod control;
 pub mod events;
@@ -21,6 +22,7 @@ mod place;
 mod ports;
 mod secret;
 mod stack;
+mod troubles;
 
 pub use bus::{Bus, Interest, Watch};
 pub use certificate::Certificate;
@@ -30,4 +32,5 @@ pub use open_files::allow_open_files;
 pub use place::{Place, Running, Service, Taken};
 pub use ports::{Ports, holder};
 pub use secret::Secret;
-pub use stack::{Plan, Stack};
+pub use stack::{Plan, Stack, Standard, standard};
+pub use troubles::Troubles;

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::error::DevError;
@@ -157,13 +158,20 @@ impl Place {
     /// # Errors
     /// Where it cannot be told, or does not end.
     pub fn end(&self, running: &Running) -> Result<(), DevError> {
-        let process = running.process;
-        let refused = |source: std::io::Error| DevError::Signal { process, source };
-        let number = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-        let number = number.ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
-        rustix::process::kill_process(number, rustix::process::Signal::TERM)
-            .map_err(|errno| refused(errno.into()))?;
-        self.wait_free(process)
+        signal(running.process, Signal::TERM)?;
+        self.wait_free(running.process)
+    }
+
+    /// Ends the stack at once, whatever it does.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn kill(&self, running: &Running) -> Result<(), DevError> {
+        // Only a stack that holds the place is that process: the number may be another's by now.
+        match self.running()? {
+            Some(now) if now == *running => signal(running.process, Signal::KILL),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until no stack holds the place; `process` names it in the error.
@@ -191,6 +199,13 @@ impl Place {
         drop(taken);
         Ok(())
     }
+}
+
+fn signal(process: u32, signal: Signal) -> Result<(), DevError> {
+    let refused = |source: std::io::Error| DevError::Signal { process, source };
+    let number = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    let number = number.ok_or_else(|| refused(std::io::ErrorKind::InvalidInput.into()))?;
+    rustix::process::kill_process(number, signal).map_err(|errno| refused(errno.into()))
 }
 
 impl Taken {

@@ -12,13 +12,14 @@ use super::broker::{self, Broker, Dress, Limits, Listener, Overlap, WhenDenied};
 use super::bus::Bus;
 use super::certificate::Certificate;
 use super::error::DevError;
-use super::events::{Events, Forwards};
+use super::events::{self, Events, Flusher, Forwards};
 use super::page::{Page, Parts};
 use super::place::Service;
 use super::ports::Ports;
 use super::services::Supervised;
 use super::streams::{self, Streams};
 use super::things::{self, Things};
+use super::troubles::Troubles;
 use super::web::{Exposure, Guard};
 
 /// The standard ports.
@@ -28,8 +29,40 @@ const MQTT_WS: u16 = 8083;
 const REDIS: u16 = 6379;
 const ELASTICSEARCH: u16 = 9200;
 const PAGE: u16 = 18083;
+/// The services of the broker, each with its scheme and path.
+const OF_BROKER: [(&str, u16, &str, &str); 3] = [
+    ("mqtt", MQTT, "mqtt", ""),
+    ("mqtts", MQTTS, "mqtts", ""),
+    ("mqtt-ws", MQTT_WS, "ws", "/mqtt"),
+];
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(2);
+/// How often it is looked whether everything can be written.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// A service of a stack as it is where every port is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standard {
+    /// What it is: `mqtt`, `redis`.
+    pub name: &'static str,
+    /// Its standard port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub scheme: &'static str,
+    /// What stands behind its address.
+    pub path: &'static str,
+}
+
+/// Returns what runs in the process of a stack, things as `setup` says.
+pub fn standard(setup: &things::Setup) -> Vec<Standard> {
+    let one = |(name, port, scheme, path)| Standard { name, port, scheme, path };
+    let mut all = vec![one(("page", PAGE, "http", ""))];
+    all.extend(OF_BROKER.map(one));
+    all.push(one(("redis", REDIS, "redis", "")));
+    all.push(one(("elasticsearch", ELASTICSEARCH, "http", "")));
+    all.extend(things::standard(setup).map(|(name, port)| one((name, port, "http", ""))));
+    all
+}
 
 /// What a stack is to be.
 #[derive(Debug)]
@@ -67,6 +100,8 @@ pub struct Stack {
     sink: JoinHandle<()>,
     streams: Streams,
     events: Events,
+    troubles: Troubles,
+    looking: JoinHandle<()>,
 }
 
 /// Where everything will listen.
@@ -120,6 +155,8 @@ impl Stack {
         let things = things::Opened::open(state, bus.clone(), things, sockets.things)?;
         let instance = state.file_name().map(|name| name.to_string_lossy().into_owned());
         let (inlet, instance) = (streams.inlet(), instance.unwrap_or_default());
+        let named = events::Things::by(things.names());
+        let forwards = Forwards { instance: instance.clone(), things: named, ..forwards };
         let sink = tokio::spawn(streams::sink(bus.clone(), inlet, instance, things.names()));
         let events = Events::start(&bus, state, sockets.elasticsearch, guard, &forwards)?;
         let certificate = Certificate::have(state, address)?;
@@ -145,8 +182,11 @@ impl Stack {
         services.push(Service::new("elasticsearch", events.address(), "http", ""));
         services.extend(things.services());
         let (handle, inlet) = (broker.handle(), streams.inlet());
+        let troubles = Troubles::default();
+        let looking = look(troubles.clone(), &broker, &streams, &events, &things);
         let parts = Parts {
             services: services.clone(),
+            troubles: troubles.clone(),
             broker: handle,
             streams: inlet,
             log: events.reader()?,
@@ -156,7 +196,18 @@ impl Stack {
             bus,
         };
         let page = Page::start(sockets.page, parts, guard)?;
-        Ok(Self { services, certificate, page, things, broker, sink, streams, events })
+        Ok(Self {
+            services,
+            certificate,
+            page,
+            things,
+            broker,
+            sink,
+            streams,
+            events,
+            troubles,
+            looking: tokio::spawn(looking),
+        })
     }
 
     /// Returns what clients of the services that speak TLS have to trust.
@@ -169,6 +220,16 @@ impl Stack {
         self.things.view()
     }
 
+    /// Returns where it is told what keeps parts of the stack from writing.
+    pub fn troubles(&self) -> Troubles {
+        self.troubles.clone()
+    }
+
+    /// Returns a way to have all events written that happened so far.
+    pub fn flusher(&self) -> Flusher {
+        self.events.flusher()
+    }
+
     /// Returns what runs, the page first and the rest in the order in which it can be used.
     pub fn services(&self) -> &[Service] {
         &self.services
@@ -176,6 +237,9 @@ impl Stack {
 
     /// Ends everything, each before what it needs; what was promised is on the disk.
     pub async fn stop(self) {
+        // Who looks holds the broker, and with it the bus.
+        self.looking.abort();
+        drop(self.looking.await);
         // The page holds the bus, too, and would keep the sink waiting.
         self.page.stop().await;
         self.things.stop().await;
@@ -184,6 +248,32 @@ impl Stack {
         drop(tokio::time::timeout(SINK_MAX, self.sink).await);
         self.streams.stop().await;
         self.events.stop().await;
+    }
+}
+
+/// Looks again and again what keeps the parts from writing, until it is ended.
+fn look(
+    troubles: Troubles,
+    broker: &Broker,
+    streams: &Streams,
+    events: &Events,
+    things: &Things,
+) -> impl Future<Output = ()> + Send + 'static + use<> {
+    let (broker, streams) = (broker.handle(), streams.inlet());
+    let (events, things) = (events.trouble(), things.view());
+    async move {
+        loop {
+            let server = streams.server(0).await;
+            let all = [
+                ("mqtt", broker.trouble()),
+                ("redis", server.and_then(|server| server.trouble)),
+                ("elasticsearch", events()),
+                ("things", things.trouble()),
+            ];
+            let known = all.into_iter().filter_map(|(part, trouble)| Some((part, trouble?)));
+            troubles.set(known.collect());
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 }
 
@@ -203,10 +293,9 @@ fn limits(plan: &Plan<'_>) -> Limits {
 }
 
 fn of_broker(broker: &Broker) -> Vec<Service> {
-    let kinds = [("mqtt", "mqtt", ""), ("mqtts", "mqtts", ""), ("mqtt-ws", "ws", "/mqtt")];
-    let served = kinds.iter().zip(broker.addresses());
+    let served = OF_BROKER.iter().zip(broker.addresses());
     served
-        .map(|((name, scheme, path), address)| Service::new(name, *address, scheme, path))
+        .map(|((name, _, scheme, path), address)| Service::new(name, *address, scheme, path))
         .collect()
 }
 

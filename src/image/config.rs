@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Base, Layer};
 use crate::digest::Digest;
 use crate::manifest::{HealthCheck, Manifest};
-use crate::release::Release;
+use crate::release::{Machine, Release};
 
 pub(super) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -142,6 +142,36 @@ pub(super) fn config(
             r#type: "layers",
         },
         variant: release.facts.machine.variant(),
+    };
+    serde_json::to_vec(&document).expect("the document has only text keys")
+}
+
+/// Writes the configuration of an image that is no release.
+pub(super) fn plain(
+    run: &super::Plain<'_>,
+    layer: &Layer,
+    machine: Machine,
+    created: &str,
+) -> Vec<u8> {
+    let document = Config {
+        architecture: machine.image_name(),
+        config: Run {
+            cmd: &[],
+            entrypoint: run.entrypoint,
+            env: run.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            exposed_ports: BTreeMap::new(),
+            healthcheck: None,
+            labels: &BTreeMap::new(),
+            stop_signal: run.stop_signal,
+            user: format!("{}:{}", run.user.0, run.user.1),
+            volumes: BTreeMap::new(),
+            working_dir: run.directory,
+        },
+        created,
+        history: vec![history(layer, created)],
+        os: "linux",
+        rootfs: RootFs { diff_ids: vec![layer.diff_id], r#type: "layers" },
+        variant: machine.variant(),
     };
     serde_json::to_vec(&document).expect("the document has only text keys")
 }

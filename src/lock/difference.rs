@@ -149,6 +149,7 @@ fn sources(lock: &Lock) -> BTreeMap<(Role, String), Entry> {
             ("wanted", source.wanted.clone()),
             ("describe", source.describe.clone().unwrap_or_default()),
             ("tool", source.tool.name().to_owned()),
+            ("autopatch", if source.untouched { "false".into() } else { String::new() }),
             ("level", source.level.to_string()),
             ("parents", list(&mut source.parents.iter())),
             ("deps", list(&mut source.deps.iter())),

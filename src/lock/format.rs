@@ -152,6 +152,9 @@ fn write_source(text: &mut String, source: &Source) {
         string(text, "describe", describe);
     }
     string(text, "tool", source.tool.name());
+    if source.untouched {
+        line(text, format_args!("autopatch = false"));
+    }
     line(text, format_args!("level = {}", source.level));
     strings(text, "parents", &source.parents);
     strings(text, "deps", &source.deps);

@@ -221,6 +221,8 @@ pub struct Source {
     pub describe: Option<String>,
     /// The tool that builds it.
     pub tool: Tool,
+    /// erlang.mk's autopatch leaves it as it is, as `NO_AUTOPATCH` says where it is fetched first.
+    pub untouched: bool,
     /// 0 for what the project itself names.
     pub level: u32,
     /// Who asks for it, by application name; the project by its own.
@@ -260,6 +262,7 @@ impl Source {
             wanted: wanted.to_owned(),
             describe: None,
             tool: Tool::Rebar3,
+            untouched: false,
             level: 0,
             parents: BTreeSet::new(),
             deps: BTreeSet::new(),

@@ -332,16 +332,19 @@ fn any_pin() -> impl Strategy<Value = Pin> {
 
 fn any_source() -> impl Strategy<Value = Source> {
     let words = (any_text(), proptest::option::of(any_text()), vec(any_text(), 0..3));
-    let rest = (any::<u32>(), btree_set("[a-z]{1,4}", 0..3));
-    (any_pin(), words, rest).prop_map(|(pin, (wanted, describe, lost), (level, profiles))| {
-        let mut source = source("", pin, &[], &[]);
-        source.wanted = wanted;
-        source.describe = describe;
-        source.lost = lost;
-        source.level = level;
-        source.profiles = profiles;
-        source
-    })
+    let rest = (any::<u32>(), btree_set("[a-z]{1,4}", 0..3), any::<bool>());
+    (any_pin(), words, rest).prop_map(
+        |(pin, (wanted, describe, lost), (level, profiles, untouched))| {
+            let mut source = source("", pin, &[], &[]);
+            source.wanted = wanted;
+            source.describe = describe;
+            source.lost = lost;
+            source.level = level;
+            source.untouched = untouched;
+            source.profiles = profiles;
+            source
+        },
+    )
 }
 
 fn any_deb() -> impl Strategy<Value = Deb> {

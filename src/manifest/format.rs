@@ -7,6 +7,7 @@ use super::form::{self, Form};
 use super::rebar::WishSource;
 use super::section::{CHECKED, Section};
 use super::source;
+use super::together::Absent;
 use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
     Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
@@ -67,7 +68,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     let dev = dev::read(&top.section("dev"));
     let services = match dev.profile {
         Some(profile) => stack::of_profile(profile, text, file)?,
-        None => services::read(&top, file)?,
+        None => services::read(&top, file, Absent::MayComeByProfile)?,
     };
     let project = project(&top.section("project"));
     let image = image(&top.section("image"), &project.name);

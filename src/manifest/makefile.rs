@@ -57,7 +57,7 @@ pub struct MakeFacts {
     /// `REL_DEPS`.
     pub release_deps: Vec<MakeDep>,
     /// `NO_AUTOPATCH`.
-    pub no_autopatch: BTreeSet<String>,
+    pub no_autopatch: NoAutopatch,
     /// `IGNORE_DEPS`.
     pub ignored: BTreeSet<String>,
     /// Those of the dependencies whose makefiles it includes: `DEP_EARLY_PLUGINS` and `DEP_PLUGINS`.
@@ -68,6 +68,39 @@ pub struct MakeFacts {
     pub project: String,
     /// Where the file erlang.mk itself stands, below the source's top.
     pub erlang_mk: Option<String>,
+}
+
+/// What stands in `NO_AUTOPATCH` where a dependency's Makefile is evaluated, for what whoever builds it says there.
+pub const ABOVE: &str = "rebeam-above";
+
+/// What a Makefile's `NO_AUTOPATCH` says of what it fetches: it is left as it is.
+///
+/// erlang.mk exports the variable. So a dependency's Makefile sees what counts where it is built, and may add to it or
+/// set it anew; a `rebar.config` says nothing of it and hands it down.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NoAutopatch {
+    /// The dependencies that it names itself.
+    pub names: BTreeSet<String>,
+    /// It sets the variable anew, so that what counts above does not count here.
+    pub replaces: bool,
+}
+
+impl NoAutopatch {
+    fn read(words: &[&str]) -> Self {
+        let names = words.iter().filter(|&&word| word != ABOVE);
+        Self {
+            names: names.map(|&word| word.to_owned()).collect(),
+            replaces: !words.contains(&ABOVE),
+        }
+    }
+
+    /// Returns what counts for what this Makefile fetches, if `above` counts where it is built.
+    pub fn below(&self, above: &BTreeSet<String>) -> BTreeSet<String> {
+        match self.replaces {
+            true => self.names.clone(),
+            false => above.union(&self.names).cloned().collect(),
+        }
+    }
 }
 
 /// A dependency as erlang.mk knows it.
@@ -223,7 +256,7 @@ impl MakeFacts {
             let fields: Vec<&str> = line.split('\t').collect();
             let owned = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect();
             match fields.as_slice() {
-                ["no_autopatch", names @ ..] => facts.no_autopatch = owned(names),
+                ["no_autopatch", names @ ..] => facts.no_autopatch = NoAutopatch::read(names),
                 ["project", name] => facts.project = (*name).to_owned(),
                 ["file", path] => {
                     facts.erlang_mk = path.strip_prefix("/build/").map(str::to_owned);
@@ -437,10 +470,22 @@ mod tests {
         let names = |deps: &[MakeDep]| deps.iter().map(|dep| dep.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&facts.deps), ["b", "x"]);
         assert_eq!(names(&facts.release_deps), ["relx"]);
-        assert!(facts.no_autopatch.contains("knet"));
+        assert!(facts.no_autopatch.names.contains("knet"));
         let wishes =
             MakeFacts::wishes(&facts.deps[1..], "shop", Place::Dep, &BTreeMap::new()).unwrap();
         assert_eq!(wishes[0].source, git(GitRef::Branch("master".into()), None));
+    }
+
+    #[test]
+    fn what_is_left_unpatched_is_handed_down_unless_it_is_set_anew() {
+        let above: BTreeSet<String> = ["a".to_owned()].into();
+        let below = |line: &str| MakeFacts::read(line).no_autopatch.below(&above);
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(below("no_autopatch\trebeam-above\n"), above);
+        assert_eq!(below("no_autopatch\trebeam-above\tb\n"), names(&["a", "b"]));
+        assert_eq!(below("no_autopatch\tb\n"), names(&["b"]));
+        assert_eq!(below("no_autopatch\n"), names(&[]));
+        assert_eq!(NoAutopatch::default().below(&above), above);
     }
 
     #[test]

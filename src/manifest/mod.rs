@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod content;
+mod defaults;
 pub mod detect;
 mod dev;
 mod edit;
@@ -17,10 +18,12 @@ mod platform;
 pub mod rebar;
 mod schema;
 mod section;
+mod server;
 mod services;
 mod source;
 mod stack;
 mod things;
+mod together;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -35,7 +38,8 @@ pub use error::{ManifestError, Place};
 pub use events::EventsWish;
 pub use platform::Platform;
 pub use schema::json_schema;
-pub use services::{Probe, Restart, Runs, Server, ServiceWish, Shown};
+pub use server::Server;
+pub use services::{Probe, Restart, Runs, ServiceWish, Shown};
 pub use stack::{StackValue, StackWish, stack};
 pub use things::ThingsWish;
 

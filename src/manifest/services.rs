@@ -7,7 +7,8 @@ use super::error::ManifestError;
 use super::form::{self, Form};
 use super::keys::{ENV, Key, Kind, SECONDS, key};
 use super::section::{CHECKED, Section};
-use crate::limits::SERVICES_MAX;
+use super::server::Server;
+use super::together::{self, Absent};
 
 /// Seconds that a service may take to be ready where the manifest does not say.
 const READY_S: u64 = 30;
@@ -67,54 +68,6 @@ impl Manifest {
     pub fn service_packages(&self) -> BTreeSet<Vec<String>> {
         let lists = self.services.values().map(|wish| wish.runs.packages());
         lists.filter(|packages| !packages.is_empty()).collect()
-    }
-}
-
-/// A real server that Debian has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Server {
-    /// PostgreSQL.
-    Postgres,
-    /// Redis.
-    Redis,
-    /// Mosquitto, an MQTT broker.
-    Mosquitto,
-}
-
-impl Server {
-    /// Every server.
-    pub const ALL: [Self; 3] = [Self::Postgres, Self::Redis, Self::Mosquitto];
-
-    /// Returns its name as files spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Redis => "redis",
-            Self::Mosquitto => "mosquitto",
-        }
-    }
-
-    /// Reads a server's name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|server| server.name() == name)
-    }
-
-    /// Returns the Debian package that has it.
-    pub fn package(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgresql",
-            Self::Redis => "redis-server",
-            Self::Mosquitto => "mosquitto",
-        }
-    }
-
-    /// Returns the port that it listens on everywhere.
-    pub fn port(self) -> u16 {
-        match self {
-            Self::Postgres => 5432,
-            Self::Redis => 6379,
-            Self::Mosquitto => 1883,
-        }
     }
 }
 
@@ -238,6 +191,7 @@ const READY: &[Key] = &[
 pub(super) fn read(
     top: &Section<'_>,
     file: &str,
+    absent: Absent,
 ) -> Result<BTreeMap<String, ServiceWish>, ManifestError> {
     let mut services = BTreeMap::new();
     for (name, section) in top.sections("services", |section| *section) {
@@ -247,11 +201,8 @@ pub(super) fn read(
         })?;
         services.insert(name, wish);
     }
-    together(&services).map_err(|(name, problem, hint)| ManifestError::Contradiction {
-        file: file.to_owned(),
-        table: name,
-        problem,
-        hint,
+    together::check(&services, absent).map_err(|(name, problem, hint)| {
+        ManifestError::Contradiction { file: file.to_owned(), table: name, problem, hint }
     })?;
     Ok(services)
 }
@@ -355,54 +306,4 @@ fn probe(ready: &Section<'_>) -> Result<Option<Probe>, Wrong> {
         return Err(Wrong { below: ".ready", problem, hint });
     }
     Ok(said.pop())
-}
-
-/// Checks what services say of each other.
-fn together(
-    services: &BTreeMap<String, ServiceWish>,
-) -> Result<(), (String, String, &'static str)> {
-    if let Some(name) = services.keys().nth(SERVICES_MAX) {
-        let problem = format!("is one more than the {SERVICES_MAX} services that a stack may have");
-        return Err((name.clone(), problem, "take one out"));
-    }
-    let mut release: Option<&String> = None;
-    for (name, wish) in services {
-        if let Some(unknown) = wish.depends_on.iter().find(|other| !services.contains_key(*other)) {
-            let problem = format!("depends on `{unknown}`, which is no service");
-            let hint = "correct the name; broker and streams are ready before any service starts";
-            return Err((name.clone(), problem, hint));
-        }
-        if wish.runs == Runs::Release
-            && let Some(first) = release.replace(name)
-        {
-            let problem = format!("is the release a second time, after `[services.{first}]`");
-            return Err((name.clone(), problem, "keep one of them"));
-        }
-    }
-    for name in services.keys() {
-        let mut path = vec![name.as_str()];
-        if goes_round(services, name, &mut path, &mut BTreeSet::new()) {
-            let problem = format!("waits for itself: {}", path.join(", "));
-            return Err((name.clone(), problem, "take one `depends-on` of these out"));
-        }
-    }
-    Ok(())
-}
-
-/// Follows what a service waits for; true where it comes back to the first of the path.
-fn goes_round<'a>(
-    services: &'a BTreeMap<String, ServiceWish>,
-    name: &str,
-    path: &mut Vec<&'a str>,
-    seen: &mut BTreeSet<&'a str>,
-) -> bool {
-    for next in &services[name].depends_on {
-        let is_first = path.first() == Some(&next.as_str());
-        path.push(next);
-        if is_first || seen.insert(next) && goes_round(services, next, path, seen) {
-            return true;
-        }
-        path.pop();
-    }
-    false
 }

@@ -11,6 +11,7 @@ use toml_edit::{Document, Item, Table, TableLike};
 use super::error::{ManifestError, Place};
 use super::keys::{STACK, TOP};
 use super::section::Section;
+use super::together::Absent;
 use super::{DevWish, FILE_NAME, Profile, ServiceWish, check, dev, services};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
@@ -63,7 +64,7 @@ pub fn stack(
         let text = disk::read_text(file, TEXT_FILE_BYTES_MAX)?;
         layers.push(Layer::read(&text, &file.display().to_string(), STACK)?);
     }
-    merge(layers, profile)
+    merge(layers, profile, Absent::IsWrong)
 }
 
 /// Returns the services of a profile, for a manifest that names one.
@@ -72,10 +73,15 @@ pub(super) fn of_profile(
     text: &str,
     file: &str,
 ) -> Result<BTreeMap<String, ServiceWish>, ManifestError> {
-    Ok(merge(vec![Layer::read(text, file, TOP)?], Some(profile))?.services)
+    let layers = vec![Layer::read(text, file, TOP)?];
+    Ok(merge(layers, Some(profile), Absent::MayComeByProfile)?.services)
 }
 
-fn merge(layers: Vec<Layer>, profile: Option<Profile>) -> Result<StackWish, ManifestError> {
+fn merge(
+    layers: Vec<Layer>,
+    profile: Option<Profile>,
+    absent: Absent,
+) -> Result<StackWish, ManifestError> {
     let said = layers.iter().rev().find_map(|layer| {
         let profile = layer.document.get("dev")?.as_table_like()?.get("profile")?.as_str()?;
         Profile::from_name(profile)
@@ -91,7 +97,7 @@ fn merge(layers: Vec<Layer>, profile: Option<Profile>) -> Result<StackWish, Mani
     let last = layers.last().map_or(FILE_NAME, |layer| &layer.file);
     let top = Section(Some(&merged.table as &dyn TableLike));
     let dev = DevWish { profile, ..dev::read(&top.section("dev")) };
-    let services = services::read(&top, last)?;
+    let services = services::read(&top, last, absent)?;
     let mut values = Vec::new();
     for ((table, key), origin) in &merged.origins {
         let value = merged.value(table, key);
@@ -110,6 +116,18 @@ fn text_of(profile: Profile) -> &'static str {
              [services.postgres]\nkind = \"postgres\"\n"
         }
     }
+}
+
+/// Says how a service comes into the stack that a profile brings, where one does.
+pub(super) fn brought_by(service: &str) -> Option<&'static str> {
+    let table = format!("[services.{service}]\n");
+    let profile = Profile::ALL.into_iter().find(|profile| text_of(*profile).contains(&table))?;
+    Some(match profile {
+        Profile::Emqttd => {
+            "`--profile emqttd` brings it; or write it down: `[services.postgres]`, `kind = \"postgres\"`"
+        }
+        Profile::Bare | Profile::Mainflux => "`--profile` brings it, or write it down",
+    })
 }
 
 /// One file.
@@ -210,7 +228,7 @@ mod tests {
 
     fn merged(layers: &[(&str, &str)], profile: Option<Profile>) -> StackWish {
         let read = |(file, text): &(&str, &str)| Layer::read(text, file, STACK).unwrap();
-        merge(layers.iter().map(read).collect(), profile).unwrap()
+        merge(layers.iter().map(read).collect(), profile, Absent::IsWrong).unwrap()
     }
 
     const BASE: &str = "[services.db]\nkind = \"postgres\"\nenv = { A = \"1\", B = \"2\" }\n\
@@ -256,6 +274,19 @@ mod tests {
         assert!(wish.values.iter().any(|value| value.origin == "profile emqttd"));
         let wish = merged(&[("a", "[dev]\nprofile = \"emqttd\"\n")], Some(Profile::Bare));
         assert_eq!((wish.services.len(), wish.dev.profile), (0, Some(Profile::Bare)));
+    }
+
+    #[test]
+    fn a_service_that_a_profile_brings_may_be_waited_for_and_is_missed_only_without_it() {
+        let text = "[services.app]\ncommand = [\"./a\"]\ndepends-on = [\"postgres\"]\n";
+        let layer = || vec![Layer::read(text, "a", STACK).unwrap()];
+        let emqttd = Some(Profile::Emqttd);
+        assert_eq!(merge(layer(), emqttd, Absent::IsWrong).unwrap().services.len(), 2);
+        assert!(merge(layer(), None, Absent::MayComeByProfile).is_ok());
+        let error = merge(layer(), None, Absent::IsWrong).unwrap_err();
+        assert!(error.to_string().contains("which only a profile brings"), "{error}");
+        let hint = crate::explain::Explain::hint(&error).unwrap();
+        assert!(hint.contains("--profile emqttd"), "{hint}");
     }
 
     #[test]

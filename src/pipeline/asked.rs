@@ -78,6 +78,7 @@ mod tests {
             pinned: None,
             described: None,
             imported: None,
+            untouched: false,
         };
         let (app, repository) = ("coveralls".into(), "own".into());
         let failed = FetchError::UnknownRepository { app, repository };

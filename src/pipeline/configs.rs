@@ -67,9 +67,9 @@ impl<'a> Configs<'a> {
             return Ok(compile::read_config(app, tree.path())?);
         }
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let Desk { manifest, store, level, jobs, observer, variation, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
-        Ok(compile::evaluate(app, tree, tool, tools, &workshop)?)
+        Ok(compile::evaluate((app, tree), tool, manifest, tools, &workshop)?)
     }
 
     /// Returns a source with the changes that the manifest makes to it.
@@ -127,9 +127,10 @@ impl<'a> Configs<'a> {
         subject: MixSubject<'_>,
     ) -> Result<MixFacts, Failure> {
         let (toolchain, tools) = self.ready()?;
-        let Desk { store, level, jobs, observer, variation, .. } = self.desk;
+        let Desk { manifest, store, level, jobs, observer, variation, .. } = self.desk;
         let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
-        Ok(MixFacts::from_terms(&compile::evaluate_mix((app, tree), subject, tools, &workshop)?)?)
+        let terms = compile::evaluate_mix((app, tree), subject, manifest, tools, &workshop)?;
+        Ok(MixFacts::from_terms(&terms)?)
     }
 
     /// Takes the project's own files, as its tools see them: after the commands of `configure`.
@@ -218,6 +219,10 @@ pub(super) fn project_facts(
     for (app, home) in project::applications(desk.root)? {
         // The configuration at the top is the project's own already.
         let facts = match home == desk.root {
+            false if compile::is_code(&home) => {
+                let tree = project::Survey::new(&home)?.take(desk.store)?;
+                read(desk, configs.terms(&app, &tree)?)?
+            }
             false => read(desk, compile::read_config(&app, &home)?)?,
             true => RebarFacts::default(),
         };

@@ -6,12 +6,11 @@ use super::configs::Configs;
 use crate::compile::{self, MakeProject, MakeView, Makefile, Workshop};
 use crate::digest::Digest;
 use crate::disk;
-use crate::event::Event;
 use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
-use crate::lock::{self, ProjectFacts, Resolver, Role, Rule};
+use crate::lock::{self, ProjectFacts, Request, Resolver, Role, Rule};
 use crate::manifest::Tool;
-use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, Place};
+use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, NoAutopatch, Place};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::store::HeldTree;
 
@@ -101,6 +100,7 @@ impl Configs<'_> {
         let make = self.make_project(tree)?;
         let below = manifest.build.dir.as_deref().unwrap_or_default();
         let mut deps = make.facts.deps.clone();
+        let mut untouched = make.facts.no_autopatch.names.clone();
         let mut apps = BTreeMap::from([(make.facts.project.clone(), RebarFacts::default())]);
         let home = tree.path().join(below).join("apps");
         let names = if disk::exists(&home) { disk::list(&home)? } else { vec![] };
@@ -108,7 +108,12 @@ impl Configs<'_> {
             if makefile::makefile(&home.join(&app))?.is_some() {
                 let at = format!("{below}/apps/{app}");
                 let at = at.trim_start_matches('/');
-                deps.extend(self.makefile(&app, tree, Makefile::Project(at))?.deps);
+                let facts = self.makefile(&app, tree, Makefile::Project(at))?;
+                // Its word counts for what it is the first to fetch.
+                let mut own = facts.no_autopatch.names;
+                own.retain(|name| !make.facts.deps.iter().any(|dep| dep.name == *name));
+                untouched.extend(own);
+                deps.extend(facts.deps);
                 apps.insert(app, RebarFacts::default());
             }
         }
@@ -119,19 +124,20 @@ impl Configs<'_> {
             dep.name != PROVIDED && !is_own && seen.insert(dep.name.clone())
         });
         let wishes = MakeFacts::wishes(&deps, &name, Place::Project, &manifest.deps)?;
-        let config = RebarFacts { deps: wishes, ..RebarFacts::default() };
+        let no_autopatch = NoAutopatch { names: untouched, replaces: true };
+        let config = RebarFacts { deps: wishes, no_autopatch, ..RebarFacts::default() };
         Ok(ProjectFacts { name, config, apps, rule: Rule::FirstFetched, ..ProjectFacts::default() })
     }
 
     /// What a dependency of an erlang.mk project asks for, and what of it erlang.mk takes for its build.
     pub(super) fn make_dep(
         &self,
-        app: &str,
+        request: &Request,
         tree: &HeldTree,
     ) -> Result<(Tool, RebarFacts), Failure> {
         let manifest = self.desk.manifest;
         let make = self.make.get().expect("the project's own Makefile is read first");
-        let is_patched = !make.facts.no_autopatch.contains(app);
+        let (app, is_patched) = (request.app.as_str(), !request.untouched);
         let wished = manifest.deps.get(app).and_then(|dep| dep.tool);
         let kind = match wished {
             Some(Tool::ErlangMk) => DepKind::ErlangMk,
@@ -139,25 +145,25 @@ impl Configs<'_> {
             Some(Tool::Make | Tool::Mix) => DepKind::Other,
             None => DepKind::of(tree.path(), is_patched)?,
         };
-        let (tool, deps) = match kind {
+        let (tool, facts) = match kind {
             DepKind::ErlangMk => {
                 let erlang_mk = &make.erlang_mk;
                 let makefile = Makefile::Dep { erlang_mk, is_patched };
                 let facts = self.makefile(app, tree, makefile)?;
-                if let Some(message) = untouched_below(app, &facts, &make.facts) {
-                    self.desk.observer.observe(&Event::Warned { message: &message });
-                }
                 let deps = MakeFacts::wishes(&facts.deps, app, Place::Dep, &manifest.deps)?;
-                (Tool::ErlangMk, deps)
+                let no_autopatch = facts.no_autopatch;
+                let facts = RebarFacts { deps, no_autopatch, ..RebarFacts::default() };
+                (Tool::ErlangMk, facts)
             }
             DepKind::Rebar => {
                 let facts = RebarFacts::from_terms(self.terms_of(app, tree, Tool::Rebar)?)?;
                 let ignored = &make.facts.ignored;
-                (Tool::Rebar, makefile::without_ignored(facts.deps, ignored))
+                let deps = makefile::without_ignored(facts.deps, ignored);
+                (Tool::Rebar, RebarFacts { deps, ..RebarFacts::default() })
             }
-            DepKind::Other => (Tool::Make, vec![]),
+            DepKind::Other => (Tool::Make, RebarFacts::default()),
         };
-        Ok((wished.unwrap_or(tool), RebarFacts { deps, ..RebarFacts::default() }))
+        Ok((wished.unwrap_or(tool), facts))
     }
 
     /// The rebar that erlang.mk would clone and build to take dependencies over, where the lock holds such a one.
@@ -175,51 +181,5 @@ impl Configs<'_> {
             let source = WishSource::Git { url, reference, subdir: None };
             Wish { app: REBAR.to_owned(), source }
         }))
-    }
-}
-
-/// Says which dependencies a dependency's own `NO_AUTOPATCH` would keep as they are.
-///
-/// erlang.mk hands the variable down, and a Makefile that sets it has its way with what it fetches first. Here one list
-/// counts for all, the project's, so that a dependency is built alike whoever asks for it.
-fn untouched_below(app: &str, own: &MakeFacts, project: &MakeFacts) -> Option<String> {
-    let is_first = |name: &str| !project.deps.iter().any(|dep| dep.name == name);
-    let is_its = |name: &&String| own.deps.iter().any(|dep| dep.name == **name);
-    let new = own.no_autopatch.difference(&project.no_autopatch);
-    let names: Vec<&str> =
-        new.filter(is_its).map(String::as_str).filter(|name| is_first(name)).collect();
-    let list = names.join(" ");
-    (!names.is_empty()).then(|| {
-        format!(
-            "the Makefile of `{app}` says `NO_AUTOPATCH = {list}`, and only the project's own counts here: \
-             `NO_AUTOPATCH += {list}` in the project's Makefile keeps autopatch away"
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts(no_autopatch: &[&str], deps: &[&str]) -> MakeFacts {
-        let dep = |name: &&str| MakeDep { name: (*name).to_owned(), ..MakeDep::default() };
-        MakeFacts {
-            no_autopatch: no_autopatch.iter().map(|&name| name.to_owned()).collect(),
-            deps: deps.iter().map(dep).collect(),
-            ..MakeFacts::default()
-        }
-    }
-
-    #[test]
-    fn a_dependencys_own_no_autopatch_is_told_where_it_would_count() {
-        let own = facts(&["old", "odd", "elsewhere"], &["old", "odd"]);
-        let said = |no_autopatch: &[&str], deps: &[&str]| {
-            untouched_below("words", &own, &facts(no_autopatch, deps))
-        };
-        let all = said(&[], &["words"]).unwrap();
-        assert!(all.contains("`words` says `NO_AUTOPATCH = odd old`"), "{all}");
-        // What the project fetches first is the project's, and what it keeps away from as well is no matter.
-        assert!(said(&["odd"], &[]).unwrap().contains("`NO_AUTOPATCH += old`"));
-        assert_eq!(said(&["odd"], &["old"]), None);
     }
 }

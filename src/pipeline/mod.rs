@@ -54,6 +54,7 @@ pub use platforms::PlatformFailure;
 pub use ports::{Port, PortFailure};
 pub use pull::{Opened, is_reference, open_image};
 pub use push::{PushWish, push, push_files};
+pub use quick::fingerprint;
 pub use rooms::{BootFailure, Ran, RunFailure, RunWish, Seen, run, shell, shell_of_failed_step};
 pub use services::{ServiceFailure, service_packages};
 pub use signatures::{Checked, Given, sign_file, signature_file, signatures};

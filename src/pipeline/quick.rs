@@ -28,13 +28,35 @@ pub(super) fn key(
     options: &BuildOptions,
     output: &Path,
 ) -> Result<Option<BuildKey>, Failure> {
-    let lock = desk.root.join(lock::FILE_NAME);
-    if !disk::exists(&lock) {
+    let (inputs, is_whole) = inputs(desk)?;
+    if !is_whole {
         return Ok(None);
     }
-    let read =
-        |path: PathBuf| disk::read(&path, TEXT_FILE_BYTES_MAX).map(|bytes| Digest::of(&bytes));
-    let mut text = format!("build {BUILD_VERSION}\nlock {}\n", read(lock)?);
+    let mut text = format!("build {BUILD_VERSION}\n{inputs}");
+    text += &format!("level {}\nboot check {}\n", desk.level.name(), options.boot_check);
+    text += &format!("output {}\n", output.display());
+    Ok(Some(BuildKey::of(&text)))
+}
+
+/// Returns what changes with the project's sources: with everything that decides its image, as far as it is there.
+///
+/// # Errors
+/// Where a file cannot be read.
+pub fn fingerprint(desk: &Desk<'_>) -> Result<Digest, Failure> {
+    Ok(Digest::of(inputs(desk)?.0.as_bytes()))
+}
+
+/// Writes down lock, manifest, patches and the project's files by status, and whether each file is there.
+fn inputs(desk: &Desk<'_>) -> Result<(String, bool), Failure> {
+    let mut is_whole = true;
+    let mut read = |path: PathBuf| -> Result<String, Failure> {
+        if !disk::exists(&path) {
+            is_whole = false;
+            return Ok("missing".into());
+        }
+        Ok(Digest::of(&disk::read(&path, TEXT_FILE_BYTES_MAX)?).to_string())
+    };
+    let mut text = format!("lock {}\n", read(desk.root.join(lock::FILE_NAME))?);
     text += &format!("manifest {}\n", read(desk.root.join(manifest::FILE_NAME))?);
     text += &format!("project {}\n", Survey::new(desk.root)?.fingerprint());
     text += &format!("commit {:?}\n", project::checked_out(desk.root)?);
@@ -46,15 +68,9 @@ pub(super) fn key(
         }
     }
     for file in changed_file_names(desk) {
-        let path = desk.root.join(file);
-        if !disk::exists(&path) {
-            return Ok(None);
-        }
-        text += &format!("patch {}\n", read(path)?);
+        text += &format!("patch {}\n", read(desk.root.join(file))?);
     }
-    text += &format!("level {}\nboot check {}\n", desk.level.name(), options.boot_check);
-    text += &format!("output {}\n", output.display());
-    Ok(Some(BuildKey::of(&text)))
+    Ok((text, is_whole))
 }
 
 /// Returns the image that was made of these inputs, if its file stands as it was left.

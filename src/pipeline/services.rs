@@ -14,6 +14,11 @@ use crate::lock::{IMAGE_FORMAT, Lock, ServiceLock, ToolchainLock};
 use crate::store::HeldTree;
 use crate::toolchain;
 
+/// The file for whose sake the store keeps what services run from, in the stack's directory.
+const KEPT: &str = "store-root";
+const KEPT_TEXT: &str =
+    "while this file is here, `rebeam store gc` keeps what the services of this stack run from\n";
+
 /// A service cannot be had.
 #[derive(Debug, Error)]
 pub enum ServiceFailure {
@@ -94,16 +99,23 @@ pub fn service_packages(
     if !missing.is_empty() {
         pinned.extend(pinned_beside(desk, &missing, beside)?);
     }
-    let mut roots = BTreeMap::new();
+    let (mut roots, mut uses) = (BTreeMap::new(), Vec::new());
     for service in pinned.into_iter().filter(|service| wanted.contains(&service.wished)) {
         let ServiceLock { wished, suite, debs } = service;
         let all = ToolchainLock { otp: String::new(), wished: wished.clone(), suite, debs };
-        let root = match toolchain::held(&all, desk.store)? {
-            Some(held) => held.root,
-            None => toolchain::toolchain(&all, desk.store, desk.http, desk.observer)?.root,
+        let held = match toolchain::held(&all, desk.store)? {
+            Some(held) => held,
+            None => toolchain::toolchain(&all, desk.store, desk.http, desk.observer)?,
         };
-        roots.insert(wished, root);
+        uses.extend([held.root.digest(), held.owners.digest(), held.key.digest()]);
+        roots.insert(wished, held.root);
     }
+    // Services run from the store itself: until the stack's state is wiped, nobody may sweep that away.
+    let mark = beside.with_file_name(KEPT);
+    if !disk::exists(&mark) {
+        disk::write_atomic(&mark, KEPT_TEXT.as_bytes())?;
+    }
+    desk.store.add_root(&mark, &uses)?;
     Ok(roots)
 }
 

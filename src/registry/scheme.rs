@@ -15,6 +15,9 @@ const UNKNOWN: u8 = 0;
 const OPEN: u8 = 1;
 const ENCRYPTED: u8 = 2;
 
+/// A call to an address; what it gives beside the answer is the caller's.
+type Call<'a, T> = dyn Fn(&str) -> Result<(Answer, T), Trouble> + 'a;
+
 /// How one registry is spoken to.
 pub(super) struct Scheme {
     open: String,
@@ -43,11 +46,7 @@ impl Scheme {
     }
 
     /// Makes a call, and the same once more encrypted where the registry turns out to want that.
-    pub(super) fn settle<T>(
-        &self,
-        url: &str,
-        call: &dyn Fn(&str) -> Result<(Answer, T), Trouble>,
-    ) -> Result<(Answer, T), Trouble> {
+    pub(super) fn settle<T>(&self, url: &str, call: &Call<'_, T>) -> Result<(Answer, T), Trouble> {
         let rest = url.strip_prefix(&self.open).filter(|rest| rest.starts_with(['/', '?']));
         let Some(rest) = rest else {
             return call(url);

@@ -106,6 +106,9 @@ pub fn run(
 }
 
 /// Runs a room's command with the caller's terminal. Wall time is not bounded.
+///
+/// SIGTERM is the command's meanwhile. Once it has ended this process no longer ends by that signal: it has only to
+/// clear away what is left and to report how the command ended.
 pub fn interactive(room: &Room) -> Result<Status, SandboxError> {
     let plan = plan_of(room, Talk::Terminal)?;
     let _keyboard = kernel::ignore_keyboard();
@@ -115,8 +118,10 @@ pub fn interactive(room: &Room) -> Result<Status, SandboxError> {
         command.arg(socket.as_raw_fd().to_string());
         Ok(Some(socket))
     })?;
-    let _terminate = kernel::forward_terminate(caller.socket.as_fd());
+    let terminate = kernel::forward_terminate(caller.socket.as_fd());
     caller.hear_all()?;
+    // The descriptor ends with the caller.
+    drop(terminate);
     caller.finish(room)?.0.ok_or_else(|| lost(room))
 }
 

@@ -63,7 +63,7 @@ fn has(program: &str) -> bool {
 }
 
 /// Where `scripts/clients` laid the clients that come from registries; `None` on a desk where nobody asked for them.
-fn clients() -> Option<PathBuf> {
+pub(super) fn clients() -> Option<PathBuf> {
     let wanted = std::env::var("REBEAM_CLIENTS").is_ok_and(|wanted| wanted == "required");
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients");
     let is_there = clients.join("packages").exists();

@@ -143,6 +143,41 @@ fn each_phase_of_a_messages_way_is_an_event_also_while_nothing_runs() {
         .fails(2, &["`soon` is no time", "--since 5m"]);
 }
 
+#[test]
+fn what_was_published_is_read_at_once_and_followed_as_it_comes() {
+    let world = World::of(&[("README", "no release yet")]);
+    up(&world);
+    let _end = Up(&world);
+    for count in 1..4 {
+        dev(&world, &["pub", "home/hall", &format!("number {count}")]);
+        let seen = events(&world, &["--type", "message_published", "--topic", "home/+"]);
+        assert_eq!(seen.len(), count);
+    }
+    let follow = ["--json", "dev", "--state-dir", "states", "events", "-f", "--search", "warm"];
+    let mut follower = world.command(&follow);
+    let mut follower = follower.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    let output = std::io::BufReader::new(follower.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        std::io::BufRead::lines(output).map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    let next = || lines.recv_timeout(Duration::from_secs(20)).unwrap();
+    dev(&world, &["pub", "home/hall", "cold"]);
+    for payload in ["warm", "warmer"] {
+        dev(&world, &["pub", "home/hall", payload]);
+        let event: Value = serde_json::from_str(&next()).unwrap();
+        assert_eq!(event["payload"], payload);
+    }
+    // It goes on over the end of a stack and the beginning of the next one.
+    dev(&world, &["down"]);
+    up(&world);
+    dev(&world, &["pub", "home/hall", "warm again"]);
+    let event: Value = serde_json::from_str(&next()).unwrap();
+    assert_eq!(event["payload"], "warm again");
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+}
+
 fn http(to: SocketAddr, method: &str, target: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(to).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -126,6 +126,39 @@ fn emqttds_stack_asks_a_real_postgresql_and_says_what_it_denied() {
 }
 
 #[test]
+fn a_real_redis_in_the_place_of_ours_has_mainfluxs_streams() {
+    let manifest = "[project]\nname = \"desk\"\nversion = \"1\"\n[toolchain]\notp = \"25\"\n\
+                    [services.redis]\nkind = \"redis\"\n";
+    let world = World::of(&[("rebeam.toml", manifest)]);
+    world.rebeam(&["lock"]).succeeds();
+    let up = Up::new(&world, "mainflux");
+    let thing = dev(&world, &["thing", "create", "--name", "kiln", "--key", "mine"]).succeeds();
+    let thing: Value = serde_json::from_str(&thing.stdout).unwrap();
+    let thing = thing["id"].as_str().unwrap();
+    dev(&world, &["config", "create", "00:11", "--external-key", "k"]).succeeds();
+    assert_eq!(up.connect("c", "mine").1, 0);
+    let stream = |name: &str| {
+        let mut stream = TcpStream::connect(up.address("redis")).unwrap();
+        write!(stream, "XRANGE {name} - +\r\nQUIT\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for (name, wanted) in [
+        ("mainflux.things", vec!["thing.create", "operation", "kiln", thing]),
+        ("mainflux.bootstrap", vec!["config.create", "external_id", "externalID", "timestamp"]),
+        ("mainflux.mqtt", vec![thing, "disconnect", "timestamp", "instance"]),
+        ("rebeam.events", vec!["client_connected"]),
+    ] {
+        within(Duration::from_secs(20), name, || {
+            let held = stream(name);
+            wanted.iter().all(|wanted| held.contains(wanted))
+        });
+    }
+    assert!(!stream("mainflux.things").contains("mine"), "a key is no news for everybody");
+}
+
+#[test]
 fn mainfluxs_stack_serves_each_of_its_services_and_knows_things_by_their_keys() {
     let world = World::of(&[("README", "no release yet")]);
     let up = Up::new(&world, "mainflux");
@@ -136,4 +169,6 @@ fn mainfluxs_stack_serves_each_of_its_services_and_knows_things_by_their_keys() 
     TcpStream::connect(up.address("things-auth")).unwrap();
     TcpStream::connect(up.address("things-bootstrap")).unwrap();
     assert_eq!(up.connect("kiln", "wrong").1, 4);
+    let access = up.get("page", "/access.json");
+    assert!(access["order"][0].as_str().unwrap().starts_with("Things decide here"), "{access}");
 }

@@ -14,7 +14,7 @@ use super::harness::{Ran, World};
 const STATES: [&str; 3] = ["dev", "--state-dir", "states"];
 
 /// Takes the stack down, whatever became of the test.
-struct Up<'a>(&'a World);
+pub(crate) struct Up<'a>(pub(crate) &'a World);
 
 impl Drop for Up<'_> {
     fn drop(&mut self) {
@@ -73,14 +73,14 @@ fn say(address: &str, asked: &[u8], length: usize) -> Vec<u8> {
 }
 
 /// Names the processes of this machine whose arguments hold a text.
-fn processes(text: &str) -> Vec<String> {
+pub(crate) fn processes(text: &str) -> Vec<String> {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
     let arguments = all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     let arguments = arguments.map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
     arguments.filter(|arguments| arguments.contains(text)).collect()
 }
 
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
@@ -88,7 +88,7 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-fn project(services: &str) -> World {
+pub(crate) fn project(services: &str) -> World {
     let manifest = format!(
         "[project]\nname = \"desk\"\nversion = \"1\"\n[toolchain]\notp = \"25\"\n{services}"
     );
@@ -227,6 +227,13 @@ fn several_files_are_laid_over_one_another_and_each_value_names_its_origin() {
     }
     let said = world.rebeam(&["dev", "config", "--profile", "emqttd"]).succeeds().stdout;
     assert!(said.contains("kind = \"postgres\"  # profile emqttd"), "{said}");
+    // Where no file says anything, the defaults are shown.
+    let nothing = World::of(&[("notes.txt", "")]);
+    let said = nothing.rebeam(&["dev", "config"]).succeeds().stdout;
+    assert!(
+        said.contains("[dev.access]\n") && said.contains("release = true  # default"),
+        "{said}"
+    );
     world.write("bad.toml", "[image]\nname = \"x\"\n");
     world.rebeam(&["dev", "config", "-f", "bad.toml"]).fails(1, &["bad.toml:1:2", "`image`"]);
     world.rebeam(&["dev", "config", "-f", "none.toml"]).fails(1, &["`none.toml` does not exist"]);

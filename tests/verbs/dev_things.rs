@@ -122,6 +122,8 @@ fn a_message_goes_from_a_thing_over_its_channel_into_streams_and_out_of_the_read
     up.run(&["thing", "connect", "kiln", "heat"]).succeeds();
     let key = up.text(&["thing", "key", "kiln"]);
 
+    let asked = up.run(&["acl", "ls"]).succeeds();
+    assert!(asked.stderr.contains("things decide here"), "{}", asked.stderr);
     let topic = format!("channels/{channel}/messages");
     assert!(up.publish(&key, &topic, r#"[{"bn":"k:","n":"t","u":"Cel","t":1000,"v":21.5}]"#));
     assert!(!up.publish("wrong", &topic, "[]"));

@@ -205,3 +205,87 @@ fn what_a_dependencys_makefile_says_anew_makes_the_lock_stale() {
     let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
     assert!(stale.stdout.contains("mk_words"), "{}", stale.stdout);
 }
+
+/// A dependency that says of itself whether autopatch has put a Makefile of its own in the place of this one.
+fn telling(name: &str) -> [(String, String); 3] {
+    [
+        (
+            "Makefile".into(),
+            format!(
+                "REBAR = rebar\nall:\n\tmkdir -p ebin\n\terlc -Dkept -o ebin src/{name}.erl\n\tcp src/{name}.app.src ebin/{name}.app\n"
+            ),
+        ),
+        (
+            format!("src/{name}.app.src"),
+            format!(
+                "{{application, {name}, [{{description, \"\"}}, {{vsn, \"1.0.0\"}}, {{modules, [{name}]}}, {{registered, []}}, {{applications, [kernel, stdlib]}}]}}.\n"
+            ),
+        ),
+        (
+            format!("src/{name}.erl"),
+            format!(
+                "-module({name}).\n-export([is/0]).\n-ifdef(kept).\nis() -> kept.\n-else.\nis() -> patched.\n-endif.\n"
+            ),
+        ),
+    ]
+}
+
+/// An application that fetches these and says this of autopatch.
+fn fetching(name: &str, deps: &[&str], word: &str) -> [(String, String); 3] {
+    let [(_, makefile), module] = app(name);
+    let from = |dep: &&str| format!("dep_{dep} = cp /build/lib/{dep}\n");
+    let lines: String = deps.iter().map(from).collect();
+    let more = format!("DEPS = {}\n{lines}{word}\ninclude erlang.mk", deps.join(" "));
+    // It brings an erlang.mk along, and any that includes erlang.mk gets the project's.
+    let own = ("erlang.mk".into(), "include ../../erlang.mk\n".into());
+    [("Makefile".into(), makefile.replace("include erlang.mk", &more)), module, own]
+}
+
+#[test]
+fn who_fetches_a_dependency_says_whether_it_is_patched_as_it_does_to_make_itself() {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    let own: Vec<String> = (1..=6).map(|number| format!("k{number}")).collect();
+    let kept = own.iter().map(|name| (name.as_str(), telling(name).to_vec()));
+    let fetching = [
+        // It adds to what is handed down to it, and hands it down.
+        ("adds", fetching("adds", &["k1", "k2", "deep"], "NO_AUTOPATCH += k1 k6").to_vec()),
+        ("deep", fetching("deep", &["k6"], "").to_vec()),
+        // What counts above does not count, and what another one fetched first is as that one wished.
+        ("anew", fetching("anew", &["k3", "k4", "k2"], "NO_AUTOPATCH = k2 k3").to_vec()),
+    ];
+    for (name, files) in kept.chain(fetching) {
+        for (file, text) in files {
+            world.write(&format!("lib/{name}/{file}"), &text);
+        }
+    }
+    let all = ["adds", "anew", "deep", "k1", "k2", "k3", "k4", "k5", "k6"];
+    let sources: String =
+        all.iter().map(|name| format!("[deps.{name}]\nsource = \"./lib/{name}\"\n")).collect();
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n{sources}"));
+    world.write(
+        "Makefile",
+        "PROJECT = mk_hello\nPROJECT_VERSION = 1.0.0\nDEPS = adds anew k5\ndep_adds = cp lib/adds\n\
+         dep_anew = cp lib/anew\ndep_k5 = cp lib/k5\nNO_AUTOPATCH = k4 k5\nREL_DEPS = relx\ninclude erlang.mk\n",
+    );
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert_eq!(lock.matches("autopatch = false").count(), 4, "{lock}");
+
+    let list = "[{K, K:is()} || K <- [k1, k2, k3, k4, k5, k6]]";
+    let ask = format!(
+        "make -s deps >&2 && erl -noinput -boot no_dot_erlang -pa deps/*/ebin -eval 'io:format(\"~w\", [{list}]), halt().'"
+    );
+    let real = world.rebeam(&["shell", "--", "sh", "-c", &ask]).succeeds().stdout;
+    assert_eq!(real, "[{k1,kept},{k2,patched},{k3,kept},{k4,patched},{k5,kept},{k6,kept}]");
+    world.edit("src/mk_hello_app.erl", "-include_lib(\"mk_old/include/mk_old.hrl\").\n", "");
+    world.edit(
+        "src/mk_hello_app.erl",
+        "io:format(\"~s ~p~n\", [mk_words:greeting(), ?OLD])",
+        &format!("{real} = {list}"),
+    );
+    let built = world.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}

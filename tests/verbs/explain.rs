@@ -130,6 +130,24 @@ fn a_started_image_is_reached_under_another_port() {
 }
 
 #[test]
+fn a_signal_while_an_ended_release_is_cleared_away_changes_nothing() {
+    let world = World::with("hello");
+    world.rebeam(&["build"]).succeeds();
+    let port = free_port();
+    let mut command = world.command(&["run", "-e", &format!("PORT={port}")]);
+    let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let answered = answer(port);
+    // Asked again and again, until the last of it is gone.
+    let until = Instant::now() + Duration::from_secs(60);
+    while running.try_wait().unwrap().is_none() && Instant::now() < until {
+        let _ = std::process::Command::new("kill").arg(running.id().to_string()).status();
+    }
+    let _ = running.kill();
+    assert_eq!(running.wait().unwrap().code(), Some(0));
+    assert!(answered.is_some());
+}
+
+#[test]
 fn ports_and_volumes_that_cannot_be_had_are_told_before_anything_starts() {
     let world = World::with("hello");
     world.rebeam(&["build"]).succeeds();

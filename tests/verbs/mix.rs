@@ -67,6 +67,28 @@ fn package(name: &str, version: &Version<'_>) -> (Digest, Vec<u8>) {
     packed(format!("{{<<\"name\">>,<<\"{name}\">>}}.\n").into_bytes(), contents)
 }
 
+#[test]
+fn a_mix_exs_sees_the_variables_of_the_build_when_it_is_locked() {
+    let world = World::with("mix");
+    world.edit(
+        "mix.exs",
+        "      deps: deps()",
+        "      deps: if(System.get_env(\"SOLD\"), do: deps(), else: [])",
+    );
+    world.rebeam(&["lock"]).succeeds();
+    assert!(!world.read("rebeam.lock").contains("app = \"scales\""));
+    let manifest = world.read("rebeam.toml");
+    let has_table = manifest.contains("[build]\n");
+    let table = "[build]\nenv = { SOLD = \"yes\" }\n";
+    match has_table {
+        true => world.edit("rebeam.toml", "[build]\n", table),
+        false => world.write("rebeam.toml", &format!("{manifest}\n{table}")),
+    }
+    world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("app = \"scales\""));
+}
+
 /// The project `shop` with more dependencies, and the registry `acme`.
 fn shop(deps: &str) -> World {
     let world = World::with("mix");

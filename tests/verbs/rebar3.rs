@@ -172,6 +172,49 @@ fn a_script_that_tells_rebar2_and_rebar3_apart_sees_rebar3() {
 }
 
 #[test]
+fn a_script_sees_the_variables_of_the_build_when_it_is_locked() {
+    let world = shop("{erl_opts, []}.", "[shop]", &app("shop", "true"));
+    world.repository("rate", "1.0.0", &borrowed(&library("rate", "rate() -> 7.")));
+    let mut tax = library("tax", "tax() -> 1.").to_vec();
+    // Each asks for the next one where a variable says so.
+    let script = |variable: &str, dep: &str| {
+        format!(
+            "case os:getenv(\"{variable}\") of false -> CONFIG; _ -> [{{deps, [{dep}]}} | CONFIG] end.\n"
+        )
+    };
+    tax.push(("rebar.config.script".into(), script("RATED", &from_git("rate"))));
+    world.repository("tax", "1.0.0", &borrowed(&tax));
+    world.write("rebar.config.script", &script("TAXED", &from_git("tax")));
+    world.rebeam(&["lock"]).succeeds();
+    assert!(!world.read("rebeam.lock").contains("[[source]]"));
+
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[build]\nenv = {{ TAXED = \"yes\" }}\n"));
+    let stale = world.rebeam(&["lock", "--check"]).fails(1, &[]);
+    assert!(stale.stdout.contains("tax"), "{}", stale.stdout);
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("app = \"tax\"") && !lock.contains("app = \"rate\""), "{lock}");
+
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n[deps.tax]\nenv = {{ RATED = \"yes\" }}\n"));
+    world.rebeam(&["lock"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("app = \"rate\""));
+}
+
+#[test]
+fn an_application_of_an_umbrella_whose_configuration_is_code_is_asked_as_the_others() {
+    let mut files = below("apps/core", &library("core", "name() -> \"core\"."));
+    let script = format!("[{{deps, [{}]}} | CONFIG].\n", from_git("rate"));
+    files.push(("apps/core/rebar.config.script".into(), script));
+    files.extend(below("apps/shop", &app("shop", "(rate:rate() =:= 7)")));
+    let world = shop("{erl_opts, []}.", "[core, shop, rate]", &files);
+    world.repository("rate", "1.0.0", &borrowed(&library("rate", "rate() -> 7.")));
+    world.rebeam(&["build"]).succeeds();
+    assert!(world.read("rebeam.lock").contains("app = \"rate\""));
+}
+
+#[test]
 fn an_overlay_copies_what_a_dependency_brings_along() {
     let overlay = "[{release, {shop, \"1.0.0\"}, APPS}, {overlay, [{mkdir, \"etc\"}, \
         {copy, \"_build/default/lib/rate/priv/rate.conf\", \"etc/rate.conf\"}]},";

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -84,6 +85,28 @@ fn redis_cli_reads_as_one_of_a_group_and_acknowledges() {
     }
     assert_eq!(server.cli(&["XACK", "orders", "g", &id]).unwrap(), "1");
     assert!(server.cli(&["INFO"]).unwrap().contains("server:rebeam"));
+}
+
+#[test]
+fn clients_of_other_hands_add_read_in_groups_claim_and_acknowledge() {
+    let Some(clients) = super::broker::clients() else {
+        return;
+    };
+    let (world, scripts) = (world(), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verbs"));
+    let server = Server::start(&world, &[]);
+    for (program, script) in [
+        (clients.join("python/bin/python"), "streams_client.py"),
+        ("node".into(), "streams_client.js"),
+    ] {
+        let modules = clients.join("node_modules");
+        if script.ends_with(".js") && !modules.exists() {
+            continue;
+        }
+        let mut command = Command::new(program);
+        command.env("NODE_PATH", modules).arg(scripts.join(script)).arg(server.port.to_string());
+        let ran = command.output().unwrap();
+        assert!(ran.status.success(), "{script}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
 }
 
 #[test]

@@ -124,8 +124,12 @@ impl Acl {
             return Ok(0);
         }
         let project = disk::canonical(&common.project)?;
-        let wish = Layers::of(place)?.read(&project)?.dev.access;
-        let settings = super::settings(&wish, &project, &place.variables()?)?;
+        let layers = Layers::of(place)?;
+        let dev = layers.read(&project)?.dev;
+        let settings = super::settings(&dev.access, &project, &place.variables()?)?;
+        if common.mode() == Mode::People && super::things(&dev, layers.things)?.is_mainflux {
+            terminal::talk("things decide here, and no rule is asked: `rebeam dev thing ls`");
+        }
         let book = || -> Result<Book, Failure> {
             disk::create_dir_all(place.directory())?;
             Ok(Book::open(&settings, place.directory())?)

@@ -41,19 +41,19 @@ impl Config {
         if let Some(verb) = self.devices {
             return verb.run(&self.asking, common, &place()?);
         }
-        let wish = self.layers.read(&disk::canonical(&common.project)?)?;
+        let values = self.layers.read(&disk::canonical(&common.project)?)?.all_values();
         if common.mode() == Mode::Json {
             let object = |one: &crate::manifest::StackValue| {
                 serde_json::json!({
                     "table": one.table, "key": one.key, "value": one.value, "origin": one.origin,
                 })
             };
-            let objects: Vec<_> = wish.values.iter().map(object).collect();
+            let objects: Vec<_> = values.iter().map(object).collect();
             terminal::data(&serde_json::json!(objects).to_string());
             return Ok(0);
         }
         let mut table = "";
-        for one in &wish.values {
+        for one in &values {
             if one.table != table {
                 let gap = if table.is_empty() { "" } else { "\n" };
                 terminal::data(&format!("{gap}[{}]", one.table));

@@ -6,8 +6,8 @@ use clap::Args;
 use thiserror::Error;
 
 use crate::cli::Common;
-use crate::dev::Place;
 use crate::dev::events::{Forwarded, Line, Reader, Wish, now_ms, read_since, time_text};
+use crate::dev::{Place, control};
 use crate::explain::{Blame, Explain, Failure};
 use crate::terminal::{self, Mode};
 
@@ -78,6 +78,10 @@ impl Events {
     pub(super) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
         let wish = self.wish()?;
         let state = place.directory();
+        if place.is_held()? {
+            // The log is written behind the traffic. A stack that does not answer has nothing to be waited for.
+            let _ = control::flush(place);
+        }
         let mut reader = Reader::open(state)?;
         if reader.is_none() && !self.follow {
             terminal::talk("nothing happened yet; `rebeam dev up` starts the stack");

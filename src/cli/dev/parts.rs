@@ -14,7 +14,8 @@ use crate::disk;
 use crate::explain::Failure;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::{
-    self, DevWish, Manifest, ManifestError, Profile, Restart, Runs, ServiceWish, StackWish,
+    self, DevWish, Manifest, ManifestError, Profile, Restart, Runs, ServiceWish, StackValue,
+    StackWish,
 };
 use crate::pipeline;
 use crate::sandbox::Level;
@@ -38,6 +39,9 @@ pub(super) struct Layers {
     /// A stack by name: bare, emqttd or mainflux
     #[arg(long, value_name = "NAME", value_parser = profile)]
     profile: Option<Profile>,
+    /// Whether the stack that was up last was told to let things decide.
+    #[arg(skip)]
+    pub(super) things: bool,
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
@@ -50,6 +54,8 @@ fn profile(name: &str) -> Result<Profile, String> {
 struct Remembered {
     files: Vec<PathBuf>,
     profile: Option<String>,
+    #[serde(default)]
+    things: bool,
 }
 
 impl Layers {
@@ -65,15 +71,17 @@ impl Layers {
         Ok(remembered.map_or_else(Self::default, |one| Self {
             file: one.files,
             profile: one.profile.and_then(|name| Profile::from_name(&name)),
+            things: one.things,
         }))
     }
 
     /// Keeps them for verbs that ask about the stack.
-    pub(super) fn remember(&self, place: &Place) -> Result<(), DevError> {
+    pub(super) fn remember(&self, place: &Place, things: bool) -> Result<(), DevError> {
         let files = self.file.iter().map(|file| disk::canonical(file));
         let remembered = Remembered {
             files: files.collect::<Result<_, _>>()?,
             profile: self.profile.map(|profile| profile.name().to_owned()),
+            things,
         };
         let text = serde_json::to_vec(&remembered).expect("it has only texts");
         Ok(disk::write_atomic(&place.directory().join(LAYERS), &text)?)
@@ -89,6 +97,7 @@ impl Layers {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) dev: DevWish,
+    pub(super) values: Vec<StackValue>,
     pub(super) services: BTreeMap<String, ServiceWish>,
     pub(super) roots: BTreeMap<Vec<String>, PathBuf>,
     pub(super) image: Option<PathBuf>,
@@ -109,6 +118,7 @@ impl Parts {
         let wish = layers.read(&project)?;
         let mut parts = Self {
             dev: wish.dev,
+            values: wish.values,
             services: wish.services,
             roots: BTreeMap::new(),
             image: None,
@@ -139,6 +149,30 @@ impl Parts {
             parts.roots = roots.map(|(name, root)| (name, root.path().to_owned())).collect();
         }
         Ok(parts)
+    }
+
+    /// Reads what the files say of what runs in rebeam itself, and nothing else.
+    pub(super) fn alone(common: &Common, layers: &Layers) -> Result<Self, Failure> {
+        let project = disk::canonical(&common.project)?;
+        let wish = layers.read(&project)?;
+        Ok(Self {
+            dev: wish.dev,
+            values: wish.values,
+            services: BTreeMap::new(),
+            roots: BTreeMap::new(),
+            image: None,
+            machine: BTreeMap::new(),
+            level: common.sandbox.into(),
+            project,
+        })
+    }
+
+    /// Reads the project's manifest, where it has one.
+    pub(super) fn manifest(&self) -> Result<Option<Manifest>, ManifestError> {
+        match disk::exists(&self.project.join(manifest::FILE_NAME)) {
+            true => Manifest::read(&self.project).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Adds the release, if one is built, unless the manifest has it among its services.

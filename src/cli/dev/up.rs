@@ -1,15 +1,13 @@
 //! `rebeam dev up`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::background;
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
@@ -19,10 +17,9 @@ use crate::dev::control::{self, Control, Told};
 use crate::dev::services::{self, Logs, Services, Standing, State, Supervised};
 use crate::dev::things::Setup;
 use crate::dev::web::Guard;
-use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken};
+use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken, Troubles};
 use crate::disk;
 use crate::explain::Failure;
-use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::Profile;
 use crate::terminal::{self, Mode};
 
@@ -31,8 +28,8 @@ const READY_MAX: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// How long a database may take to be found once it is ready.
 const DECIDABLE_MAX: Duration = Duration::from_secs(2);
-/// Lines of a log that are shown.
-const LINES_MAX: usize = 20;
+/// How a process ends that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,46 +37,92 @@ Every service takes its standard port where that is free, else one that stays th
 the addresses from the file `env` that is named at the end. Only this machine reaches them, but with `--listen`; the
 password is then MQTT's, Redis' and HTTP's (any user name, or the header `X-Rebeam-Password`).
 
+Ctrl-C ends it in order, and once more at once.
+
   rebeam dev up -d        start it and leave it in the background
+  rebeam dev up -d --wait-timeout 60
+                          and give up, saying what is not ready, after a minute
   rebeam dev ps           say what runs and where
   rebeam dev down         end it; --volumes removes its state, too")]
 pub(super) struct Up {
     /// Leave the stack in the background once it is ready
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "wait")]
     detach: bool,
     #[command(flatten)]
-    layers: Layers,
-    #[command(flatten)]
-    exposing: Exposing,
-    /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
-    #[arg(long)]
-    things: bool,
+    start: Start,
+    /// Start nothing but what is in rebeam itself
+    #[arg(long, hide = true)]
+    alone: bool,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
 }
 
+/// How a stack is started.
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    #[command(flatten)]
+    pub(super) layers: Layers,
+    #[command(flatten)]
+    exposing: Exposing,
+    /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
+    #[arg(long)]
+    things: bool,
+    /// Give up where not everything is ready after so many seconds [default: as long as each service may take]
+    #[arg(long, value_name = "SECONDS")]
+    wait_timeout: Option<u64>,
+}
+
 impl Up {
     pub(super) fn run(self, common: &Common, place: &Place) -> Result<u8, Failure> {
-        let password =
-            if self.here { Exposing::handed_password()? } else { self.exposing.password()? };
-        let guard = self.exposing.guard(password.as_deref())?;
+        let password = if self.here {
+            Exposing::handed_password()?
+        } else {
+            self.start.exposing.password()?
+        };
+        let guard = self.start.exposing.guard(password.as_deref())?;
         if self.detach && !self.here {
             // What has to be fetched is fetched while somebody looks.
-            let patience = READY_MAX + Parts::prepare(common, &self.layers, place)?.patience();
-            detach(place, password.as_deref(), patience)?;
+            let known = Parts::prepare(common, &self.start.layers, place)?.patience();
+            let patience = READY_MAX + self.start.wait_timeout().unwrap_or(known);
+            background::start(place, password.as_deref(), patience)?;
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
+        self.start.serve(common, place, (&guard, self.alone))
+    }
+}
+
+impl Start {
+    /// How long all of it may take to be ready, where somebody says that.
+    fn wait_timeout(&self) -> Option<Duration> {
+        self.wait_timeout.map(Duration::from_secs)
+    }
+
+    /// Who is let in, where the environment or a file says the password.
+    pub(super) fn guard(&self) -> Result<Guard, Failure> {
+        Ok(self.exposing.guard(self.exposing.password()?.as_deref())?)
+    }
+
+    /// Starts the stack in this process, and serves until somebody says that it is enough.
+    pub(super) fn serve(
+        &self,
+        common: &Common,
+        place: &Place,
+        (guard, alone): (&Guard, bool),
+    ) -> Result<u8, Failure> {
         dev::allow_open_files();
         let taken = place.take()?;
-        let parts = Parts::prepare(common, &self.layers, place)?;
-        self.layers.remember(place)?;
+        let parts = match alone {
+            true => Parts::alone(common, &self.layers)?,
+            false => Parts::prepare(common, &self.layers, place)?,
+        };
+        self.layers.remember(place, self.things)?;
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
         let things = super::things(&parts.dev, self.things)?;
-        let up = Upward { common, place, parts: &parts, ports: &ports, guard: &guard };
+        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -94,14 +137,14 @@ struct Upward<'a> {
     parts: &'a Parts,
     ports: &'a Ports,
     guard: &'a Guard,
+    start: &'a Start,
 }
 
 impl Upward<'_> {
     /// Serves until somebody says that it is enough.
     async fn serve(&self, taken: &Taken, things: Setup) -> Result<(), Failure> {
         // Heard from the start on, so that nothing is left half begun.
-        let mut terminate = signal(SignalKind::terminate()).map_err(DevError::Runtime)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(DevError::Runtime)?;
+        let mut asked = Asked::listen().map_err(DevError::Runtime)?;
         // A real server in the place of one of ours has the standard port.
         let reserved = services::reserve(&self.parts.services, self.ports)?;
         let state = self.place.directory();
@@ -121,7 +164,7 @@ impl Upward<'_> {
             supervised: Arc::clone(&supervised),
             book: Book::open(&settings, state)?,
             things,
-            forwards: forwarding::forwards(&dev.events, &self.parts.project),
+            forwards: forwarding::forwards(self.parts, &known),
         })?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
@@ -132,42 +175,55 @@ impl Upward<'_> {
         let services = Arc::new(Services::start(planned.units, &logs)?);
         let services = Arc::clone(supervised.get_or_init(|| services));
         let end = Arc::new(tokio::sync::Notify::new());
-        let embedded = embedded.iter().map(standing).collect();
-        let (seen, ending) = (Arc::clone(&services), Arc::clone(&end));
-        let told = Arc::new(Told { embedded, services: seen, end: ending });
+        let telling = tokio::spawn(tell_troubles(stack.troubles()));
+        let told = Arc::new(Told {
+            embedded: embedded.iter().map(standing).collect(),
+            services: Arc::clone(&services),
+            end: Arc::clone(&end),
+            troubles: stack.troubles(),
+            flusher: Some(stack.flusher()),
+        });
         let control = Control::open(self.place, Arc::clone(&told))?;
         let waiting = {
             let (services, logs) = (Arc::clone(&services), logs.clone());
             tokio::task::spawn_blocking(move || services.wait_ready(&logs))
         };
-        let mut enough = std::pin::pin!(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                () = end.notified() => {}
-            }
-        });
+        let mut enough = std::pin::pin!(asked.to_end(&end));
         let fate = tokio::select! {
             ready = waiting => Some(ready.unwrap_or(Ok(()))),
             () = &mut enough => None,
+            error = late(self.start.wait_timeout(), &told) => Some(Err(error)),
         };
         let fate = match fate {
             Some(Ok(())) => {
                 decidable(&*rules).await;
-                let process = std::process::id();
-                let running = Running { process, services: all(&told) };
-                taken.tell(&running, &variables)?;
-                tell(self.common, self.place, &told.standing());
+                self.announce(taken, &told, &variables)?;
                 enough.await;
                 Ok(())
             }
             Some(Err(error)) => Err(error.into()),
             None => Ok(()),
         };
+        let at_once = tokio::spawn(end_at_once());
         drop(tokio::task::spawn_blocking(move || services.stop()).await);
+        telling.abort();
         stack.stop().await;
+        at_once.abort();
         drop(control);
         fate
+    }
+
+    /// Says to programs and on the screen that all is ready.
+    fn announce(
+        &self,
+        taken: &Taken,
+        told: &Told,
+        variables: &BTreeMap<String, String>,
+    ) -> Result<(), DevError> {
+        let running = Running { process: std::process::id(), services: all(told) };
+        taken.tell(&running, variables)?;
+        tell(self.common, self.place, &told.standing());
+        Ok(())
     }
 
     fn plan(&self) -> services::Plan<'_> {
@@ -220,6 +276,65 @@ async fn decidable(rules: &dyn Access) {
     }
 }
 
+/// The signals that end a stack, heard from the moment this stands.
+struct Asked {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Asked {
+    fn listen() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits until a signal, or `rebeam dev down` by `end`, says that it is enough.
+    async fn to_end(&mut self, end: &tokio::sync::Notify) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => terminal::talk("ending; Ctrl-C once more ends it at once"),
+            () = end.notified() => {}
+        }
+    }
+}
+
+/// Says on the screen, or in the log of a stack in the background, what cannot be written and that it can again.
+async fn tell_troubles(troubles: Troubles) {
+    let mut known = BTreeMap::new();
+    loop {
+        for (part, trouble) in troubles.next(&mut known).await {
+            terminal::talk(&match trouble {
+                Some(why) => format!(
+                    "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
+                ),
+                None => format!("`{part}` writes to its disk again"),
+            });
+        }
+    }
+}
+
+/// Waits until it is too late for a stack to get ready, and says what is not.
+async fn late(after: Option<Duration>, told: &Told) -> DevError {
+    let Some(after) = after else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(after).await;
+    let is_late = |one: &Standing| !matches!(one.state, State::Ready | State::Done);
+    let say = |one: Standing| (one.name, one.state.name());
+    let services = told.standing().into_iter().filter(is_late).map(say).collect();
+    DevError::Late { seconds: after.as_secs(), services }
+}
+
+/// Ends this process when somebody does not want to wait: the kernel ends the rooms with it, and nothing that a client
+/// was told of is only in memory.
+async fn end_at_once() {
+    if let Ok(mut interrupt) = signal(SignalKind::interrupt()) {
+        interrupt.recv().await;
+        terminal::talk("ended at once");
+        std::process::exit(INTERRUPTED);
+    }
+}
+
 fn standing(service: &Service) -> Standing {
     Standing {
         name: service.name.clone(),
@@ -237,55 +352,6 @@ fn all(told: &Told) -> Vec<Service> {
         Some(Service { name: one.name, address: one.address?, url: one.url.unwrap_or_default() })
     };
     told.standing().into_iter().filter_map(listens).collect()
-}
-
-/// Starts this program once more in the background and waits until it is ready.
-fn detach(place: &Place, password: Option<&str>, patience: Duration) -> Result<(), DevError> {
-    // Taken for a moment only: an error that is found here needs no log.
-    drop(place.take()?);
-    let log = place.log();
-    if disk::exists(&log) {
-        disk::remove_file(&log)?;
-    }
-    let output = disk::append(&log)?;
-    let errors = output.try_clone().map_err(DevError::Runtime)?;
-    let program = std::env::current_exe().map_err(DevError::Runtime)?;
-    let mut child = Command::new(program)
-        .args(std::env::args_os().skip(1))
-        // However `-d` was written, it must not start one more.
-        .arg("--here")
-        // Neither arguments nor environment of a process are a place for a password.
-        .env_remove(VARIABLE)
-        .stdin(Stdio::piped())
-        .stdout(output)
-        .stderr(errors)
-        .process_group(0)
-        .spawn()
-        .map_err(DevError::Runtime)?;
-    if let (Some(mut input), Some(password)) = (child.stdin.take(), password) {
-        // One that ended before it read this says why in its log.
-        drop(input.write_all(password.as_bytes()));
-    }
-    wait(place, &mut child, patience)
-}
-
-fn wait(place: &Place, child: &mut Child, patience: Duration) -> Result<(), DevError> {
-    let until = Instant::now() + patience;
-    loop {
-        if place.running()?.is_some_and(|running| running.process == child.id()) {
-            return Ok(());
-        }
-        let has_ended = child.try_wait().map_err(DevError::Runtime)?.is_some();
-        if has_ended || Instant::now() > until {
-            // One that is not ready by now is not left behind.
-            drop(child.kill());
-            let text = disk::read_text(&place.log(), TEXT_FILE_BYTES_MAX)?;
-            let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-            let lines = lines[lines.len().saturating_sub(LINES_MAX)..].to_vec();
-            return Err(DevError::NotReady { log: place.log(), lines });
-        }
-        std::thread::sleep(LOOK_AGAIN);
-    }
 }
 
 fn tell(common: &Common, place: &Place, standings: &[Standing]) {

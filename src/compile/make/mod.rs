@@ -182,7 +182,7 @@ impl<'a> Planner<'a> {
         let script = match tool {
             _ if !steps.is_empty() => format!("cd {own}\n{}", lines(steps)),
             _ if patched => {
-                files.insert("Makefile".into(), self.makefile(&source.app));
+                files.insert("Makefile".into(), self.makefile(source));
                 take_over(&source.app)
             }
             Some(Tool::Rebar3) => format!(
@@ -208,10 +208,16 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// A Makefile whose only dependency is `app`.
-    fn makefile(&self, app: &str) -> Vec<u8> {
+    /// A Makefile whose only dependency is this one.
+    fn makefile(&self, source: &Source) -> Vec<u8> {
         let make = self.project.make.expect("erlang.mk's own projects bring it along");
-        let untouched: Vec<&str> = make.facts.no_autopatch.iter().map(String::as_str).collect();
+        let app = source.app.as_str();
+        let others = make.facts.no_autopatch.names.iter().map(String::as_str);
+        let mut untouched: BTreeSet<&str> = others.filter(|name| *name != app).collect();
+        if source.untouched {
+            untouched.insert(app);
+        }
+        let untouched: Vec<&str> = untouched.into_iter().collect();
         let mut text = String::new();
         let mut line = |words: std::fmt::Arguments<'_>| {
             text.write_fmt(words).expect("writing to a String cannot fail");

@@ -17,8 +17,8 @@ use super::tools::Tools;
 use super::{CompileError, Plan, compile};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::manifest::Tool;
 use crate::manifest::mix::MixFacts;
+use crate::manifest::{Manifest, Tool};
 use crate::store::HeldTree;
 use crate::terms::{self, Term};
 
@@ -72,10 +72,12 @@ pub enum MixSubject<'a> {
     Dep,
 }
 
-/// Evaluates the `mix.exs` of the application whose source is `tree`.
+/// Evaluates the `mix.exs` of the application whose source is `tree`, which sees the variables that the manifest gives
+/// its build.
 pub fn evaluate_mix(
     (app, tree): (&str, &HeldTree),
     subject: MixSubject<'_>,
+    manifest: &Manifest,
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<Vec<Term>, CompileError> {
@@ -88,6 +90,10 @@ pub fn evaluate_mix(
         content: Content::Source(tree.digest()),
         label: app.into(),
     };
+    let mut env = environment(mix_env, super::plan::environment(manifest));
+    if subject == MixSubject::Dep {
+        env.extend(super::plan::own_environment(manifest, app));
+    }
     let step = Step {
         name: format!("{app}'s mix.exs"),
         kind: StepKind::Config,
@@ -98,7 +104,7 @@ pub fn evaluate_mix(
         argv: ["sh", "-c", "cd source && exec elixir /build/.rebeam/facts.exs \"$0\"", kind]
             .map(str::to_owned)
             .into(),
-        env: environment(mix_env, super::plan::fixed_environment()),
+        env,
         output: ".evaluated".into(),
     };
     // Only an OTP from source has to be there before.

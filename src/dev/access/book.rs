@@ -94,6 +94,24 @@ impl Book {
             .collect())
     }
 
+    /// Says in which order the rules are asked, a sentence or two for each place where they stand.
+    pub fn order(&self) -> Vec<String> {
+        let Some(policy) = &self.policy else { return Vec::new() };
+        let mut order = Vec::new();
+        if policy.source.is_some() {
+            order.push(
+                "The newest row that speaks of a client and a topic decides: as in emqttd, the rows that the query gives are asked from the last to the first."
+                    .to_owned(),
+            );
+        }
+        if policy.file.is_some() {
+            order.push("The rules of the file are asked from the first to the last.".to_owned());
+        }
+        let otherwise = if policy.nomatch_allows { "allowed" } else { "denied" };
+        order.push(format!("What no rule speaks of is {otherwise}."));
+        order
+    }
+
     /// Adds a row and returns it.
     ///
     /// # Errors

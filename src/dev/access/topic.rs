@@ -103,6 +103,8 @@ fn is_wider(wide: &str, narrow: &str) -> bool {
             (None, None) => return true,
             // `a/#` matches `a`, too, and so it covers all that begins with `a`.
             (Some("#"), level) if wide.peek().is_none() => return !level.is_some_and(is_reserved),
+            // A `#` in the midst stands for itself alone, and one at the end for all.
+            (Some("#"), Some("#")) if narrow.peek().is_none() => return false,
             (Some(own), Some(level)) if own == level => {}
             (Some("+"), Some(level)) if level != "#" && !is_reserved(level) => {}
             _ => return false,
@@ -178,7 +180,9 @@ mod tests {
         for (wide, narrow) in [("#", "a/+"), ("a/#", "a"), ("+/b", "a/b"), ("a/#", "a/b/#")] {
             assert!(filter(wide).covers(&filter(narrow)), "{wide} {narrow}");
         }
-        for (wide, narrow) in [("+", "#"), ("#", "$SYS/#"), ("a/+", "a/#"), ("#", "%u/x")] {
+        for (wide, narrow) in
+            [("+", "#"), ("#", "$SYS/#"), ("a/+", "a/#"), ("#", "%u/x"), ("a/#/#", "a/#")]
+        {
             assert!(!filter(wide).covers(&filter(narrow)), "{wide} {narrow}");
         }
     }

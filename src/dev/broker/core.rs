@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::budget::Budget;
 use super::counters::Counters;
 use super::deadlines::Deadlines;
-use super::drops::Drops;
 use super::limits::Limits;
 use super::parcel::{Entry, Parcel};
 use super::session::{Session, State};
 use super::store::{Change, Store};
+use super::storms::{Blow, Storm};
 use super::tree::Tree;
 use crate::dev::access::Access;
 use crate::dev::bus::Bus;
@@ -39,7 +39,9 @@ pub(super) struct Core {
     pub(super) generation: AtomicU64,
     pub(super) retained: RwLock<BTreeMap<Arc<str>, Arc<Parcel>>>,
     pub(super) deadlines: Deadlines,
-    pub(super) drops: Drops,
+    pub(super) drops: Storm,
+    /// What rules denied; apart, so that neither storm hides the topics of the other.
+    pub(super) denials: Storm,
     pub(super) started: Instant,
     pub(super) stop: CancellationToken,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session>>>,
@@ -68,7 +70,8 @@ impl Core {
             generation: AtomicU64::new(1),
             retained: RwLock::default(),
             deadlines: Deadlines::default(),
-            drops: Drops::default(),
+            drops: Storm::default(),
+            denials: Storm::default(),
             started: Instant::now(),
             stop: CancellationToken::new(),
             sessions: Mutex::default(),
@@ -104,7 +107,24 @@ impl Core {
 
     pub(super) fn say_dropped(&self, client: &Arc<Client>, parcel: &Parcel, reason: &'static str) {
         self.counters.dropped.add(1);
-        if let Some(what) = self.drops.add(client, &parcel.message, reason) {
+        let (message, blow) = (&parcel.message, Blow::Dropped(reason));
+        let bytes = message.payload.len() as u64;
+        if let Some(what) = self.drops.add(client, &message.topic, blow, bytes) {
+            self.say(what);
+        }
+    }
+
+    /// Counts and says that a rule denied a client an action.
+    pub(super) fn say_denied(
+        &self,
+        client: &Arc<Client>,
+        action: &'static str,
+        topic: &Arc<str>,
+        rule: &Arc<str>,
+    ) {
+        self.counters.denied.add(1);
+        let blow = Blow::Denied(action, Arc::clone(rule));
+        if let Some(what) = self.denials.add(client, topic, blow, 0) {
             self.say(what);
         }
     }

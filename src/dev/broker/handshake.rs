@@ -197,15 +197,13 @@ async fn admit(
         Admission::Allowed { is_superuser, identity } => (is_superuser, identity),
         Admission::Denied { code, rule } => {
             let client = Arc::new(client);
-            core.counters.denied.add(1);
-            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
-            core.say(What::AclDenied { client: told, action: "connect", topic: "".into(), rule });
+            core.say_denied(&client, "connect", &"".into(), &rule);
             let reason = match code {
                 Denial::BadCredentials => Reason::BadCredentials,
                 Denial::NotAuthorized => Reason::NotAuthorized,
                 Denial::Unavailable => Reason::ServerUnavailable,
             };
-            return Err((client, reason, Some(why)));
+            return Err((client, reason, Some(rule)));
         }
     };
     if client.id.is_empty() {
@@ -224,11 +222,8 @@ async fn admit(
     {
         let verdict = core.access.publish(&who, will.topic).await;
         if !verdict.is_allowed {
-            core.counters.denied.add(1);
-            let (topic, rule) = (will.topic.into(), verdict.rule);
-            let (told, why) = (Arc::clone(&client), Arc::clone(&rule));
-            core.say(What::AclDenied { client: told, action: "publish", topic, rule });
-            return Err((client, Reason::NotAuthorized, Some(why)));
+            core.say_denied(&client, "publish", &will.topic.into(), &verdict.rule);
+            return Err((client, Reason::NotAuthorized, Some(verdict.rule)));
         }
     }
     Ok((who, client))
@@ -253,7 +248,7 @@ fn welcome(
         version: connect.version,
         clean: connect.clean,
         expiry_s,
-        will: will(core, connect, &client),
+        will: will(core, connect, &client, who.identity.clone()),
     };
     let Some(attached) = core.attach(arrival) else {
         return Err(Refusal::new(connect.version, Reason::QuotaExceeded));
@@ -354,7 +349,12 @@ fn keep_alive(core: &Core, connect: &Connect<'_>) -> u16 {
     }
 }
 
-fn will(core: &Core, connect: &Connect<'_>, client: &Arc<Client>) -> Option<Will> {
+fn will(
+    core: &Core,
+    connect: &Connect<'_>,
+    client: &Arc<Client>,
+    identity: Option<Arc<str>>,
+) -> Option<Will> {
     let will = connect.will.as_ref()?;
     let message = Message {
         id: core.number(),
@@ -368,7 +368,7 @@ fn will(core: &Core, connect: &Connect<'_>, client: &Arc<Client>) -> Option<Will
     };
     let properties = &will.properties;
     let parcel = core.parcel(message, properties.shared(), properties.message_expiry_s);
-    Some(Will { parcel, delay_s: properties.will_delay_s.unwrap_or(0) })
+    Some(Will { parcel, delay_s: properties.will_delay_s.unwrap_or(0), identity })
 }
 
 fn say_connected(core: &Core, connect: &Connect<'_>, client: &Arc<Client>, connack: u8) {

@@ -90,7 +90,7 @@ impl Connection {
         }
         let (targets, verdict) = self.route(&topic).await;
         if !verdict.is_allowed {
-            return self.deny_publish(&publish, topic, verdict);
+            return self.deny_publish(&publish, &topic, verdict);
         }
         let message = Message {
             id: self.core.number(),
@@ -215,13 +215,10 @@ impl Connection {
     fn deny_publish(
         &mut self,
         publish: &Publish<'_>,
-        topic: Arc<str>,
-        verdict: Verdict,
+        topic: &Arc<str>,
+        Verdict { rule, .. }: Verdict,
     ) -> Result<(), Ending> {
-        self.core.counters.denied.add(1);
-        let client = Arc::clone(&self.client);
-        let rule = Arc::clone(&verdict.rule);
-        self.core.say(What::AclDenied { client, action: "publish", topic, rule: verdict.rule });
+        self.core.say_denied(&self.client, "publish", topic, &rule);
         match self.core.limits.when_denied {
             WhenDenied::Silence => {}
             WhenDenied::Close => {

@@ -116,14 +116,13 @@ pub(super) async fn run(
 }
 
 async fn wrap(core: &Core, socket: TcpStream, dress: Dress) -> Option<Stream> {
-    let most = core.limits.packet_bytes_max;
     let wrapped: Box<dyn super::stream::Socket> = match dress {
         Dress::Bare => return Some(Stream::Tcp(socket)),
         Dress::Tls(config) => Box::new(TlsAcceptor::from(config).accept(socket).await.ok()?),
-        Dress::WebSocket(guard) => Box::new(websocket::accept(socket, &guard, most).await?),
+        Dress::WebSocket(guard) => Box::new(websocket::accept(socket, &guard, core).await?),
         Dress::WebSocketTls(config, guard) => {
             let socket = TlsAcceptor::from(config).accept(socket).await.ok()?;
-            Box::new(websocket::accept(socket, &guard, most).await?)
+            Box::new(websocket::accept(socket, &guard, core).await?)
         }
     };
     Some(Stream::Wrapped(wrapped))

@@ -12,7 +12,6 @@ mod connection;
 mod core;
 mod counters;
 mod deadlines;
-mod drops;
 mod handshake;
 mod incoming;
 mod limits;
@@ -24,6 +23,7 @@ mod registry;
 mod route;
 mod session;
 mod store;
+mod storms;
 mod stream;
 mod subscribing;
 mod sys;
@@ -104,7 +104,7 @@ pub fn serve(
     }
     listening.spawn(deadlines::run(Arc::clone(&core)));
     listening.spawn(sys::run(Arc::clone(&core)));
-    listening.spawn(drops::run(Arc::clone(&core)));
+    listening.spawn(storms::run(Arc::clone(&core)));
     Ok(Broker { core, addresses, writer, listening, places, places_count })
 }
 

@@ -1,6 +1,7 @@
 //! Registry: sessions begin, are taken up again, are left and end.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::core::{Core, now_ms};
 use super::deadlines::Due;
 use super::session::{Session, State, Will};
 use super::store::{Change, KeptWill};
+use crate::dev::access::Who;
 use crate::dev::happening::{Client, What};
 
 /// A client that was let in and wants its session.
@@ -76,7 +78,7 @@ impl Core {
         let (owner, end) = self.take_up(&session, arrival, was_present);
         drop(sessions);
         for will in wills {
-            self.publish_parcel(&will.parcel, None);
+            self.send_will(&will);
         }
         Some(Attached { session, owner, was_present, end })
     }
@@ -131,6 +133,7 @@ impl Core {
             parcel: Arc::clone(&will.parcel),
             delay_s: will.delay_s,
             due_at_ms,
+            identity: will.identity.clone(),
         });
     }
 
@@ -297,8 +300,25 @@ impl Core {
     }
 
     fn publish_will(&self, session: u64, will: &Will) {
-        self.publish_parcel(&will.parcel, None);
+        self.send_will(will);
         self.keep(|| Change::WillGone { session });
+    }
+
+    /// Sends a will on its way, as if its client published it now.
+    fn send_will(&self, will: &Will) {
+        let message = &will.parcel.message;
+        let from = message.from.as_ref();
+        if let Some((from, ip)) = from.and_then(|from| Some((from, from.address.parse().ok()?))) {
+            let who = Who {
+                client_id: Arc::clone(&from.id),
+                username: from.username.clone(),
+                peer: SocketAddr::new(ip, from.port),
+                is_superuser: false,
+                identity: will.identity.clone(),
+            };
+            self.access.published(&who, message);
+        }
+        self.publish_parcel(&will.parcel, None);
     }
 }
 
@@ -345,8 +365,8 @@ impl Core {
 
     /// The broker was killed, and with it the client was lost: its will comes when it would have come otherwise.
     fn take_back_will(&self, session: Option<&Arc<Session>>, kept: KeptWill, now_ms: i64) {
-        let KeptWill { session: number, parcel, delay_s, due_at_ms } = kept;
-        let will = Will { parcel, delay_s };
+        let KeptWill { session: number, parcel, delay_s, due_at_ms, identity } = kept;
+        let will = Will { parcel, delay_s, identity };
         // A session that ended with its connection has its will published at that end.
         let Some(session) = session else { return self.publish_will(number, &will) };
         let mut state = session.lock();

@@ -51,6 +51,8 @@ pub(super) struct Open {
 pub(super) struct Will {
     pub(super) parcel: Arc<Parcel>,
     pub(super) delay_s: u32,
+    /// What the access knows its client by.
+    pub(super) identity: Option<Arc<str>>,
 }
 
 /// What changes about a session.

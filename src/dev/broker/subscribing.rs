@@ -90,13 +90,7 @@ impl Connection {
         if verdict.is_allowed {
             return None;
         }
-        self.core.counters.denied.add(1);
-        self.core.say(What::AclDenied {
-            client: Arc::clone(&self.client),
-            action: "subscribe",
-            topic: wish.filter.into(),
-            rule: Arc::clone(&verdict.rule),
-        });
+        self.core.say_denied(&self.client, "subscribe", &wish.filter.into(), &verdict.rule);
         Some(Refused { reason: Reason::NotAuthorized, rule: Some(verdict.rule) })
     }
 

@@ -39,6 +39,7 @@ pub(super) struct Log {
     /// The last entry that was written, and a bell for those who wait for more.
     last: Mutex<Last>,
     bell: Condvar,
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +63,8 @@ impl Log {
         let next = setting(&database, "next")
             .map_err(|source: rusqlite::Error| DevError::of_database(&path, source))?;
         let last = Mutex::new(Last { id: next - 1, is_closed: false });
-        Ok(Self { path, bounds, database: Mutex::new(database), last, bell: Condvar::new() })
+        let (bell, trouble) = (Condvar::new(), Mutex::default());
+        Ok(Self { path, bounds, database: Mutex::new(database), last, bell, trouble })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -90,17 +92,31 @@ impl Log {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, DevError> {
-        let refused = |source: rusqlite::Error| DevError::of_database(&self.path, source);
-        let mut database = self.database();
-        let transaction = database.transaction().map_err(refused)?;
-        let done = work(&transaction).map_err(refused)?;
-        trim(&transaction, self.bounds).map_err(refused)?;
-        let next = setting(&transaction, "next").map_err(refused)?;
-        transaction.commit().map_err(refused)?;
-        drop(database);
+        let written = self.commit(work);
+        let trouble = written.as_ref().err().map(ToString::to_string);
+        *self.trouble.lock().expect("nobody panics over a text") = trouble;
+        let (done, next) = written.map_err(|source| DevError::of_database(&self.path, source))?;
         self.last.lock().expect("nobody panics with it").id = next - 1;
         self.bell.notify_all();
         Ok(done)
+    }
+
+    fn commit<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<(T, i64)> {
+        let mut database = self.database();
+        let transaction = database.transaction()?;
+        let done = work(&transaction)?;
+        trim(&transaction, self.bounds)?;
+        let next = setting(&transaction, "next")?;
+        transaction.commit()?;
+        Ok((done, next))
+    }
+
+    /// Returns why nothing could be written when that was tried last.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().expect("nobody panics over a text").clone()
     }
 
     fn database(&self) -> MutexGuard<'_, Connection> {

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::log::{Bounds, Log};
@@ -32,10 +33,13 @@ use super::web::{Guard, Web};
 
 pub use forward::{Credentials, Forwards, Index, Target};
 pub use search::{Forwarded, Line, Reader, Totals, Wish};
+pub use sink::{Flusher, Things};
 pub(crate) use when::{now_ms, read_since, text as time_text};
 
 /// How long what happened at the very end may take to be written.
 const SINK_MAX: Duration = Duration::from_secs(8);
+/// Readers that may wait at once for what happened to be written.
+const ASKING_MAX: usize = 64;
 /// How long one that passes events on may take to end.
 const COURIER_MAX: Duration = Duration::from_secs(2);
 
@@ -44,6 +48,7 @@ const COURIER_MAX: Duration = Duration::from_secs(2);
 pub struct Events {
     log: Arc<Log>,
     sink: JoinHandle<()>,
+    flusher: Flusher,
     web: Web,
     couriers: Vec<std::thread::JoinHandle<()>>,
 }
@@ -67,9 +72,11 @@ impl Events {
         let log = Arc::new(Log::open(state, Bounds::default())?);
         let router = elastic::router(Arc::clone(&log));
         let web = Web::guarded("elasticsearch", socket, router, guard)?;
-        let sink = tokio::spawn(sink::run(sink::watch(bus), Arc::clone(&log)));
+        let (asking, asked) = mpsc::channel(ASKING_MAX);
+        let (watch, things) = (sink::watch(bus), forwards.things.clone());
+        let sink = tokio::spawn(sink::run(watch, Arc::clone(&log), things, asked));
         let couriers = forward::start(&log, forwards)?;
-        Ok(Self { log, sink, web, couriers })
+        Ok(Self { log, sink, flusher: Flusher(asking), web, couriers })
     }
 
     /// Returns where it speaks Elasticsearch.
@@ -83,6 +90,17 @@ impl Events {
     /// Where the log cannot be opened once more.
     pub fn reader(&self) -> Result<Reader, DevError> {
         Reader::at(self.log.path())
+    }
+
+    /// Returns a way to have all written that happened so far.
+    pub fn flusher(&self) -> Flusher {
+        self.flusher.clone()
+    }
+
+    /// Returns a way to see what keeps the log from being written, if something does.
+    pub fn trouble(&self) -> impl Fn() -> Option<String> + Send + 'static + use<> {
+        let log = Arc::clone(&self.log);
+        move || log.trouble()
     }
 
     /// Ends it; what was said on the bus is on the disk.

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{mpsc, oneshot};
+
 use super::entry::Entry;
 use super::log::Log;
 use super::when;
-use crate::dev::{Bus, Happening, Interest, Watch};
+use crate::dev::{Bus, Client, Happening, Interest, Watch, What};
 
 /// Happenings that may wait for the log, rationed ones and rare ones.
 const ROOM: usize = 16_384;
@@ -24,6 +26,44 @@ const BEHIND: Duration = Duration::from_millis(20);
 /// How often the log says that something was left out while that goes on.
 const GAP_EVERY: Duration = Duration::from_secs(1);
 
+/// Names the thing that a client is, where it is one.
+type FindThing = dyn Fn(&Client) -> Option<Arc<str>> + Send + Sync;
+
+/// Finds the thing behind a client, where things are let in.
+#[derive(Clone)]
+pub struct Things(Arc<FindThing>);
+
+impl Things {
+    /// Finds things by asking `find`.
+    pub fn by(find: impl Fn(&Client) -> Option<Arc<str>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+
+    /// Takes down what happened, with the thing that came or went.
+    fn entry(&self, happening: &Happening) -> Entry {
+        let mut entry = Entry::of(happening);
+        if let What::ClientConnected { client, .. } | What::ClientDisconnected { client, .. } =
+            &happening.what
+            && let Some(thing) = (self.0)(client)
+        {
+            entry.document.insert("thing_id".into(), (*thing).into());
+        }
+        entry
+    }
+}
+
+impl Default for Things {
+    fn default() -> Self {
+        Self::by(|_| None)
+    }
+}
+
+impl std::fmt::Debug for Things {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Things").finish_non_exhaustive()
+    }
+}
+
 /// Begins to watch `bus`, with the first ration.
 pub(super) fn watch(bus: &Bus) -> Watch {
     let watch = bus.watch(Interest::Rationed, ROOM);
@@ -31,22 +71,55 @@ pub(super) fn watch(bus: &Bus) -> Watch {
     watch
 }
 
+/// Who waits until all is written that happened so far.
+type Asker = oneshot::Sender<()>;
+
+/// A way to have all written that happened so far.
+#[derive(Debug, Clone)]
+pub struct Flusher(pub(super) mpsc::Sender<Asker>);
+
+impl Flusher {
+    /// Has it written, if the disk takes it. Blocks; not for tasks.
+    pub fn flush(&self) {
+        let (asker, written) = oneshot::channel();
+        // A log that is closed has written all of it.
+        if self.0.blocking_send(asker).is_ok() {
+            let _ = written.blocking_recv();
+        }
+    }
+}
+
 /// Writes until the bus is gone.
-pub(super) async fn run(mut watch: Watch, log: Arc<Log>) {
+pub(super) async fn run(
+    mut watch: Watch,
+    log: Arc<Log>,
+    things: Things,
+    mut asked: mpsc::Receiver<Asker>,
+) {
     let mut gap = Gap::default();
     let mut refilled = Instant::now();
     loop {
-        let mut batch = Vec::new();
-        let next = tokio::time::timeout(GAP_EVERY, watch.next_many(&mut batch, AT_ONCE)).await;
-        let has_ended = next == Ok(0);
-        if !batch.is_empty() && batch.len() < AT_ONCE {
+        let (mut batch, mut asker) = (Vec::new(), None);
+        let next = tokio::select! {
+            next = tokio::time::timeout(GAP_EVERY, watch.next_many(&mut batch, AT_ONCE)) => next.ok(),
+            Some(waiting) = asked.recv() => {
+                asker = Some(waiting);
+                None
+            }
+        };
+        let has_ended = next == Some(0);
+        if asker.is_some() {
+            watch.take(&mut batch, ROOM);
+        } else if !batch.is_empty() && batch.len() < AT_ONCE {
             tokio::time::sleep(BEHIND).await;
             watch.take(&mut batch, AT_ONCE);
         }
         let entry = gap.say(watch.lost(), has_ended);
         if !batch.is_empty() || entry.is_some() {
-            gap.failed += write(&log, batch, entry).await;
+            gap.failed += write(&log, &things, batch, entry).await;
         }
+        // Who no longer waits need not be told.
+        asker.map(|asker| asker.send(()));
         if has_ended {
             return;
         }
@@ -60,12 +133,17 @@ pub(super) async fn run(mut watch: Watch, log: Arc<Log>) {
 }
 
 /// Writes a batch, and returns how many of it could not be.
-async fn write(log: &Arc<Log>, batch: Vec<Arc<Happening>>, gap: Option<Entry>) -> u64 {
+async fn write(
+    log: &Arc<Log>,
+    things: &Things,
+    batch: Vec<Arc<Happening>>,
+    gap: Option<Entry>,
+) -> u64 {
     let count = batch.len() as u64;
-    let log = Arc::clone(log);
+    let (log, things) = (Arc::clone(log), things.clone());
     let written = tokio::task::spawn_blocking(move || {
         let entries: Vec<Entry> =
-            batch.iter().map(|happening| Entry::of(happening)).chain(gap).collect();
+            batch.iter().map(|happening| things.entry(happening)).chain(gap).collect();
         log.append(&entries)
     });
     match written.await {

@@ -59,6 +59,7 @@ async fn what_happened_is_found_by_what_a_person_remembers_of_it() {
                 action: "publish",
                 topic: "x".into(),
                 rule: "row 7".into(),
+                count: 1,
             },
         ],
     )

@@ -9,12 +9,13 @@ use super::samples::Samples;
 use super::watching::Watching;
 use crate::dev::access::Book;
 use crate::dev::services::Supervised;
-use crate::dev::{Service, broker, events, streams, things};
+use crate::dev::{Service, Troubles, broker, events, streams, things};
 
 /// What every page may look at.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) services: Vec<Service>,
+    pub(super) troubles: Troubles,
     pub(super) broker: broker::Handle,
     pub(super) streams: streams::Inlet,
     pub(super) log: Arc<events::Reader>,

@@ -50,7 +50,7 @@ use super::error::DevError;
 use super::place::Service;
 use super::services::Supervised;
 use super::web::{Guard, Web};
-use super::{Bus, broker, events as events_log, streams, things};
+use super::{Bus, Troubles, broker, events as events_log, streams, things};
 use crate::limits::PAGE_LIVES_MAX;
 
 /// What the page shows.
@@ -58,6 +58,8 @@ use crate::limits::PAGE_LIVES_MAX;
 pub struct Parts {
     /// What runs.
     pub services: Vec<Service>,
+    /// What keeps parts of the stack from writing.
+    pub troubles: Troubles,
     /// The broker.
     pub broker: broker::Handle,
     /// The streams.
@@ -94,6 +96,7 @@ impl Page {
         let stop = CancellationToken::new();
         let desk = Desk {
             services: parts.services,
+            troubles: parts.troubles,
             broker: parts.broker.clone(),
             streams: parts.streams,
             log: Arc::new(parts.log),

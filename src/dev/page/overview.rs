@@ -140,10 +140,10 @@ async fn health(desk: &Desk, service: &Service) -> Health {
         },
         // The broker is asked, not connected to: it would count that as a client that was refused.
         name if name.starts_with("mqtt") => troubled(desk.broker.trouble()),
-        _ => {
+        name => {
             let connect = tokio::net::TcpStream::connect(service.address);
             match tokio::time::timeout(PATIENCE, connect).await {
-                Ok(Ok(_)) => (State::Ready, None),
+                Ok(Ok(_)) => troubled(desk.troubles.of(name)),
                 Ok(Err(error)) => (State::Silent, Some(error.to_string())),
                 Err(_) => (State::Silent, Some(format!("no answer within {PATIENCE:?}"))),
             }
@@ -198,7 +198,7 @@ impl Health {
 fn mood(state: services::State) -> Mood {
     match state {
         services::State::Ready | services::State::Done => Mood::Good,
-        services::State::Failed => Mood::Bad,
+        services::State::Failed | services::State::Troubled => Mood::Bad,
         _ => Mood::Plain,
     }
 }

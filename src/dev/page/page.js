@@ -36,13 +36,17 @@
     if (status.textContent !== text) status.textContent = text;
   }
 
+  // What the reader chose among, by name: what was only proposed gives way to the newest.
+  const picked = new Set();
+  live?.addEventListener("change", (event) => picked.add(event.target.name));
+
   // What the reader opened, chose or stands on stays so.
   function swap(html) {
     const selection = document.getSelection();
     if (!selection.isCollapsed && live.contains(selection.anchorNode)) return;
     const open = new Map();
     for (const details of live.querySelectorAll("details[data-open]")) open.set(details.dataset.open, details.open);
-    const chosen = [...live.querySelectorAll("input:checked")].map((input) => input.id);
+    const chosen = [...live.querySelectorAll("input:checked")].filter((input) => picked.has(input.name)).map((input) => input.id);
     const focused = live.contains(document.activeElement) ? place(document.activeElement) : null;
     const scrolls = [...live.querySelectorAll(".scroll, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
     live.innerHTML = html;

@@ -17,6 +17,10 @@ use crate::dev::web::Refusal;
 /// Rules that are shown.
 const SHOWN_MAX: usize = 500;
 
+/// What stands above the rules where they are not asked.
+const THINGS: &str = "Things decide here (--things, [dev.things] or the profile mainflux), and the rules below are not asked: \
+    a password is a thing's key, and a thing may use the channels that it is connected to.";
+
 /// The rules, and what was asked of them.
 #[derive(Debug, Serialize)]
 pub(super) struct Rules {
@@ -25,6 +29,8 @@ pub(super) struct Rules {
     count: usize,
     question: Asked,
     answer: Option<Explained>,
+    /// Who is asked, in which order.
+    order: Vec<String>,
     /// What is found wrong with the rules, where that was asked.
     findings: Option<Vec<Finding>>,
     /// Why the rules cannot be read.
@@ -53,12 +59,17 @@ pub(super) async fn load(desk: Arc<Desk>, ask: Ask) -> Result<Rules, Refusal> {
     let mut view = Rules {
         rules: Vec::new(),
         count: 0,
+        order: Vec::new(),
         answer: None,
         findings: None,
         trouble: None,
         question: asked,
     };
     let question = view.question.read()?;
+    if desk.things.decide() {
+        view.order.push(THINGS.to_owned());
+    }
+    view.order.extend(desk.book.order());
     // A database that is away is what a person wants to read here, and no reason to show nothing.
     match view.fill(&desk, question, !ask.text("lint").is_empty()).await {
         Ok(()) => {}
@@ -119,10 +130,11 @@ impl Rules {
         };
         html! {
             h2 { "Rules" }
+            @for line in &self.order { p.muted { (line) } }
             @if self.rules.is_empty() {
                 p.none { "There are no rules. " code { "rebeam dev acl add" } " adds one; " code { "[dev.access]" } " in rebeam.toml says where they are kept." }
             } @else {
-                (table("Rules, in their order", &["Rule", "It", "Whom", "What", "Topics", "Fault"], &rows))
+                (table("Rules, by their numbers", &["Rule", "It", "Whom", "What", "Topics", "Fault"], &rows))
             }
             @if self.count > self.rules.len() { p.muted { (self.count - self.rules.len()) " more." } }
         }

@@ -24,6 +24,8 @@ pub enum State {
     Starting,
     /// It is ready.
     Ready,
+    /// It listens, and cannot write down what it should.
+    Troubled,
     /// It did its work and ended.
     Done,
     /// It is not going to run any more.
@@ -39,6 +41,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Troubled => "troubled",
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Stopped => "stopped",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::names::stem;
+use super::names::{stem, url_variable};
 use super::plan::{Draft, read_only, writable};
 use super::unit::{Body, First, Ready, Task, private};
 use crate::dev::access::postgres_schema;
@@ -165,7 +165,7 @@ impl Kind<'_> {
 
     /// Tells whether the rules of access are asked of this server, and nothing is said of how it begins.
     fn begins_with_rules(&self) -> bool {
-        let own = format!("${{{}_URL}}", stem(self.draft.name));
+        let own = format!("${{{}}}", url_variable(self.draft.name));
         self.draft.plan.rules == Some(&own) && self.draft.wish.seed.is_empty()
     }
 

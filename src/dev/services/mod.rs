@@ -22,9 +22,9 @@ use super::error::DevError;
 
 pub use board::{Standing, State};
 pub use log::{Line, Logs};
-pub use names::{expand, variables};
+pub use names::{expand, stem, url_variable, variables};
 pub use plan::{Plan, Planned, RELEASE, Reserved, plan, reserve};
-pub use unit::{Archive, Body, First, Ready, Task, Unit};
+pub use unit::{Archive, Body, First, Ready, Task, Unit, laid_out};
 
 /// Services that may not have been started yet.
 pub type Supervised = Arc<OnceLock<Arc<Services>>>;

@@ -45,8 +45,13 @@ pub(super) fn tell(
 }
 
 /// Returns what begins the names of a service's variables.
-pub(super) fn stem(service: &str) -> String {
+pub fn stem(service: &str) -> String {
     service.to_uppercase().replace('-', "_")
+}
+
+/// Returns the variable that has a service's address.
+pub fn url_variable(service: &str) -> String {
+    format!("{}_URL", stem(service))
 }
 
 /// Writes the file of names that all services and the release read.

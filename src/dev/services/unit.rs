@@ -11,6 +11,10 @@ use crate::image;
 use crate::manifest::Restart;
 use crate::sandbox::{Access, Level, Mount, Room};
 
+/// The file that says which image is laid out beside it.
+const STAMP: &str = "of";
+const STAMP_BYTES_MAX: u64 = 100;
+
 /// A service as its thread needs it.
 #[derive(Debug, Clone)]
 pub struct Unit {
@@ -112,13 +116,22 @@ impl Unit {
     }
 }
 
+/// Returns the SHA-256, as digits, of the image file that the release `name` of the stack at `place` runs from.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn laid_out(place: &Path, name: &str) -> Result<Option<String>, DevError> {
+    let stamp = place.join("services").join(name).join("image").join(STAMP);
+    Ok(disk::exists(&stamp).then(|| disk::read_text(&stamp, STAMP_BYTES_MAX)).transpose()?)
+}
+
 impl Archive {
     fn room(&self) -> Result<Room, DevError> {
         let root = self.at.join("root");
-        let stamp = self.at.join("of");
+        let stamp = self.at.join(STAMP);
         // By its content: an image that was built again to the same bytes needs no laying out.
         let now = disk::digest(&self.file)?.hex();
-        let is_there = disk::exists(&stamp) && disk::read_text(&stamp, 100)? == now;
+        let is_there = disk::exists(&stamp) && disk::read_text(&stamp, STAMP_BYTES_MAX)? == now;
         let unpacked = if is_there {
             image::inspect(&self.file).map_err(DevError::Image)?
         } else {

@@ -9,12 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::engine::Engine;
 use super::outlet::Outlet;
 use super::request::{Reader, Request, Trust};
 use super::session::SessionId;
-use crate::limits::{STREAMS_ALL_INPUT_BYTES_MAX, STREAMS_STALL_S_MAX};
+use crate::limits::{STREAMS_ALL_INPUT_BYTES_MAX, STREAMS_REQUEST_S_MAX, STREAMS_STALL_S_MAX};
 
 /// Messages to the writer that may wait.
 pub(super) const MESSAGES_MAX: usize = 1024;
@@ -25,6 +26,8 @@ const REQUESTS_AT_ONCE: usize = 1024;
 const REQUESTS_BYTES: usize = 1 << 20;
 /// Bytes that are read ahead of a client that waits.
 const AHEAD_BYTES: usize = 64 << 10;
+/// How long a command may take from its first byte to its last.
+const HALF_MAX: Duration = Duration::from_secs(STREAMS_REQUEST_S_MAX);
 
 /// What the writer is told.
 pub(super) enum Message {
@@ -186,6 +189,7 @@ async fn receive(
 ) {
     let mut reader = Reader::default();
     let mut input = BytesMut::new();
+    let mut half_since = None;
     loop {
         let mut requests = Vec::new();
         let mut bytes = 0;
@@ -211,14 +215,22 @@ async fn receive(
         if broken.is_none() && !half.is(input.len() + reader.waiting_bytes()) {
             broken = Some("Protocol error: too many half commands wait".into());
         }
+        let is_half = requests.is_empty() && (reader.has_begun() || !input.is_empty());
+        half_since = is_half.then(|| half_since.unwrap_or_else(Instant::now));
         if !requests.is_empty() {
             if writer.send(Message::Requests { id, requests }).await.is_err()
                 || !until_done(&mut socket, &mut input, outlet).await
             {
                 return;
             }
-        } else if broken.is_none() && !more(&mut socket, &mut input, outlet).await {
-            return;
+        } else if broken.is_none() {
+            match more(&mut socket, &mut input, outlet, half_since.map(|since| since + HALF_MAX))
+                .await
+            {
+                More::Came => {}
+                More::Gone => return,
+                More::Late => broken = Some("Protocol error: the command took too long".into()),
+            }
         }
         if let Some(text) = broken {
             let _ = writer.send(Message::Broken { id, text }).await;
@@ -248,13 +260,37 @@ async fn until_done(socket: &mut OwnedReadHalf, input: &mut BytesMut, outlet: &O
     }
 }
 
-/// Reads more; `false` once the client is gone.
-async fn more(socket: &mut OwnedReadHalf, input: &mut BytesMut, outlet: &Outlet) -> bool {
+/// What became of reading more.
+#[derive(Debug, PartialEq, Eq)]
+enum More {
+    Came,
+    Gone,
+    /// A command that had begun was not whole in time.
+    Late,
+}
+
+/// Reads more, of a command that has begun until `end`.
+async fn more(
+    socket: &mut OwnedReadHalf,
+    input: &mut BytesMut,
+    outlet: &Outlet,
+    end: Option<Instant>,
+) -> More {
     input.reserve(AHEAD_BYTES / 4);
+    let late = async {
+        match end {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         biased;
-        () = outlet.done.notified() => true,
-        read = socket.read_buf(input) => matches!(read, Ok(count) if count > 0),
+        () = outlet.done.notified() => More::Came,
+        () = late => More::Late,
+        read = socket.read_buf(input) => match read {
+            Ok(count) if count > 0 => More::Came,
+            _ => More::Gone,
+        },
     }
 }
 
@@ -293,6 +329,23 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_comes_drop_by_drop_has_its_time_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut near, _write) = listener.accept().await.unwrap().0.into_split();
+        let (outlet, mut input) = (Outlet::new(Arc::default(), false), BytesMut::new());
+        far.write_all(b"*1").await.unwrap();
+        assert_eq!(more(&mut near, &mut input, &outlet, None).await, More::Came);
+        let end = Instant::now() + Duration::from_millis(50);
+        assert_eq!(more(&mut near, &mut input, &outlet, Some(end)).await, More::Late);
+        // Whoever has not begun may be silent for as long as it likes.
+        let silent = more(&mut near, &mut input, &outlet, None);
+        assert!(tokio::time::timeout(Duration::from_millis(50), silent).await.is_err());
+        drop(far);
+        assert_eq!(more(&mut near, &mut input, &outlet, None).await, More::Gone);
+    }
 
     #[test]
     fn half_commands_of_many_clients_are_bounded_together_and_forgotten_with_their_client() {

@@ -53,6 +53,11 @@ impl Reader {
         self.bytes
     }
 
+    /// Tells whether a command has begun whose rest is still to come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.missing > 0
+    }
+
     /// Takes the next whole command from the front of `input`.
     pub(super) fn next(
         &mut self,

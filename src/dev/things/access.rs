@@ -180,6 +180,7 @@ fn keep(model: &Model, publisher: &str, message: &Message) {
         content_type: &topic.content_type,
         payload: &message.payload,
     };
-    // What cannot be kept still reaches those who listen, as with Mainflux's writer being down.
-    let _ = model.keep(raw);
+    // What cannot be kept still reaches those who listen, as with Mainflux's writer being down; the stack says so.
+    let kept = model.keep(raw);
+    model.set_trouble(kept.err().map(|wrong| wrong.reason().to_owned()));
 }

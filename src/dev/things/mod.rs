@@ -28,7 +28,7 @@ mod wrong;
 
 pub use access::{Keeping, ThingAccess, Username};
 pub use client::{Answered, Api, ApiError};
-pub use running::{Opened, Setup, Sockets, Things};
+pub use running::{Opened, Setup, Sockets, Things, standard};
 pub use view::{ChannelView, ConfigView, ThingView, View};
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(super) struct Model {
     pub(super) secret: Secret,
     /// Bytes of all messages.
     pub(super) messages_bytes: AtomicU64,
+    /// Why a message could not be kept when that was tried last.
+    trouble: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for Model {
@@ -56,11 +58,21 @@ impl Model {
             rules: AtomicU64::new(0),
             secret,
             messages_bytes: AtomicU64::new(u64::try_from(bytes).unwrap_or(0)),
+            trouble: Mutex::default(),
         })
     }
 
     pub(super) fn database(&self) -> MutexGuard<'_, Connection> {
         self.database.lock().expect("nothing panics while it holds the database")
+    }
+
+    /// Notes whether a message could be kept.
+    pub(super) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().expect("nothing panics over a text") = trouble;
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().expect("nothing panics over a text").clone()
     }
 
     /// Says what happened.

@@ -95,6 +95,7 @@ impl fmt::Debug for Opened {
 #[derive(Debug)]
 pub struct Things {
     model: Arc<Model>,
+    decide: bool,
     webs: Vec<(&'static str, Web)>,
 }
 
@@ -108,12 +109,22 @@ impl Sockets {
     /// # Errors
     /// Where none is free.
     pub fn take(ports: &Ports, setup: &Setup) -> Result<Self, DevError> {
-        let parts: &[_] = if setup.is_mainflux { &PARTS } else { &[] };
-        let socket = |(part, name, port): &(Part, &'static str, u16)| {
-            Ok((*part, *name, ports.standard_or_stable(name, *port)?))
+        let socket = |(part, name, port): (Part, &'static str, u16)| {
+            Ok((part, name, ports.standard_or_stable(name, port)?))
         };
-        std::iter::once(&GATEWAY).chain(parts).map(socket).collect::<Result<_, _>>().map(Self)
+        parts(setup).map(socket).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// The gateway, and with `setup` all services.
+fn parts(setup: &Setup) -> impl Iterator<Item = (Part, &'static str, u16)> + use<> {
+    let parts: &[_] = if setup.is_mainflux { &PARTS } else { &[] };
+    std::iter::once(&GATEWAY).chain(parts).copied()
+}
+
+/// Returns the name and the standard port of each service.
+pub fn standard(setup: &Setup) -> impl Iterator<Item = (&'static str, u16)> + use<> {
+    parts(setup).map(|(_, name, port)| (name, port))
 }
 
 impl Opened {
@@ -128,7 +139,7 @@ impl Opened {
             let missing = !model.has_user(email).unwrap_or(true);
             if missing {
                 // A stack that has no room for a user has them already.
-                let _ = model.register(email, password, &serde_json::Map::new());
+                let _ = model.register_own(email, password);
             }
         })?;
         let access = setup
@@ -146,7 +157,7 @@ impl Opened {
     }
 
     /// Returns what finds the thing behind a client.
-    pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + 'static + use<> {
+    pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + Sync + 'static + use<> {
         let access = self.access.clone();
         move |client| access.as_ref()?.thing_of(client)
     }
@@ -156,14 +167,14 @@ impl Opened {
     /// # Errors
     /// Where a socket refuses.
     pub fn serve(self, broker: Handle, guard: &Guard) -> Result<Things, DevError> {
-        let Self { model, setup, sockets, .. } = self;
+        let Self { model, access, setup, sockets } = self;
         let service = Service::new(Arc::clone(&model), broker, setup.bootstrap_key.into_bytes());
         let serve = |(part, name, socket)| {
             let router = http::router(part, &service);
             Ok::<_, DevError>((name, Web::guarded(name, socket, router, guard)?))
         };
         let webs = sockets.into_iter().map(serve).collect::<Result<_, _>>()?;
-        Ok(Things { model, webs })
+        Ok(Things { model, decide: access.is_some(), webs })
     }
 }
 
@@ -177,7 +188,7 @@ impl Things {
 
     /// Returns a way to look at them.
     pub fn view(&self) -> View {
-        View::new(Arc::clone(&self.model))
+        View::new(Arc::clone(&self.model), self.decide)
     }
 
     /// Answers what was asked, and ends.

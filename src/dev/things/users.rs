@@ -25,7 +25,15 @@ impl Model {
         if password.is_empty() || password.len() > THINGS_PASSWORD_BYTES_MAX {
             return Err(Wrong::Malformed("a password has between 1 and 1024 bytes"));
         }
-        let hash = password::hash(password);
+        self.keep_user(email, &password::hash(password), metadata)
+    }
+
+    /// Registers the stack's own user, whose password was drawn at random. Quick, for a stack waits for it.
+    pub(super) fn register_own(&self, email: &str, password: &str) -> Result<()> {
+        self.keep_user(email, &password::hash_drawn(password), &Map::new())
+    }
+
+    fn keep_user(&self, email: &str, hash: &str, metadata: &Map<String, Value>) -> Result<()> {
         let database = self.database();
         model::room(&database, "users", THINGS_USERS_MAX)?;
         let metadata = Value::from(metadata.clone()).to_string();

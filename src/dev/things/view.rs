@@ -13,6 +13,7 @@ use super::wrong::Result;
 #[derive(Debug, Clone)]
 pub struct View {
     pub(super) model: Arc<Model>,
+    decide: bool,
 }
 
 /// A thing.
@@ -61,8 +62,18 @@ pub struct ConfigView {
 }
 
 impl View {
-    pub(super) fn new(model: Arc<Model>) -> Self {
-        Self { model }
+    pub(super) fn new(model: Arc<Model>, decide: bool) -> Self {
+        Self { model, decide }
+    }
+
+    /// Tells whether things decide who may connect, publish and subscribe.
+    pub fn decide(&self) -> bool {
+        self.decide
+    }
+
+    /// Returns why messages are not kept now, if they are not.
+    pub fn trouble(&self) -> Option<String> {
+        self.model.trouble()
     }
 
     /// Looks at up to `limit` things of all owners, by name.

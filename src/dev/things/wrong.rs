@@ -58,7 +58,9 @@ impl Wrong {
             | Self::Full(why) => why,
             Self::KeyTaken => "this key is another thing's",
             Self::NotJson => "the content type has to be application/json",
-            Self::Broken => "the database refused; `rebeam dev down --volumes` begins anew",
+            Self::Broken => {
+                "the database refused; `rebeam dev snapshot load` puts an earlier one back, `rebeam dev down --volumes` begins anew"
+            }
         }
     }
 }

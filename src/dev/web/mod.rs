@@ -1,9 +1,10 @@
 //! Web: HTTP for the services of the desk, with one door and one set of bounds for all of them.
 //!
-//! A service is an axum router. The door closes on slow heads and bodies, counts connections, and refuses what a
-//! page of another site sends (see [`guard`]).
+//! A service is an axum router. The door closes on slow heads and bodies and on who does not read, counts connections,
+//! and refuses what a page of another site sends (see [`guard`]).
 
 mod guard;
+mod patient;
 mod refusal;
 
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -21,8 +22,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::patient::Patient;
 use super::error::DevError;
-use crate::limits::{WEB_BODY_BYTES_MAX, WEB_CONNECTIONS_MAX, WEB_HEAD_BYTES_MAX, WEB_HEAD_S_MAX};
+use crate::limits::{
+    WEB_BODY_BYTES_MAX, WEB_CONNECTIONS_MAX, WEB_HEAD_BYTES_MAX, WEB_HEAD_S_MAX, WEB_STALL_S_MAX,
+};
 
 pub use guard::{Exposure, Guard};
 pub use refusal::Refusal;
@@ -130,6 +134,7 @@ async fn listen(listener: TcpListener, router: Router, stop: CancellationToken) 
 /// Answers the requests of one connection until it ends.
 async fn converse(socket: TcpStream, router: Router, stop: CancellationToken) {
     drop(socket.set_nodelay(true));
+    let socket = Patient::new(socket, Duration::from_secs(WEB_STALL_S_MAX));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(WEB_HEAD_S_MAX))

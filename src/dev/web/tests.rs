@@ -47,6 +47,27 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_comes_drop_by_drop_is_cut_off_and_holds_nobody_up() {
+    let web = start();
+    let address = web.address();
+    let dripping = tokio::task::spawn_blocking(move || {
+        let mut stream = StdStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+        // A reset is an end, too.
+        let limit = Duration::from_secs(WEB_HEAD_S_MAX * 6);
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < limit && stream.write_all(b"X-A: b\r\n").is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        begun.elapsed() < limit
+    });
+    let here = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(say(address, here).await.ends_with("\r\n\r\nhere"));
+    assert!(dripping.await.unwrap());
+    web.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_site_gets_a_reason_and_no_answer() {
     let web = start();
     let foreign = "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.example\r\nConnection: close\r\n\r\n";

@@ -161,6 +161,7 @@ fn source(app: &str, pin: Pin, parent: &str, deps: &[&str]) -> Source {
         wanted: "tag 1.0".into(),
         describe: None,
         tool: Tool::Rebar3,
+        untouched: false,
         level: u32::from(parent != "shop"),
         parents: BTreeSet::from([parent.to_owned()]),
         deps: deps.iter().map(|dep| (*dep).to_owned()).collect(),

@@ -224,6 +224,7 @@ impl<'a> MixResolver<'a> {
             pinned: pinned.map(|source| source.pin.clone()),
             described: pinned.and_then(|source| source.describe.clone()),
             imported,
+            untouched: false,
         }
     }
 
@@ -246,6 +247,7 @@ impl<'a> MixResolver<'a> {
             pinned: pinned.map(|source| source.pin.clone()),
             described: pinned.and_then(|source| source.describe.clone()),
             imported: imported.cloned(),
+            untouched: false,
             wish,
         }
     }
@@ -307,6 +309,7 @@ impl<'a> MixResolver<'a> {
                 wanted: words.clone(),
                 describe: known.settled.describe.clone(),
                 tool: known.settled.tool,
+                untouched: false,
                 level: levels.get(app).copied().unwrap_or_default(),
                 parents: parents.map(|(parent, _)| parent.clone()).collect(),
                 deps: deps.cloned().collect(),

@@ -142,6 +142,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Tells whether something that is the rule is said not to be so here; it stands only where that is the case.
+    pub(super) fn is_denied(&self, key: &'static str) -> Result<bool> {
+        match self.value(key).map(Spanned::get_ref) {
+            None => Ok(false),
+            Some(DeValue::Boolean(false)) => Ok(true),
+            Some(_) => Err(self.unfit(key, "`false`, or no such line")),
+        }
+    }
+
     pub(super) fn hex_digest(&self, key: &'static str) -> Result<Digest> {
         let text = self.required(key)?.get_ref().as_str();
         text.and_then(|text| Digest::from_hex(text).ok()).ok_or_else(|| self.unfit(key, HEX_DIGEST))

@@ -29,8 +29,18 @@ const PIN_KEYS: [(&str, &[&str]); 4] = [
     ("url", &["url", "sha256", "hash"]),
     ("path", &["path"]),
 ];
-const SOURCE_KEYS: [&str; 11] = [
-    "app", "role", "kind", "wanted", "describe", "tool", "level", "parents", "deps", "profiles",
+const SOURCE_KEYS: [&str; 12] = [
+    "app",
+    "role",
+    "kind",
+    "wanted",
+    "describe",
+    "tool",
+    "autopatch",
+    "level",
+    "parents",
+    "deps",
+    "profiles",
     "lost",
 ];
 const DEB_KEYS: [&str; 7] =
@@ -247,6 +257,7 @@ fn read_source(mut fields: Fields<'_>) -> Result<(Fields<'_>, Source)> {
         pin: read_pin(&fields, &kind)?,
         wanted: fields.text("wanted")?,
         describe: fields.optional_text("describe")?,
+        untouched: fields.is_denied("autopatch")?,
         tool: Tool::from_name(&tool).ok_or_else(|| fields.unfit("tool", "a build tool's name"))?,
         level: u32::try_from(level).map_err(|_| fields.unfit("level", "a small number"))?,
         parents: fields.texts("parents", TEXT, is_text)?.into_iter().collect(),

@@ -3,6 +3,9 @@
 //!
 //! What an unsettled application brings along would come before all that follows it, so the walk ends at the first
 //! one, and all that was asked for up to there is fetched at once.
+//!
+//! Who fetches a dependency also says whether it is patched (`NO_AUTOPATCH`), and who builds it first hands its own word
+//! on that down to it.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +23,9 @@ impl<'a> Walk<'a> {
         let names: Vec<Node> = names.collect();
         self.roots.entry(DEFAULT.to_owned()).or_default().extend(names);
         let mut been = BTreeSet::new();
-        let mut open = vec![self.fetch(&project.name, wishes)?.into_iter()];
-        while let Some(rest) = open.last_mut() {
+        let kept = project.config.no_autopatch.names.clone();
+        let mut open = vec![(self.fetch(&project.name, wishes, &kept)?.into_iter(), kept)];
+        while let Some((rest, kept)) = open.last_mut() {
             let Some(app) = rest.next() else {
                 open.pop();
                 continue;
@@ -33,16 +37,27 @@ impl<'a> Walk<'a> {
             let wishes = settled.facts.deps.clone();
             let named = wishes.iter().map(|wish| (Role::Dep, wish.app.clone()));
             self.edges.entry((Role::Dep, app.clone())).or_default().extend(named);
-            open.push(self.fetch(&app, wishes)?.into_iter());
+            let kept = settled.facts.no_autopatch.below(kept);
+            open.push((self.fetch(&app, wishes, &kept)?.into_iter(), kept));
         }
         Ok(())
     }
 
-    /// Asks for everything that one application names; returns the names.
-    fn fetch(&mut self, parent: &str, wishes: Vec<Wish>) -> Result<Vec<String>, ResolveError> {
+    /// Asks for everything that one application names, and leaves what it is told to keep as it is; returns the names.
+    fn fetch(
+        &mut self,
+        parent: &str,
+        wishes: Vec<Wish>,
+        kept: &BTreeSet<String>,
+    ) -> Result<Vec<String>, ResolveError> {
         let mut names = Vec::new();
         for wish in wishes {
             names.push(wish.app.clone());
+            if kept.contains(&wish.app)
+                && !self.winners.contains_key(&(Role::Dep, wish.app.clone()))
+            {
+                self.untouched.insert(wish.app.clone());
+            }
             let (parent, overrides) = (parent.to_owned(), Overrides::default());
             // Whether it is there already is seen when it is gone down into.
             match self.take(Role::Dep, &Ask { wish, parent, overrides })? {

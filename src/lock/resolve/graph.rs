@@ -42,6 +42,7 @@ pub(super) fn resolution(
             wanted: wanted(&wish.source),
             describe: answer.describe.clone(),
             tool: answer.tool,
+            untouched: *role == Role::Dep && walk.untouched.contains(app),
             level: levels.get(node).copied().unwrap_or_default(),
             parents: walk.parents(node),
             deps: deps.map(|(_, app)| app.clone()).collect(),

@@ -76,6 +76,8 @@ pub struct Request {
     pub described: Option<String>,
     /// What an imported `rebar.lock` holds for this application.
     pub imported: Option<RebarPin>,
+    /// erlang.mk's autopatch leaves it as it is.
+    pub untouched: bool,
 }
 
 /// The answer to a [`Request`].
@@ -359,6 +361,7 @@ impl<'a> Resolver<'a> {
             pinned: same.first().map(|source| source.pin.clone()),
             described: same.first().and_then(|source| source.describe.clone()),
             imported: imported.and_then(|lock| lock.pin_for(wish)).cloned(),
+            untouched: role == Role::Dep && walk.untouched.contains(&wish.app),
         }
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Walk<'a> {
     pub(super) roots: BTreeMap<String, BTreeSet<Node>>,
     /// What each application names: its dependencies in its own namespace, and its plugins.
     pub(super) edges: BTreeMap<Node, BTreeSet<Node>>,
+    /// The dependencies that erlang.mk's autopatch leaves as they are.
+    pub(super) untouched: BTreeSet<String>,
     /// A plugin is missing, so what comes after it cannot be told yet.
     plugins_blocked: bool,
     /// Plugins that are being installed, one within the other.
@@ -149,6 +151,7 @@ pub(super) fn walk(known: Known<'_>) -> Result<Walk<'_>, ResolveError> {
         missing_keys: BTreeSet::new(),
         roots: BTreeMap::new(),
         edges: BTreeMap::new(),
+        untouched: BTreeSet::new(),
         plugins_blocked: false,
         plugin_depth: 0,
     };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::makefile::NoAutopatch;
 use crate::digest::Digest;
 use crate::explain::Explain;
 use crate::terms::{self, Term, TermError};
@@ -99,6 +100,8 @@ pub struct RebarFacts {
     /// The dependencies as terms, for overrides: of the configuration, of the lock beside it, or of
     /// the package.
     pub asked: Vec<Term>,
+    /// What the Makefile that stands in the place of a `rebar.config` says of autopatch.
+    pub no_autopatch: NoAutopatch,
 }
 
 impl RebarFacts {
@@ -258,6 +261,7 @@ impl RebarFacts {
             profiles,
             terms,
             asked,
+            no_autopatch: NoAutopatch::default(),
         })
     }
 }

@@ -127,24 +127,27 @@ static TERMINATE_TO: AtomicI32 = AtomicI32::new(-1);
 
 extern "C" fn pass_terminate(_: c_int) {
     let fd = TERMINATE_TO.load(Ordering::Relaxed);
+    if fd < 0 {
+        return;
+    }
     // SAFETY: `write` may be called in a signal handler, and the byte is a constant.
     unsafe { libc::write(fd, c"T".as_ptr().cast(), 1) };
 }
 
-/// Passes SIGTERM on as a byte to a descriptor for as long as this lives.
-pub(in crate::sandbox) struct TerminateForwarded(libc::sighandler_t);
+/// Passes SIGTERM on as a byte to a descriptor for as long as this lives. Afterwards it has no effect any more: what
+/// was to end has ended, and what is cleared away then is not to be cut short.
+pub(in crate::sandbox) struct TerminateForwarded(());
 
 pub(in crate::sandbox) fn forward_terminate(to: BorrowedFd<'_>) -> TerminateForwarded {
     TERMINATE_TO.store(to.as_raw_fd(), Ordering::Relaxed);
     let handler: extern "C" fn(c_int) = pass_terminate;
     // SAFETY: the handler calls only `write`, which is safe at any point of the program.
-    TerminateForwarded(unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) })
+    unsafe { libc::signal(libc::SIGTERM, handler as libc::sighandler_t) };
+    TerminateForwarded(())
 }
 
 impl Drop for TerminateForwarded {
     fn drop(&mut self) {
-        // SAFETY: the disposition is the one that stood there before.
-        unsafe { libc::signal(libc::SIGTERM, self.0) };
         TERMINATE_TO.store(-1, Ordering::Relaxed);
     }
 }

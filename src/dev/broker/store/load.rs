@@ -32,6 +32,8 @@ pub(in crate::dev::broker) struct KeptWill {
     pub(in crate::dev::broker) delay_s: u32,
     /// Zero where its client was connected to the end.
     pub(in crate::dev::broker) due_at_ms: i64,
+    /// What the access knew its client by.
+    pub(in crate::dev::broker) identity: Option<Arc<str>>,
 }
 
 /// Reads all that is kept, and forgets messages that nobody waits for.
@@ -65,13 +67,15 @@ pub(in crate::dev::broker) fn load(
 }
 
 fn wills(database: &Connection, parcels: &BTreeMap<i64, Arc<Parcel>>) -> Result<Vec<KeptWill>> {
-    let mut statement = database
-        .prepare("select session, delay_s, due_at_ms, message from will order by session")?;
+    let mut statement = database.prepare(
+        "select session, delay_s, due_at_ms, message, identity from will order by session",
+    )?;
     let (mut rows, mut wills) = (statement.query([])?, Vec::new());
     while let Some(row) = rows.next()? {
         let Some(parcel) = parcels.get(&row.get(3)?) else { continue };
         let (session, delay_s, due_at_ms) = (number(row, 0)?, row.get(1)?, row.get(2)?);
-        wills.push(KeptWill { session, parcel: Arc::clone(parcel), delay_s, due_at_ms });
+        let identity = row.get::<_, Option<String>>(4)?.map(Into::into);
+        wills.push(KeptWill { session, parcel: Arc::clone(parcel), delay_s, due_at_ms, identity });
     }
     Ok(wills)
 }

@@ -54,6 +54,9 @@ pub(super) const STEPS: Steps = &[Step {
             session integer primary key, message integer not null, delay_s integer not null,
             due_at_ms integer not null);",
     down: "drop table will;",
+}, Step {
+    up: "alter table will add column identity text;",
+    down: "alter table will drop column identity;",
 }];
 
 /// One change to what is kept.
@@ -119,6 +122,7 @@ pub(super) enum Change {
         parcel: Arc<Parcel>,
         delay_s: u32,
         due_at_ms: i64,
+        identity: Option<Arc<str>>,
     },
     WillGone {
         session: u64,

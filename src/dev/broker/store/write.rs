@@ -126,10 +126,11 @@ fn apply<'a>(
             let row = params![&*parcel.message.topic, key(parcel.message.id)];
             transaction.prepare_cached(sql)?.execute(row)?;
         }
-        Change::Will { session, parcel, delay_s, due_at_ms } => {
+        Change::Will { session, parcel, delay_s, due_at_ms, identity } => {
             message(transaction, parcel, written)?;
-            let sql = "insert or replace into will values (?, ?, ?, ?)";
-            let row = params![key(*session), key(parcel.message.id), delay_s, due_at_ms];
+            let sql = "insert or replace into will values (?, ?, ?, ?, ?)";
+            let (session, message) = (key(*session), key(parcel.message.id));
+            let row = params![session, message, delay_s, due_at_ms, identity.as_deref()];
             transaction.prepare_cached(sql)?.execute(row)?;
         }
         other => small(transaction, other)?,

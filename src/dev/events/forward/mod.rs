@@ -23,6 +23,7 @@ use serde_json::json;
 use super::entry::Entry;
 use super::log::Log;
 use super::schema::{self, LOG};
+use super::sink::Things;
 use super::when;
 use crate::dev::DevError;
 
@@ -42,6 +43,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Forwards {
     /// Servers.
     pub targets: Vec<Target>,
+    /// Servers of the stack itself, which ask for no credentials.
+    pub own: Vec<Target>,
+    /// What this stack calls itself in the streams of a Redis.
+    pub instance: String,
+    /// What finds the things behind its clients.
+    pub things: Things,
     /// The index of an Elasticsearch that they go to.
     pub index: Index,
     /// Who we are there.
@@ -101,8 +108,10 @@ pub(super) fn start(log: &Arc<Log>, forwards: &Forwards) -> Result<Vec<JoinHandl
         .query_row(sql, [], |row| row.get(0))
         .map_err(|source: rusqlite::Error| DevError::of_database(log.path(), source))?;
     let mut receivers: Vec<(String, Box<dyn Receiver>)> = Vec::new();
-    for target in &forwards.targets {
-        receivers.push((target.to_string(), target.receiver(forwards, &uuid)));
+    let known = forwards.targets.iter().map(|target| (target, forwards.credentials.clone()));
+    let own = forwards.own.iter().filter(|own| !forwards.targets.contains(own));
+    for (target, credentials) in known.chain(own.map(|own| (own, Credentials::default()))) {
+        receivers.push((target.to_string(), target.receiver(forwards, credentials, &uuid)));
     }
     if let Some(path) = &forwards.ndjson {
         receivers.push((path.display().to_string(), Box::new(file::Lines::new(path.clone()))));

@@ -1,5 +1,7 @@
 //! Redis: events as entries of a stream in a real Redis or Valkey.
 //!
+//! What Mainflux's services wrote goes to Mainflux's streams as well, field by field as they wrote it.
+//!
 //! A batch is one transaction that also writes down how far it reaches, so that what is sent again after a cut is
 //! seen to be there. The key for that bears the log's own identifier: several stacks may share a Redis.
 
@@ -15,6 +17,10 @@ use super::{Credentials, Outcome, Parcel, Receiver, Trouble};
 const STREAM: &str = "rebeam.events";
 /// Entries that it keeps at most.
 const LENGTH: &str = "1000000";
+/// Mainflux's streams, what each keeps at most, and whether its entries have a time.
+const OPERATIONS: [(&str, bool); 2] = [("mainflux.things", false), ("mainflux.bootstrap", true)];
+const OPERATIONS_LENGTH: &str = "1000";
+const MQTT: &str = "mainflux.mqtt";
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// Bytes of one text of an answer, and items of one list.
@@ -26,6 +32,8 @@ pub(super) struct Stream {
     credentials: Credentials,
     /// Where it is written down how far all arrived.
     mark: String,
+    /// What the stack calls itself.
+    instance: String,
     connection: Option<Connection>,
 }
 
@@ -45,8 +53,14 @@ enum Reply {
 }
 
 impl Stream {
-    pub(super) fn new(address: (String, u16, u16), credentials: Credentials, log: &str) -> Self {
-        Self { address, credentials, mark: format!("{STREAM}:{log}"), connection: None }
+    pub(super) fn new(
+        address: (String, u16, u16),
+        credentials: Credentials,
+        log: &str,
+        instance: &str,
+    ) -> Self {
+        let (mark, instance) = (format!("{STREAM}:{log}"), instance.to_owned());
+        Self { address, credentials, mark, instance, connection: None }
     }
 
     fn connect(&self) -> Result<Connection, Trouble> {
@@ -85,37 +99,26 @@ impl Receiver for Stream {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        connection.send(parcels, &self.mark)?;
+        connection.send(parcels, &self.mark, &self.instance)?;
         self.connection = Some(connection);
         Ok(Outcome::default())
     }
 }
 
 impl Connection {
-    fn send(&mut self, parcels: &[Parcel], mark: &str) -> Result<(), Trouble> {
+    fn send(&mut self, parcels: &[Parcel], mark: &str, instance: &str) -> Result<(), Trouble> {
         let new: Vec<&Parcel> = parcels.iter().filter(|parcel| parcel.id > self.arrived).collect();
         let Some(last) = new.last().map(|parcel| parcel.id) else { return Ok(()) };
         let mut request = Vec::new();
         write(&mut request, &["MULTI"]);
-        for parcel in &new {
-            let mut words: Vec<String> =
-                ["XADD", STREAM, "MAXLEN", "~", LENGTH, "*"].map(str::to_owned).into();
-            let document: Map<String, Value> =
-                serde_json::from_str(&parcel.source).unwrap_or_default();
-            for (name, value) in document {
-                let text = match value {
-                    Value::Null => continue,
-                    Value::String(text) => text,
-                    value => value.to_string(),
-                };
-                words.extend([name, text]);
-            }
-            write(&mut request, &words);
+        let commands: Vec<_> = new.iter().flat_map(|parcel| commands(parcel, instance)).collect();
+        for command in &commands {
+            write(&mut request, command);
         }
         write(&mut request, &["SET", mark, &last.to_string()]);
         write(&mut request, &["EXEC"]);
         self.stream.get_mut().write_all(&request).map_err(Trouble::new)?;
-        let answers = new.len() + 3;
+        let answers = commands.len() + 3;
         let mut refused = None;
         for number in 1..=answers {
             match self.read(0)? {
@@ -181,6 +184,52 @@ impl Connection {
             _ => Err(wrong()),
         }
     }
+}
+
+/// Words an event as the commands that add it.
+fn commands(parcel: &Parcel, instance: &str) -> Vec<Vec<String>> {
+    let document: Map<String, Value> = serde_json::from_str(&parcel.source).unwrap_or_default();
+    let mut commands = vec![add(STREAM, Some(LENGTH), fields(&document, &[]))];
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if let Some((stream, is_timed)) =
+        OPERATIONS.into_iter().find(|(stream, _)| text("stream") == Some(stream))
+    {
+        let mut fields = fields(&document, &["event", "stream", "timestamp"]);
+        if is_timed {
+            fields.push(("timestamp".into(), (parcel.at_ms / 1000).to_string()));
+        }
+        commands.push(add(stream, Some(OPERATIONS_LENGTH), fields));
+    }
+    let is_let_in = document.get("connack") == Some(&Value::from(0));
+    let event = match &*parcel.kind {
+        "client_connected" if is_let_in => "connect",
+        "client_disconnected" if text("reason") != Some("refused") => "disconnect",
+        _ => return commands,
+    };
+    let thing = text("thing_id").or(text("username")).or(text("client_id")).unwrap_or_default();
+    let seconds = (parcel.at_ms / 1000).to_string();
+    let named = [("thing_id", thing), ("timestamp", &seconds), ("event_type", event)];
+    let all = named.into_iter().chain([("instance", instance)]);
+    let fields = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    commands.push(add(MQTT, None, fields));
+    commands
+}
+
+fn fields(document: &Map<String, Value>, but: &[&str]) -> Vec<(String, String)> {
+    let text = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        value => Some(value.to_string()),
+    };
+    let wanted = document.iter().filter(|(name, _)| !but.contains(&name.as_str()));
+    wanted.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+}
+
+fn add(stream: &str, length: Option<&str>, fields: Vec<(String, String)>) -> Vec<String> {
+    let capped = length.map(|length| ["MAXLEN", "~", length]);
+    let words = ["XADD", stream].into_iter().chain(capped.into_iter().flatten()).chain(["*"]);
+    let fields = fields.into_iter().flat_map(|(name, value)| [name, value]);
+    words.map(str::to_owned).chain(fields).collect()
 }
 
 fn write(request: &mut Vec<u8>, words: &[impl AsRef<str>]) {

@@ -44,16 +44,20 @@ pub struct Credentials {
 }
 
 impl Target {
-    pub(super) fn receiver(&self, forwards: &Forwards, log: &str) -> Box<dyn Receiver> {
-        let credentials = &forwards.credentials;
+    pub(super) fn receiver(
+        &self,
+        forwards: &Forwards,
+        credentials: Credentials,
+        log: &str,
+    ) -> Box<dyn Receiver> {
         match self {
             Self::Elasticsearch(url) => {
-                let authorization = credentials.authorization.clone();
+                let authorization = credentials.authorization;
                 Box::new(elasticsearch::Bulk::new(url, authorization, forwards.index, log))
             }
             Self::Redis { host, port, database } => {
                 let address = (host.clone(), *port, *database);
-                Box::new(redis::Stream::new(address, credentials.clone(), log))
+                Box::new(redis::Stream::new(address, credentials, log, &forwards.instance))
             }
         }
     }

@@ -9,12 +9,12 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::*;
-use crate::dev::Ports;
 use crate::dev::access::{NewRow, Open, Settings};
 use crate::dev::broker::{Broker, Dress, Limits, Listener};
 use crate::dev::events::{Events, Forwards};
 use crate::dev::streams::Streams;
 use crate::dev::things::Things;
+use crate::dev::{Ports, Troubles};
 use crate::manifest::{AccessProvider, AccessWish};
 
 /// Names and values that would be markup if they were not text.
@@ -79,6 +79,7 @@ impl Stand {
         let things = opened.serve(broker.handle(), &Guard::default()).unwrap();
         let parts = Parts {
             services,
+            troubles: Troubles::default(),
             broker: handle,
             streams: inlet,
             log: events.reader().unwrap(),
@@ -462,6 +463,9 @@ async fn access_is_explained_by_the_rule_that_decides() {
     assert!(by.contains(&added.rule), "{by}");
     let html = stand.get(asked).await;
     assert!(html.contains(&added.rule) && !html.contains("data-live"), "{html}");
+    assert!(html.contains("The newest row that speaks of a client and a topic decides"), "{html}");
+    assert!(html.contains("What no rule speaks of is denied") && !html.contains("Things decide"));
+    assert_eq!(view["order"].as_array().unwrap().len(), 2, "{view}");
     let wrong = stand.get("/access.json?topic=t&address=nowhere").await;
     assert!(wrong.starts_with("HTTP/1.1 400 "), "{wrong}");
     stand.stop().await;

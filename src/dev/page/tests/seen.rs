@@ -77,17 +77,24 @@ async fn in_a_browser_two_messages_of_a_topic_are_compared_with_and_without_the_
             browser.script(is_on);
             browser.open(&address(stand, "/topic?name=room%2Fa"));
             if is_on {
+                // Until somebody chooses, the newest is proposed for comparison with the one before it.
+                stand.publish("room/a", "{\"value\":7,\"unit\":\"C\"}");
+                browser.until(&format!("{COUNT} >= 4"));
+                assert_eq!(
+                    browser.see("[...document.querySelectorAll('#live input:checked')].map(i => i.id).join()"),
+                    "b4,a3"
+                );
                 // What was chosen stays chosen while newer messages come.
                 browser.see("document.getElementById('a1').click()");
                 stand.publish("room/a", "{\"value\":9,\"unit\":\"C\"}");
-                browser.until(&format!("{COUNT} >= 4"));
+                browser.until(&format!("{COUNT} >= 5"));
                 assert_eq!(browser.see("document.getElementById('a1').checked"), true);
                 browser.see("document.getElementById('b3').click()");
                 browser.see("document.querySelector('#live form button').click()");
                 browser
                     .until("location.pathname === '/diff' && document.readyState === 'complete'");
             } else {
-                assert_eq!(browser.see(COUNT), 4);
+                assert_eq!(browser.see(COUNT), 5);
                 browser.open(&address(stand, "/diff?a=1&b=3"));
             }
             let text = browser.see("document.getElementById('live').innerText").to_string();
@@ -108,6 +115,7 @@ async fn in_a_browser_no_page_runs_what_a_stranger_wrote_or_is_wider_than_a_phon
         );
         stand.publish("home/kitchen/note", "one line\nand another");
         stand.publish(&"very/long/topic".repeat(20), &"x".repeat(3000));
+        stand.publish(&"withoutlevels".repeat(60), "short");
     }
     let stand = Arc::new(stand);
     in_browser(&stand, |browser, stand| {

@@ -66,6 +66,39 @@ fn what_a_thing_publishes_is_normalised_and_read_back() {
 }
 
 #[test]
+fn a_will_is_normalised_and_kept_as_its_things_also_over_a_restart() {
+    let mut it = joined();
+    let lost = |it: &Joined, record: &str| {
+        let mut body = b"\0\x04MQTT\x04\xc6\0\0".to_vec();
+        for text in ["c", &it.topic("/end"), record, "", &it.key] {
+            put(&mut body, text);
+        }
+        let mut client = it.world.mqtt();
+        client.say(0x10, &body);
+        assert_eq!(client.hear().unwrap().1[1], 0);
+        client
+    };
+    let kept = |it: &Joined, count: usize| {
+        for _ in 0..200 {
+            let page = it.read("?subtopic=end");
+            if page["total"] == count {
+                return page["messages"].as_array().unwrap().clone();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{}", it.read(""));
+    };
+    drop(lost(&it, r#"[{"n":"off","t":1000,"vb":true}]"#));
+    assert_eq!(kept(&it, 1)[0]["publisher"], json!(it.thing));
+    // A client that is lost with the broker has its will published by the next one.
+    let client = lost(&it, r#"[{"n":"off","t":2000,"vb":true}]"#);
+    it.world.restart();
+    let all = kept(&it, 2);
+    assert_eq!((&all[0]["publisher"], &all[0]["time"]), (&json!(it.thing), &json!(2000)));
+    drop(client);
+}
+
+#[test]
 fn a_message_of_http_reaches_the_things_that_listen_over_mqtt() {
     let it = joined();
     let mut client = it.world.mqtt();

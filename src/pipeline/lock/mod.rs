@@ -1,131 +1,28 @@
 //! Lock: walks the project's closure level by level and pins what it finds.
 
+mod failure;
+mod settle;
+mod update;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use thiserror::Error;
+pub use failure::LockFailure;
+use settle::resolve;
+pub(super) use settle::{answer, fetch, settled};
+pub use update::Update;
 
-use super::asked::AskedFailure;
 use super::configs::{Configs, project_facts};
 use super::stays::ToolLock;
 use super::{Desk, mix, modules, packages, platforms, tools};
 use super::{base, gates, services};
 use crate::disk;
-use crate::each::each;
 use crate::event::{Event, Silent};
-use crate::explain::{Explain, Failure};
-use crate::fetch::Answer;
+use crate::explain::Failure;
 use crate::http::{Http, Network};
 use crate::limits::TEXT_FILE_BYTES_MAX;
-use crate::lock::{
-    self, IMAGE_FORMAT, Lock, Pin, ProjectFacts, RebarLock, Request, Resolution, Resolver, Role,
-    Settled,
-};
-use crate::manifest::Tool;
-use crate::manifest::rebar::{self, RebarFacts, WishSource};
-use crate::manifest::{LockWish, Manifest, Platform};
+use crate::lock::{self, IMAGE_FORMAT, Lock, ProjectFacts, RebarLock, Role};
+use crate::manifest::{LockWish, Manifest, Tool};
 use crate::project;
-use crate::store::HeldTree;
-
-/// What is pinned anew although its wish did not change.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Update {
-    /// Applications.
-    pub(super) apps: BTreeSet<String>,
-    /// The toolchain.
-    pub(super) toolchain: bool,
-    /// The base image.
-    base: bool,
-    /// All applications.
-    pub(super) all: bool,
-    /// Machines that images are made for, beside those of the manifest and of the lock.
-    pub platforms: Vec<Platform>,
-    /// An index of Debian's that is past its date counts as much as any.
-    pub expired_index: bool,
-    /// What is too young is pinned all the same.
-    pub any_age: bool,
-}
-
-impl Update {
-    /// Nothing: what is pinned stays.
-    pub fn nothing() -> Self {
-        Self::default()
-    }
-
-    /// Nothing but what images for these machines are made of.
-    pub fn for_platforms(platforms: &[Platform]) -> Self {
-        Self { platforms: platforms.to_vec(), ..Self::default() }
-    }
-
-    /// These applications; `toolchain` means the toolchain, `base` the base image.
-    pub fn named(names: &[String]) -> Self {
-        let says = |what: &str| names.iter().any(|name| name == what);
-        let (toolchain, base) = (says("toolchain"), says("base"));
-        let others = names.iter().filter(|name| *name != "toolchain" && *name != "base");
-        Self { apps: others.cloned().collect(), toolchain, base, ..Self::default() }
-    }
-
-    /// All applications and the toolchain.
-    pub fn everything() -> Self {
-        Self { toolchain: true, all: true, ..Self::default() }
-    }
-}
-
-/// The lock could not be made.
-#[derive(Debug, Error)]
-pub enum LockFailure {
-    /// Neither git nor the environment dates the project.
-    #[error("nothing dates the image: `{}` is in no git repository with a commit", path.display())]
-    NoDate {
-        /// The project's root.
-        path: PathBuf,
-    },
-    /// An application that is asked about is not locked.
-    #[error("`{name}` is not in the lock")]
-    NotLocked {
-        /// What was named.
-        name: String,
-    },
-    /// An application that the manifest speaks of is none of the project's.
-    #[error("`[deps.{name}]` in rebeam.toml names no dependency of this project{}", nearest.as_ref().map(|name| format!("; the nearest is `{name}`")).unwrap_or_default())]
-    UnknownDep {
-        /// What was named.
-        name: String,
-        /// The dependency whose name is most like it.
-        nearest: Option<String>,
-    },
-    /// The lock is stale and `--locked` was given.
-    #[error("the lock is stale:\n{}", reasons.iter().map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n"))]
-    Stale {
-        /// Which field of which entry, and why.
-        reasons: Vec<String>,
-    },
-    /// There is no lock.
-    #[error("there is no {} in `{}`", lock::FILE_NAME, path.display())]
-    Missing {
-        /// The project's root.
-        path: PathBuf,
-    },
-}
-
-impl Explain for LockFailure {
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoDate { .. } => {
-                "commit the project, or set SOURCE_DATE_EPOCH to seconds since 1970".into()
-            }
-            Self::NotLocked { .. } => {
-                "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
-                    .into()
-            }
-            Self::UnknownDep { .. } => {
-                "correct the name or remove the table; `rebeam.lock` has a table for each dependency".into()
-            }
-            Self::Stale { .. } => "`rebeam lock` brings it up to date; look at the diff".into(),
-            Self::Missing { .. } => "`rebeam lock` makes one".into(),
-        })
-    }
-}
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
@@ -314,99 +211,4 @@ fn epoch(
     }
     let own = project::newest_commit(desk.root)?;
     Ok(own.or(newest).ok_or_else(|| LockFailure::NoDate { path: desk.root.to_owned() })?)
-}
-
-fn resolve(
-    desk: &Desk<'_>,
-    configs: &Configs<'_>,
-    facts: &ProjectFacts,
-    previous: Option<&Lock>,
-    imported: Option<&RebarLock>,
-) -> Result<(Resolution, Option<i64>), Failure> {
-    let mut resolver = Resolver::new(facts, &desk.manifest.deps);
-    if let Some(previous) = previous {
-        resolver = resolver.with_previous(previous);
-    }
-    if let Some(imported) = imported {
-        resolver = resolver.with_rebar_lock(imported);
-    }
-    let mut newest = None;
-    loop {
-        let requests = resolver.next_level();
-        if requests.is_empty() {
-            return Ok((resolver.finish()?, newest));
-        }
-        let answers = each(&requests, desk.jobs.max(4), |request| answer(desk, configs, request))?;
-        newest = newest.max(answers.iter().filter_map(|(_, time)| *time).max());
-        resolver.settle(answers.into_iter().map(|(settled, _)| settled).collect());
-    }
-}
-
-/// Fetches one wished source and reads its configuration.
-pub(super) fn answer(
-    desk: &Desk<'_>,
-    configs: &Configs<'_>,
-    request: &Request,
-) -> Result<(Settled, Option<i64>), Failure> {
-    let found = fetch(desk, request)?;
-    let tree = configs.changed(&request.app, &found.tree)?;
-    let wished = desk.manifest.deps.get(&request.app).and_then(|wish| wish.tool);
-    let (tool, facts) = match desk.manifest.build.tool {
-        // What becomes of a tool is its own matter: it is built alone.
-        own if request.role == Role::Tool => (wished.unwrap_or(own), RebarFacts::default()),
-        Tool::ErlangMk => configs.make_dep(&request.app, &tree)?,
-        Tool::Make => (wished.unwrap_or(Tool::Make), RebarFacts::default()),
-        own => {
-            // Of a mix project, what mix does not build itself comes here.
-            let own = if own == Tool::Mix { Tool::Rebar3 } else { own };
-            let facts = configs.facts(&request.app, &tree)?;
-            let facts = match &found.deps {
-                Some(deps) => facts.with_package_deps(deps.clone()),
-                None if own == Tool::Rebar => facts,
-                None => with_own_lock(facts, &tree)?,
-            };
-            (wished.unwrap_or(own), facts)
-        }
-    };
-    Ok((settled(request, &found, tool, facts), found.time))
-}
-
-/// Fetches one wished source.
-pub(super) fn fetch(desk: &Desk<'_>, request: &Request) -> Result<Answer, Failure> {
-    match &request.wish.source {
-        WishSource::Path { path } => directory(desk, path),
-        _ => {
-            let found = desk.doors().answer(request);
-            Ok(found.map_err(|failed| AskedFailure::new(request, failed))?)
-        }
-    }
-}
-
-/// What a request came to.
-pub(super) fn settled(request: &Request, found: &Answer, tool: Tool, facts: RebarFacts) -> Settled {
-    Settled {
-        app: request.app.clone(),
-        role: request.role,
-        pin: found.pin.clone(),
-        describe: found.describe.clone(),
-        tool,
-        facts,
-    }
-}
-
-/// Looks at a directory that the manifest names: nothing of it is pinned.
-fn directory(desk: &Desk<'_>, path: &str) -> Result<Answer, Failure> {
-    let tree = project::Survey::new(&desk.root.join(path))?.take(desk.store)?;
-    let pin = Pin::Path { path: path.to_owned() };
-    Ok(Answer { pin, describe: None, tree, time: None, deps: None })
-}
-
-/// A git source that brings a `rebar.lock` along is asked for what that pins, as rebar3 asks it.
-fn with_own_lock(facts: RebarFacts, tree: &HeldTree) -> Result<RebarFacts, Failure> {
-    let path = tree.path().join("rebar.lock");
-    if !disk::exists(&path) {
-        return Ok(facts);
-    }
-    let text = disk::read_text(&path, TEXT_FILE_BYTES_MAX)?;
-    Ok(facts.with_lock(&rebar::read_terms(&text, "rebar.lock")?)?)
 }

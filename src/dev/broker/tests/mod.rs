@@ -1,3 +1,5 @@
+mod websocket;
+
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,9 +99,13 @@ fn put(into: &mut Vec<u8>, text: &str) {
 }
 
 fn start(limits: Limits, state: Option<&Path>) -> (Broker, Bus) {
+    start_dressed(limits, state, Dress::Bare)
+}
+
+fn start_dressed(limits: Limits, state: Option<&Path>, dress: Dress) -> (Broker, Bus) {
     let bus = Bus::default();
     let socket = StdListener::bind("127.0.0.1:0").unwrap();
-    let listeners = vec![Listener { socket, dress: Dress::Bare }];
+    let listeners = vec![Listener { socket, dress }];
     let access = Arc::new(Open { denied: vec!["secret".into()] });
     (serve(listeners, access, bus.clone(), limits, state).unwrap(), bus)
 }
@@ -256,6 +262,29 @@ async fn a_denied_filter_is_refused_alone_and_a_denied_message_goes_nowhere() {
 }
 
 #[tokio::test]
+async fn a_storm_of_denials_is_said_once_and_then_summed() {
+    let (broker, bus) = start(Limits::default(), None);
+    let mut watch = bus.watch(Interest::Rare, 64);
+    let mut client = Peer::connect(&broker, "c", 2).await;
+    client.hear().await;
+    for _ in 0..500 {
+        client.publish("$SYS/x", 1, b"x").await;
+        client.hear().await;
+    }
+    let (mut events, mut denied) = (0, 0);
+    while denied < 500 {
+        let next = timeout(Duration::from_secs(10), watch.next()).await.expect("the rest comes");
+        if let What::AclDenied { count, .. } = &next.unwrap().what {
+            events += 1;
+            denied += count;
+        }
+    }
+    assert_eq!(denied, 500);
+    assert!(events < 100, "{events}");
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn sessions_kept_and_queued_messages_are_there_after_a_restart() {
     let state = tempfile::tempdir().unwrap();
     let (broker, _) = start(Limits::default(), Some(state.path()));
@@ -328,6 +357,28 @@ async fn bytes_that_are_no_packet_end_the_connection_and_nothing_else() {
         let mut rest = Vec::new();
         // A reset is an end too.
         drop(timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap());
+        assert_eq!(rest, b"");
+    }
+    good.say(0xc0, &[]).await;
+    assert_eq!(good.hear().await, [0xd0, 0]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_say_who_it_is_in_time_is_left_and_holds_nobody_up() {
+    let connect_timeout = Duration::from_millis(300);
+    let (broker, _) = start(Limits { connect_timeout, ..Limits::default() }, None);
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"\x10", b"\x10\x0c\0\x04MQ"] {
+        let mut stream = TcpStream::connect(broker.addresses()[0]).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        silent.push(stream);
+    }
+    let mut good = Peer::connect(&broker, "good", 2).await;
+    assert_eq!(good.hear().await, CONNACK);
+    for mut stream in silent {
+        let mut rest = Vec::new();
+        drop(timeout(Duration::from_secs(20), stream.read_to_end(&mut rest)).await.unwrap());
         assert_eq!(rest, b"");
     }
     good.say(0xc0, &[]).await;
