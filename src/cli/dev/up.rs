@@ -188,7 +188,7 @@ impl Upward<'_> {
             let (services, logs) = (Arc::clone(&services), logs.clone());
             tokio::task::spawn_blocking(move || services.wait_ready(&logs))
         };
-        let mut enough = std::pin::pin!(asked.to_end(&end));
+        let mut enough = std::pin::pin!(asked.until_end(&end));
         let fate = tokio::select! {
             ready = waiting => Some(ready.unwrap_or(Ok(()))),
             () = &mut enough => None,
@@ -289,7 +289,7 @@ impl Asked {
     }
 
     /// Waits until a signal, or `rebeam dev down` by `end`, says that it is enough.
-    async fn to_end(&mut self, end: &tokio::sync::Notify) {
+    async fn until_end(&mut self, end: &tokio::sync::Notify) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => terminal::talk("ending; Ctrl-C once more ends it at once"),
