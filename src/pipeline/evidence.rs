@@ -69,7 +69,10 @@ impl<'a> Backing<'a> {
     pub(super) fn prepare(&self, contents: &Contents) -> Result<Evidence<'a>, EvidenceError> {
         let facts = match self.forms {
             [] => None,
-            _ => Some(Facts::read(&contents.path)?),
+            _ => Some(Facts::read(&contents.path).map_err(|error| {
+                // What is damaged is best named by its digest; else it is whole and something else is the matter.
+                contents.check().err().map_or(error, Into::into)
+            })?),
         };
         let layers: Vec<Digest> = contents.layers.iter().map(|layer| layer.digest).collect();
         // Of a file whose halves name different layers only one half was read.

@@ -62,6 +62,21 @@ impl Explain for PlatformFailure {
     }
 }
 
+/// Refuses, before anything is fetched, other machines together with an OTP that is built from source.
+pub(super) fn refuse_before(desk: &Desk<'_>, update: &Update) -> Result<(), PlatformFailure> {
+    let own = Platform::from_name(Architecture::own().name());
+    let foreign = asked_for(desk, update).into_iter().find(|platform| Some(*platform) != own);
+    match foreign.filter(|_| desk.manifest.tools.contains_key(OTP)) {
+        Some(platform) => Err(PlatformFailure::OtpFromSource { platform }),
+        None => Ok(()),
+    }
+}
+
+/// The machines that the manifest or the command line names.
+fn asked_for(desk: &Desk<'_>, update: &Update) -> BTreeSet<Platform> {
+    update.platforms.iter().chain(&desk.manifest.image.platforms).copied().collect()
+}
+
 /// Chooses the packages for every machine that the manifest, the lock or the command line asks for.
 ///
 /// What is locked stays while the toolchain does; a preset goes with the preset toolchain; else the index is asked.
@@ -72,18 +87,13 @@ pub(super) fn choose(
     update: &Update,
 ) -> Result<Vec<PlatformLock>, Failure> {
     let own = Platform::from_name(Architecture::own().name());
-    let mut wanted: BTreeSet<Platform> = update.platforms.iter().copied().collect();
-    wanted.extend(&desk.manifest.image.platforms);
-    wanted.retain(|platform| Some(*platform) != own);
-    if desk.manifest.tools.contains_key(OTP) {
-        // Nothing that was locked before is of use, and what is asked for now cannot be had.
-        return match wanted.first() {
-            Some(platform) => Err(PlatformFailure::OtpFromSource { platform: *platform }.into()),
-            None => Ok(Vec::new()),
-        };
-    }
+    let mut wanted = asked_for(desk, update);
     wanted.extend(previous.iter().flat_map(|lock| &lock.platforms).map(|known| known.platform));
     wanted.retain(|platform| Some(*platform) != own);
+    if desk.manifest.tools.contains_key(OTP) {
+        // What was locked before is of no use with such an OTP.
+        return Ok(Vec::new());
+    }
     let unmoved = previous.filter(|lock| lock.toolchain == *toolchain && !update.toolchain);
     let mut chosen = Vec::new();
     for platform in wanted {

@@ -30,6 +30,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         let manifest = Manifest { lock: LockWish::default(), ..desk.manifest.clone() };
         return lock(&Desk { manifest: &manifest, ..*desk }, update);
     }
+    platforms::refuse_before(desk, update)?;
     let previous = Lock::read_previous(desk.root)?;
     let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let platforms = platforms::choose(desk, previous.as_ref(), &toolchain, update)?;
