@@ -219,8 +219,13 @@ fn ask(place: &Place, request: &Request) -> Result<Vec<Standing>, DevError> {
 /// Where it does not answer.
 pub fn status(place: &Place) -> Result<Vec<Standing>, DevError> {
     match ask(place, &Request::Status) {
-        // A stack that has only begun has nothing to tell of, and no socket.
-        Err(DevError::Silent(error)) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // A stack that has only begun has nothing to tell of, and no socket, or one that nobody listens on so far.
+        Err(DevError::Silent(error))
+            if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]
+                .contains(&error.kind()) =>
+        {
+            Ok(Vec::new())
+        }
         answer => answer,
     }
 }
