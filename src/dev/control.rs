@@ -305,7 +305,7 @@ mod tests {
         };
         let services = Arc::new(Services::start(Vec::new(), &logs).unwrap());
         let (end, troubles) = (Arc::default(), Troubles::default());
-        let rules = Arc::new(Open);
+        let rules = Arc::new(Open::default());
         Arc::new(Told { embedded: vec![embedded], services, rules, end, troubles, flusher: None })
     }
 

@@ -230,7 +230,7 @@ mod tests {
             let size = disk::status(&path).unwrap().unwrap().size;
             assert!(size <= SERVICE_LOG_BYTES_MAX + 4100, "{size}");
         }
-        assert_eq!(logs.last_lines("db").unwrap().last().unwrap(), "the last");
+        assert_eq!(logs.last_lines("db", "").unwrap().last().unwrap(), "the last");
         assert_eq!(logs.services().unwrap(), ["db"]);
     }
 
