@@ -17,6 +17,13 @@ pub enum Blame {
 }
 
 impl Blame {
+    /// Returns the blame that a program of ours ended with; one that said nothing else has the world to blame.
+    pub fn of_exit_code(code: Option<i32>) -> Self {
+        let all = [Self::User, Self::Usage, Self::World, Self::Bug];
+        let found = all.into_iter().find(|blame| Some(i32::from(blame.exit_code())) == code);
+        found.unwrap_or(Self::World)
+    }
+
     /// Returns the exit code of this blame.
     pub fn exit_code(self) -> u8 {
         match self {

@@ -28,7 +28,7 @@ use crate::dev::access::Settings;
 use crate::dev::services::State;
 use crate::dev::things::Setup;
 use crate::dev::{DevError, Place, Running, control, services};
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::explain::Failure;
 use crate::manifest::{self, AccessProvider, AccessWish, DevWish, Manifest, Profile};
 use crate::terminal::{self, Mode};
@@ -39,7 +39,13 @@ const SLOW: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(super) struct Dev {
     /// Keep the state of stacks below this directory [default: the user's state directory]
-    #[arg(long, global = true, value_name = "DIR", env = "REBEAM_STATE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "REBEAM_STATE",
+        help_heading = "For every verb of `dev`"
+    )]
     state_dir: Option<PathBuf>,
     #[command(subcommand)]
     verb: DevVerb,
@@ -130,6 +136,9 @@ impl Dev {
 /// The place of the project's stack. A directory without a manifest is a project, too: it may have no release yet.
 fn place(common: &Common, states: Option<PathBuf>) -> Result<Place, Failure> {
     let project = disk::canonical(&common.project)?;
+    if disk::status(&project)?.is_none_or(|status| status.kind != Kind::Directory) {
+        return Err(DevError::NoProject { path: project }.into());
+    }
     let name = match disk::exists(&project.join(manifest::FILE_NAME)) {
         true => Manifest::read(&project)?.project.name,
         false => project.file_name().map_or_else(String::new, |name| name.to_string_lossy().into()),

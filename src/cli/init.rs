@@ -6,6 +6,7 @@ use super::Common;
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{FILE_NAME, detect};
+use crate::project;
 use crate::terminal;
 
 #[derive(Debug, Args)]
@@ -19,7 +20,14 @@ impl Init {
         for line in detected.lines() {
             terminal::talk(&format!("    Found {line}"));
         }
-        terminal::talk(&format!("    Wrote {FILE_NAME}; next: `rebeam lock`"));
+        // A date that nothing gives is better asked for now than by the verb that comes next.
+        let next = match project::newest_commit(&root)? {
+            Some(_) => "`rebeam lock`",
+            None => {
+                "`git init && git add -A && git commit -m first`, as a commit dates the image, then `rebeam lock`"
+            }
+        };
+        terminal::talk(&format!("    Wrote {FILE_NAME}; next: {next}"));
         Ok(0)
     }
 }

@@ -10,6 +10,7 @@ mod diff;
 mod doctor;
 mod explain;
 mod hash;
+mod help;
 mod image;
 mod init;
 mod key;
@@ -36,7 +37,7 @@ mod verify;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::explain::Failure;
 use crate::sandbox;
@@ -61,6 +62,7 @@ struct Cli {
 
 /// What every verb takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "For every verb")]
 struct Common {
     /// Work in this project instead of the current directory
     #[arg(
@@ -193,7 +195,10 @@ enum Verb {
 
 /// Reads the arguments, does what they say and returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let mut command = help::command();
+    let read = command.try_get_matches_from_mut(arguments);
+    let read = read.and_then(|read| Cli::from_arg_matches(&read));
+    let cli = match read.map_err(|error| error.format(&mut command)) {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` come here too, with code 0.
@@ -234,8 +239,8 @@ impl Verb {
             Self::Store(verb) => verb.run(common),
             Self::Dev(verb) => verb.run(common),
             Self::Doctor(verb) => verb.run(common),
-            Self::Completions(verb) => verb.run(Cli::command()),
-            Self::Man(verb) => verb.run(Cli::command()),
+            Self::Completions(verb) => verb.run(help::command()),
+            Self::Man(verb) => verb.run(help::command()),
             Self::Schema(verb) => verb.run(),
         }
     }
@@ -247,6 +252,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_declared_without_contradiction() {
-        Cli::command().debug_assert();
+        help::command().debug_assert();
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use super::access::Access;
 use super::error::DevError;
 use super::events::Flusher;
 use super::place::Place;
@@ -60,6 +61,8 @@ pub struct Told {
     pub embedded: Vec<Standing>,
     /// What runs in rooms.
     pub services: Arc<Services>,
+    /// Who decides what clients of the broker may do.
+    pub rules: Arc<dyn Access>,
     /// Told when the stack is to end.
     pub end: Arc<Notify>,
     /// What keeps what runs in this process from writing.
@@ -71,12 +74,15 @@ pub struct Told {
 impl Told {
     /// Returns everything that runs and how it is.
     pub fn standing(&self) -> Vec<Standing> {
-        let troubled = |one: &Standing| match self.troubles.of(&one.name) {
-            None => one.clone(),
-            Some(why) => {
+        let troubled = |one: &Standing| {
+            if let Some(why) = self.troubles.of(&one.name) {
                 let why = Some(format!("it cannot write to its disk: {why}"));
-                Standing { state: State::Troubled, why, ..one.clone() }
+                return Standing { state: State::Troubled, why, ..one.clone() };
             }
+            // It listens all the same, and lets nobody in.
+            let asks = is_broker(one).then(|| self.rules.trouble()).flatten();
+            let why = asks.map(|why| format!("nobody is let in, as {why}"));
+            Standing { why, ..one.clone() }
         };
         self.embedded.iter().map(troubled).chain(self.services.standing()).collect()
     }
@@ -110,6 +116,11 @@ impl Told {
         };
         Answer { services, refused: None }
     }
+}
+
+/// Tells whether this is MQTT of this process, whose name another service may have taken.
+fn is_broker(one: &Standing) -> bool {
+    ["mqtt", "embedded-mqtt"].contains(&one.name.as_str())
 }
 
 impl Answer {
@@ -208,8 +219,13 @@ fn ask(place: &Place, request: &Request) -> Result<Vec<Standing>, DevError> {
 /// Where it does not answer.
 pub fn status(place: &Place) -> Result<Vec<Standing>, DevError> {
     match ask(place, &Request::Status) {
-        // A stack that has only begun has nothing to tell of, and no socket.
-        Err(DevError::Silent(error)) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // A stack that has only begun has nothing to tell of, and no socket, or one that nobody listens on so far.
+        Err(DevError::Silent(error))
+            if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]
+                .contains(&error.kind()) =>
+        {
+            Ok(Vec::new())
+        }
         answer => answer,
     }
 }
@@ -273,6 +289,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::dev::access::Open;
     use crate::dev::services::Logs;
 
     fn told(place: &Place) -> Arc<Told> {
@@ -282,12 +299,14 @@ mod tests {
             state: State::Ready,
             address: None,
             url: Some("mqtt://127.0.0.1:1883".into()),
+            others: Vec::new(),
             restarts: 0,
             why: None,
         };
         let services = Arc::new(Services::start(Vec::new(), &logs).unwrap());
         let (end, troubles) = (Arc::default(), Troubles::default());
-        Arc::new(Told { embedded: vec![embedded], services, end, troubles, flusher: None })
+        let rules = Arc::new(Open::default());
+        Arc::new(Told { embedded: vec![embedded], services, rules, end, troubles, flusher: None })
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::database::{self, DatabaseError};
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain, quoted};
 use crate::image::ImageError;
+use crate::tree::TreeError;
 
 /// What helps where a database is damaged: nothing that is still whole is thrown away without need.
 pub(super) const DAMAGED_HINT: &str = "put a snapshot back: `rebeam dev snapshot ls` and `load NAME`; or begin anew: `rebeam dev down --volumes`";
@@ -39,6 +40,8 @@ pub enum DevError {
         log: PathBuf,
         /// The last lines of that.
         lines: Vec<String>,
+        /// Whose fault it is, as far as it said.
+        blame: Blame,
     },
     /// Not everything was ready in time.
     #[error("not ready within {seconds} s: {}", services.iter().map(|(name, state)| format!("`{name}` is {state}")).collect::<Vec<_>>().join(", "))]
@@ -55,6 +58,12 @@ pub enum DevError {
         process: u32,
         /// How long it was given.
         seconds: u64,
+    },
+    /// What is said to be the project is none.
+    #[error("`{}` is no directory", path.display())]
+    NoProject {
+        /// What is there.
+        path: PathBuf,
     },
     /// A running stack is needed, and there is none.
     #[error("the stack of this project is not up")]
@@ -245,6 +254,9 @@ pub enum DevError {
     /// The runtime could not be started.
     #[error("threads could not be started")]
     Runtime(#[source] std::io::Error),
+    /// Files of an image cannot be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -288,9 +300,12 @@ impl Explain for DevError {
             | Self::BadSnapshotName { .. }
             | Self::SnapshotExists { .. }
             | Self::NoSnapshot { .. }
+            | Self::NoProject { .. }
             | Self::NoRelease
             | Self::NotUp => Blame::User,
+            Self::NotReady { blame, .. } => *blame,
             Self::Image(error) => error.blame(),
+            Self::Tree(error) => error.blame(),
             Self::Disk(error) => error.blame(),
             _ => Blame::World,
         }
@@ -321,8 +336,9 @@ impl Explain for DevError {
             Self::BadOrigin { .. } => {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
+            Self::NoProject { .. } => Some("name the project's directory: `-C DIR`".into()),
             Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
-            Self::NoHome => Some("name one: `--state DIR` or REBEAM_STATE".into()),
+            Self::NoHome => Some("name one: `--state-dir DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),
             Self::Database(DatabaseError::Newer { .. }) => {
                 Some("use that rebeam, or begin anew: `rebeam dev down --volumes`".into())
@@ -359,6 +375,7 @@ impl Explain for DevError {
             Self::Silent(_) => Some("end it with `rebeam dev down`, and start it anew".into()),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Image(error) => error.hint(),
+            Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
             _ => None,
         }

@@ -88,6 +88,11 @@ impl Place {
         &self.directory
     }
 
+    /// Returns the file in which packages of services are pinned that no lock names.
+    pub fn pins(&self) -> PathBuf {
+        self.directory.join("services.lock")
+    }
+
     /// Returns the file that programs read addresses from, as `NAME=value` lines.
     pub fn env_file(&self) -> PathBuf {
         self.directory.join("env")
@@ -195,8 +200,15 @@ impl Place {
             return Ok(());
         }
         let taken = self.take()?;
+        let pins = self.pins();
+        let kept = disk::exists(&pins).then(|| disk::read_text(&pins, TEXT_FILE_BYTES_MAX));
         disk::remove_tree(&self.directory)?;
         drop(taken);
+        // Which packages servers are made of is no state of theirs.
+        if let Some(kept) = kept {
+            disk::create_dir_all(&self.directory)?;
+            disk::write_atomic(&pins, kept?.as_bytes())?;
+        }
         Ok(())
     }
 }
@@ -302,5 +314,17 @@ mod tests {
         drop(taken);
         place.wipe().unwrap();
         assert!(!disk::exists(place.directory()));
+    }
+
+    #[test]
+    fn what_servers_are_made_of_stays_when_their_state_goes() {
+        let states = tempfile::tempdir().unwrap();
+        let place = Place::new(states.path(), "shop", Path::new("/a/shop"));
+        drop(place.take().unwrap());
+        disk::write_atomic(&place.pins(), b"pins").unwrap();
+        disk::write_atomic(&place.directory().join("events.sqlite"), b"state").unwrap();
+        place.wipe().unwrap();
+        assert_eq!(disk::list(place.directory()).unwrap(), [b"services.lock".to_vec()]);
+        assert_eq!(disk::read_text(&place.pins(), 100).unwrap(), "pins");
     }
 }

@@ -50,11 +50,19 @@ impl Ports {
         service: &str,
         standard: u16,
     ) -> Result<TcpListener, DevError> {
-        let stable = (0..TRIES_MAX).map(|attempt| self.stable(service, attempt));
-        let mut ports = std::iter::once(standard).chain(stable);
+        let listener = TcpListener::bind(SocketAddr::new(self.address, standard));
+        listener.or_else(|_| self.stable_one(service).map_err(|_| self.taken(service, standard)))
+    }
+
+    /// Listens for `service` on a port that is the same each time for this project and service.
+    ///
+    /// # Errors
+    /// Where none of the tried ports is free.
+    pub fn stable_one(&self, service: &str) -> Result<TcpListener, DevError> {
+        let mut ports = (0..TRIES_MAX).map(|attempt| self.stable(service, attempt));
         let free =
             ports.find_map(|port| TcpListener::bind(SocketAddr::new(self.address, port)).ok());
-        free.ok_or_else(|| self.taken(service, standard))
+        free.ok_or_else(|| self.taken(service, self.stable(service, 0)))
     }
 
     /// Listens for `service` on exactly `port`: a person asked for it.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::FILE_NAME;
 use crate::disk::DiskError;
 use crate::explain::{Blame, Explain};
 
@@ -147,7 +148,12 @@ impl Explain for ManifestError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } => Some("write one with `rebeam init`".to_owned()),
+            Self::Missing { path } if path.ends_with(FILE_NAME) => {
+                Some("write one with `rebeam init`".to_owned())
+            }
+            Self::Missing { .. } => {
+                Some("correct the name; such a file has `[dev]` and `[services]`".to_owned())
+            }
             Self::MergeMarker { .. } => {
                 Some("settle the merge (`git diff` shows it), then run again".to_owned())
             }

@@ -142,7 +142,11 @@ pub(super) const SERVICE: &[Key] = &[
         "Debian packages that rebeam.lock pins and that are all a command sees; without any it sees this machine's programs.",
     ),
     key("release", Kind::Flag, "That it is the project's own release."),
-    key("env", ENV, "Variables; `${NAME_URL}` stands for the address of the service NAME."),
+    key(
+        "env",
+        ENV,
+        "Variables; `${NAME_URL}` stands for the address of the service NAME. For postgres POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB and POSTGRES_HOST_AUTH_METHOD decide how it begins.",
+    ),
     key(
         "ports",
         Kind::Texts(Form::Port),

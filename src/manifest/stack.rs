@@ -107,13 +107,15 @@ fn merge(
     Ok(StackWish { dev, services, values })
 }
 
-/// What a profile says before any file does.
+/// What a profile says before any file does. The database is the one that emqttd's plug-in asks by default, and its
+/// driver knows no newer way to prove who it is than md5.
 fn text_of(profile: Profile) -> &'static str {
     match profile {
         Profile::Bare | Profile::Mainflux => "",
         Profile::Emqttd => {
             "[dev.access]\nprovider = \"sql\"\nurl = \"${POSTGRES_URL}\"\ndenied = \"silent\"\n\
-             [services.postgres]\nkind = \"postgres\"\n"
+             [services.postgres]\nkind = \"postgres\"\n\
+             [services.postgres.env]\nPOSTGRES_DB = \"mqtt\"\nPOSTGRES_HOST_AUTH_METHOD = \"md5\"\n"
         }
     }
 }

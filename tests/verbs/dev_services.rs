@@ -186,9 +186,10 @@ fn a_service_that_never_gets_ready_ends_the_start_with_its_last_lines() {
          ready = { log = \"warm\\u0021\", timeout = 1 }\n",
     );
     let started = Instant::now();
-    for (arguments, code) in [(&["up"][..], 1), (&["up", "-d"], 3)] {
+    // In the background it is as much a person's own matter.
+    for arguments in [&["up"][..], &["up", "-d"]] {
         let ran = world.rebeam(&[&STATES[..], arguments].concat());
-        ran.fails(code, &["`slow` was not ready within 1 s", "warming up", "rebeam dev logs slow"]);
+        ran.fails(1, &["`slow` was not ready within 1 s", "warming up", "rebeam dev logs slow"]);
     }
     assert!(started.elapsed() < Duration::from_secs(30));
     assert!(standing(&world).is_empty());

@@ -191,7 +191,7 @@ fn what_was_acknowledged_before_a_kill_is_read_back_after_it() {
 fn the_verbs_of_things_need_no_login_and_say_what_is_wrong() {
     let world = World::of(&[("README", "no release yet")]);
     let down = ["dev", "--state-dir", "states", "thing", "ls"];
-    world.rebeam(&down).fails(1, &["no stack of this project is up", "rebeam dev up -d"]);
+    world.rebeam(&down).fails(1, &["the stack of this project is not up", "rebeam dev up -d"]);
     let up = Up::new(&world, &[]);
     // By themselves things are there, and nobody has to be one: the broker is open.
     assert!(up.publish("any", "a/b", "x"));

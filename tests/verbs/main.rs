@@ -17,6 +17,7 @@ mod closure;
 mod cluster;
 mod dev;
 mod dev_events;
+mod dev_first_user;
 mod dev_faults;
 mod dev_acl;
 mod dev_listen;

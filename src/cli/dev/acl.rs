@@ -134,7 +134,8 @@ impl Acl {
             disk::create_dir_all(place.directory())?;
             Ok(Book::open(&settings, place.directory())?)
         };
-        if settings.is_open() && common.mode() == Mode::People {
+        let changes = matches!(self.verb, Verb::Add(_) | Verb::Rm { .. } | Verb::Passwd { .. });
+        if settings.is_open() && common.mode() == Mode::People && !changes {
             terminal::talk("access is open: `[dev.access]` in rebeam.toml says which rules decide");
         }
         match self.verb {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::exposing::VARIABLE;
 use crate::dev::{DevError, Place};
 use crate::disk;
+use crate::explain::Blame;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -57,14 +58,15 @@ fn wait(place: &Place, child: &mut Child, patience: Duration) -> Result<(), DevE
         if place.running()?.is_some_and(|running| running.process == child.id()) {
             return Ok(());
         }
-        let has_ended = child.try_wait().map_err(DevError::Runtime)?.is_some();
-        if has_ended || Instant::now() > until {
+        let ended = child.try_wait().map_err(DevError::Runtime)?;
+        if ended.is_some() || Instant::now() > until {
             // One that is not ready by now is not left behind.
             drop(child.kill());
             let text = disk::read_text(&place.log(), TEXT_FILE_BYTES_MAX)?;
             let lines: Vec<String> = text.lines().map(str::to_owned).collect();
             let lines = lines[lines.len().saturating_sub(LINES_MAX)..].to_vec();
-            return Err(DevError::NotReady { log: place.log(), lines });
+            let blame = Blame::of_exit_code(ended.and_then(|status| status.code()));
+            return Err(DevError::NotReady { log: place.log(), lines, blame });
         }
         std::thread::sleep(LOOK_AGAIN);
     }

@@ -47,6 +47,12 @@ impl Logs {
         for name in &chosen {
             lines.extend(files.lines(name)?);
         }
+        if lines.is_empty() && common.mode() == Mode::People {
+            terminal::talk(match chosen.is_empty() {
+                true => "no service ran yet; `rebeam dev events` tells of the broker",
+                false => "nothing was said yet",
+            });
+        }
         self.show(common, chosen.len(), lines);
         while !follows.is_empty() {
             std::thread::sleep(LOOK_AGAIN);

@@ -24,9 +24,6 @@ use crate::terminal::Reasons;
 /// Variables of this machine that its own programs need.
 const MACHINE: [&str; 7] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME"];
 
-/// Where packages are pinned that no lock names, in the stack's directory.
-const PINS: &str = "services.lock";
-
 /// Which files say what the stack is, in the stack's directory.
 const LAYERS: &str = "layers.json";
 
@@ -138,7 +135,7 @@ impl Parts {
         let wanted: BTreeSet<Vec<String>> = lists.filter(|list| !list.is_empty()).collect();
         if !wanted.is_empty() {
             disk::create_dir_all(place.directory())?;
-            let beside = place.directory().join(PINS);
+            let beside = place.pins();
             let screen = common.screen(Reasons::Summed);
             let store = common.open_store(&screen)?;
             let held =
@@ -193,6 +190,7 @@ impl Parts {
         if wish.ports.is_empty() {
             let numbers = manifest.image.ports.iter().filter_map(|port| port.strip_suffix("/tcp"));
             wish.ports = numbers.filter_map(|number| number.parse().ok()).collect();
+            wish.ports.sort_unstable();
         }
         for (variable, value) in &self.dev.env {
             wish.env.entry(variable.clone()).or_insert_with(|| value.clone());

@@ -36,7 +36,13 @@ impl Snapshot {
             Self::Ls if common.mode() == Mode::Json => {
                 terminal::data(&serde_json::json!(snapshots.names()?).to_string());
             }
-            Self::Ls => snapshots.names()?.iter().for_each(|name| terminal::data(name)),
+            Self::Ls => {
+                let names = snapshots.names()?;
+                if names.is_empty() {
+                    terminal::talk("none yet; `rebeam dev snapshot save NAME` makes one");
+                }
+                names.iter().for_each(|name| terminal::data(name));
+            }
         }
         Ok(0)
     }

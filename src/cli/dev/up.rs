@@ -20,7 +20,7 @@ use crate::dev::web::Guard;
 use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken, Troubles};
 use crate::disk;
 use crate::explain::Failure;
-use crate::manifest::Profile;
+use crate::manifest::{Profile, Runs};
 use crate::terminal::{self, Mode};
 
 /// How long a stack in the background may take to be ready.
@@ -121,7 +121,10 @@ impl Start {
         let ports = Ports::new(self.exposing.listen, &parts.project);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(DevError::Runtime)?;
-        let things = super::things(&parts.dev, self.things)?;
+        let mut things = super::things(&parts.dev, self.things)?;
+        // emqttd's own HTTP interface is there.
+        let has_release = parts.services.values().any(|wish| wish.runs == Runs::Release);
+        things.leaves_standard_port = has_release && parts.dev.profile == Some(Profile::Emqttd);
         let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
@@ -180,6 +183,7 @@ impl Upward<'_> {
             embedded: embedded.iter().map(standing).collect(),
             services: Arc::clone(&services),
             end: Arc::clone(&end),
+            rules: Arc::clone(&rules),
             troubles: stack.troubles(),
             flusher: Some(stack.flusher()),
         });
@@ -341,6 +345,7 @@ fn standing(service: &Service) -> Standing {
         state: State::Ready,
         address: Some(service.address),
         url: Some(service.url.clone()),
+        others: Vec::new(),
         restarts: 0,
         why: None,
     }
@@ -376,7 +381,9 @@ pub(super) fn table(standings: &[Standing]) -> String {
         };
         let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let state = format!("{}{restarts}{why}", one.state.name());
-        vec![one.name.clone(), one.url.clone().unwrap_or_default(), state]
+        let others = one.others.iter().map(|port| format!(", {port}"));
+        let places = one.url.iter().cloned().chain(others).collect::<String>();
+        vec![one.name.clone(), places, state]
     };
     terminal::table(&standings.iter().map(row).collect::<Vec<_>>())
 }

@@ -127,12 +127,16 @@ fn the_desk_waits_for_the_database_of_its_rules_and_no_password_stands_in_the_fi
     let desk = service(&text, "rebeam");
     has(desk, &["\"--profile\", \"emqttd\"", "postgres:\n        condition: \"service_healthy\""]);
     let database = service(&text, "postgres");
-    has(database, &["POSTGRES_PASSWORD: \"${POSTGRES_PASSWORD:-rebeam}\"", "/seed/00-rules.sql"]);
-    assert!(!database.contains("depends_on"), "{database}");
     has(
-        &text,
-        &["url = \"postgres://postgres:${POSTGRES_PASSWORD:-rebeam}@postgres:5432/postgres\""],
+        database,
+        &[
+            "POSTGRES_PASSWORD: \"${POSTGRES_PASSWORD:-rebeam}\"",
+            "POSTGRES_DB: \"mqtt\"",
+            "/seed/00-rules.sql",
+        ],
     );
+    assert!(!database.contains("depends_on"), "{database}");
+    has(&text, &["url = \"postgres://postgres:${POSTGRES_PASSWORD:-rebeam}@postgres:5432/mqtt\""]);
     // The rules speak of `$SYS`, which is no variable of Compose's.
     assert!(text.contains("'$$SYS/#'") && !text.contains("'$SYS"), "{text}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::yaml::plain;
 use super::{Export, ExportError};
 use crate::dev::DevError;
-use crate::dev::services::stem;
+use crate::dev::services::{Cluster, encoded, stem};
 use crate::manifest::{Runs, Server, ServiceWish};
 
 /// The password of a server where nobody says another one: only this machine reaches what the file publishes.
@@ -36,11 +36,13 @@ pub(super) fn addresses(export: &Export<'_>) -> Variables {
         put("PORT", port.to_string());
         let scheme = match &wish.runs {
             Runs::Server(Server::Postgres) => {
-                let password = password(name);
-                put("USER", "postgres".into());
-                put("DATABASE", "postgres".into());
-                put("URL", format!("postgres://postgres:{password}@{name}:{port}/postgres"));
-                put("PASSWORD", password);
+                let Cluster { user, database, password: own, .. } = Cluster::of(wish);
+                let (who, what) = (encoded(&user), encoded(&database));
+                let secret = own.as_deref().map_or_else(|| password(name), encoded);
+                put("URL", format!("postgres://{who}:{secret}@{name}:{port}/{what}"));
+                put("PASSWORD", own.map_or_else(|| password(name), |own| own.replace('$', "$$")));
+                put("USER", user.replace('$', "$$"));
+                put("DATABASE", database.replace('$', "$$"));
                 continue;
             }
             Runs::Server(Server::Redis) => "redis",

@@ -68,6 +68,9 @@ pub struct Standing {
     pub address: Option<SocketAddr>,
     /// What a program is told, without any secret.
     pub url: Option<String>,
+    /// Where else it listens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<u16>,
     /// How often it was started again.
     pub restarts: u32,
     /// Why it is as it is, where that is not as it should be.
@@ -101,7 +104,8 @@ impl Board {
             let (address, url) = unit.place.clone().unzip();
             let name = unit.name.clone();
             let (state, restarts, why) = (State::Waiting, 0, None);
-            let standing = Standing { name, state, address, url, restarts, why };
+            let others = unit.others.clone();
+            let standing = Standing { name, state, address, url, others, restarts, why };
             let stop = Stop::default();
             (unit.name.clone(), Entry { needs: unit.needs.clone(), standing, stop, again: false })
         };

@@ -19,6 +19,7 @@ const POSTGRES: &str = "usr/lib/postgresql";
 const DATA: &str = "/var/lib/rebeam/data";
 /// Where seed files are seen.
 const SEED: &str = "/var/lib/rebeam/seed";
+/// The user and the database that PostgreSQL has where nothing else is said.
 const POSTGRES_USER: &str = "postgres";
 
 /// Has PostgreSQL end its clients' sessions when it is told to end, in place of waiting for them.
@@ -61,19 +62,83 @@ pub(super) fn tell(
     put("PORT", address.port().to_string());
     let url = match &wish.runs {
         Runs::Server(Server::Postgres) => {
-            let password = password(directory)?;
-            put("USER", POSTGRES_USER.into());
-            put("DATABASE", POSTGRES_USER.into());
-            put("URL", format!("postgres://{POSTGRES_USER}:{password}@{address}/{POSTGRES_USER}"));
+            let cluster = Cluster::of(wish);
+            let password = cluster.password(directory)?;
+            let Cluster { user, database, .. } = cluster;
+            let (safe_user, safe_database) = (encoded(&user), encoded(&database));
+            let safe_password = encoded(&password);
+            let url = |who: &str| format!("postgres://{who}@{address}/{safe_database}");
+            put("URL", url(&format!("{safe_user}:{safe_password}")));
+            put("USER", user);
+            put("DATABASE", database);
             put("PASSWORD", password);
-            return Ok(format!("postgres://{POSTGRES_USER}@{address}/{POSTGRES_USER}"));
+            return Ok(url(&safe_user));
         }
         Runs::Server(Server::Redis) => format!("redis://{address}"),
         Runs::Server(Server::Mosquitto) => format!("mqtt://{address}"),
-        Runs::Command { .. } | Runs::Release => format!("http://{address}"),
+        Runs::Command { .. } | Runs::Release => {
+            let wished = wish.ports.first().copied().unwrap_or_default();
+            format!("{}://{address}", scheme(wished))
+        }
     };
     put("URL", url.clone());
     Ok(url)
+}
+
+/// What is spoken on a port that is known by its number.
+fn scheme(port: u16) -> &'static str {
+    match port {
+        443 | 8443 => "https",
+        1883 => "mqtt",
+        8883 => "mqtts",
+        5672 => "amqp",
+        6379 => "redis",
+        _ => "http",
+    }
+}
+
+/// How a PostgreSQL begins: in the words of the image that many know, so that its variables mean here what they mean
+/// there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its first user.
+    pub user: String,
+    /// The database that programs are told of.
+    pub database: String,
+    /// The first user's password, where the manifest says it.
+    pub password: Option<String>,
+    /// How a client proves who it is, as pg_hba.conf calls it.
+    pub method: String,
+}
+
+impl Cluster {
+    /// Reads what the manifest says.
+    pub fn of(wish: &ServiceWish) -> Self {
+        let said = |name: &str| wish.env.get(&format!("POSTGRES_{name}")).cloned();
+        let user = said("USER").unwrap_or_else(|| POSTGRES_USER.into());
+        Self {
+            database: said("DB").unwrap_or_else(|| user.clone()),
+            password: said("PASSWORD"),
+            method: said("HOST_AUTH_METHOD").unwrap_or_else(|| "scram-sha-256".into()),
+            user,
+        }
+    }
+
+    /// Returns the password, made when it is asked for first where the manifest has none.
+    fn password(&self, directory: &Path) -> Result<String, DevError> {
+        self.password.clone().map_or_else(|| password(directory), Ok)
+    }
+}
+
+/// Writes a text as a part of an address.
+pub fn encoded(text: &str) -> String {
+    let letter = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(letter).collect()
 }
 
 /// Returns the password of a server, made when it is asked for first.
@@ -203,41 +268,47 @@ impl Kind<'_> {
             "logging_collector=off",
         ];
         let room = self.room(script(POSTGRES_SCRIPT, &serve))?;
+        let cluster = Cluster::of(self.draft.wish);
+        let password = cluster.password(&self.draft.directory)?;
         // What initdb writes is not waited for: if the machine goes down now, all of it is done again.
         let make = [
             &*initdb,
             "-D",
             DATA,
             "-U",
-            POSTGRES_USER,
+            &*cluster.user,
             "-A",
-            "scram-sha-256",
+            &*cluster.method,
             "-E",
             "UTF8",
             "--locale=C.UTF-8",
             "--no-sync",
         ];
         let mut before = self.room(script(INITDB_SCRIPT, &make))?;
-        let password = password(&self.draft.directory)?;
         before.env.insert("POSTGRES_PASSWORD".into(), password.clone());
-        let read = |file: &str| self.psql(&psql, file);
+        let psql = |database: &str, more: &[&str]| {
+            let at = ["-h", "127.0.0.1", "-p", &self.port, "-U", &*cluster.user, "-d", database];
+            words(&[&[&*psql, "-X", "-q", "-v", "ON_ERROR_STOP=1"], &at[..], more].concat())
+        };
+        let read = |file: &str| psql(&cluster.database, &["-f", file]);
         let mut after = self.seeds(read)?;
         if self.begins_with_rules() {
             let tables = self.draft.directory.join("rules.sql");
             disk::write_atomic(&tables, postgres_schema().as_bytes())?;
             after.push(self.seed("making the tables of the rules".into(), &tables, read)?);
         }
+        if cluster.database != POSTGRES_USER {
+            let name = cluster.database.replace('"', "\"\"");
+            let create = format!("CREATE DATABASE \"{name}\"");
+            let room = self.draft.room(root, psql(POSTGRES_USER, &["-c", &create]))?;
+            let what = format!("making the database `{}`", cluster.database);
+            after.insert(0, Task { what, room });
+        }
         for task in &mut after {
             task.room.env.insert("PGPASSWORD".into(), password.clone());
         }
         let before = Task { what: "initdb".into(), room: before };
         Ok((Body::Room(Box::new(room)), self.first(vec![before], after)))
-    }
-
-    /// The command that reads a file of SQL, and ends at its first error.
-    fn psql(&self, psql: &str, file: &str) -> Vec<String> {
-        let at = ["-h", "127.0.0.1", "-p", &self.port, "-U", POSTGRES_USER, "-d", POSTGRES_USER];
-        words(&[&[psql, "-X", "-q", "-v", "ON_ERROR_STOP=1"], &at[..], &["-f", file]].concat())
     }
 
     fn redis(&self) -> Result<(Body, Option<First>), DevError> {

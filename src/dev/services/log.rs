@@ -84,8 +84,9 @@ impl Logs {
     }
 
     /// Returns what a service said last.
-    pub(super) fn last_lines(&self, service: &str) -> Result<Vec<String>, DevError> {
-        let lines = self.lines(service)?;
+    pub(super) fn last_lines(&self, service: &str, since: &str) -> Result<Vec<String>, DevError> {
+        let mut lines = self.lines(service)?;
+        lines.retain(|line| line.time.as_str() >= since);
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
         Ok(last.map(|line| line.text.clone()).collect())
     }
@@ -96,6 +97,13 @@ impl Logs {
         let at = disk::status(&path)?.map_or(0, |status| status.size);
         Ok(Follow { path, service: service.to_owned(), at, open: Vec::new() })
     }
+}
+
+/// Returns the time as a line begins with it.
+pub(super) fn now() -> String {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = rfc3339(since_1970.as_secs());
+    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), since_1970.subsec_millis())
 }
 
 /// A place in a service's log up to which it was read.
@@ -169,10 +177,7 @@ impl Writer {
 
     pub(super) fn line(&mut self, text: &str) {
         let path = self.logs.path(&self.service);
-        let since_1970 =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let seconds = rfc3339(since_1970.as_secs());
-        let time = format!("{}.{:03}Z", seconds.trim_end_matches('Z'), since_1970.subsec_millis());
+        let time = now();
         // Nobody's colours or bells reach a terminal by way of a log.
         let plain = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
         let text: String = text.chars().map(plain).collect();
@@ -225,7 +230,7 @@ mod tests {
             let size = disk::status(&path).unwrap().unwrap().size;
             assert!(size <= SERVICE_LOG_BYTES_MAX + 4100, "{size}");
         }
-        assert_eq!(logs.last_lines("db").unwrap().last().unwrap(), "the last");
+        assert_eq!(logs.last_lines("db", "").unwrap().last().unwrap(), "the last");
         assert_eq!(logs.services().unwrap(), ["db"]);
     }
 

@@ -21,6 +21,7 @@ use self::board::Board;
 use super::error::DevError;
 
 pub use board::{Standing, State};
+pub use kinds::{Cluster, encoded};
 pub use log::{Line, Logs};
 pub use names::{expand, stem, url_variable, variables};
 pub use plan::{Plan, Planned, RELEASE, Reserved, plan, reserve};
@@ -33,6 +34,8 @@ pub type Supervised = Arc<OnceLock<Arc<Services>>>;
 #[derive(Debug)]
 pub struct Services {
     board: Arc<Board>,
+    /// When they were started, as a line of a log has it.
+    begun: String,
     attending: Vec<JoinHandle<()>>,
 }
 
@@ -42,7 +45,8 @@ impl Services {
     /// # Errors
     /// Where no log can be written, or no thread started.
     pub fn start(units: Vec<Unit>, logs: &Logs) -> Result<Self, DevError> {
-        let mut services = Self { board: Arc::new(Board::new(&units)), attending: Vec::new() };
+        let (board, begun) = (Arc::new(Board::new(&units)), log::now());
+        let mut services = Self { board, begun, attending: Vec::new() };
         for unit in units {
             let board = Arc::clone(&services.board);
             let log = logs.writer(&unit.name)?;
@@ -61,7 +65,7 @@ impl Services {
         let Some((name, why)) = self.board.wait_settled() else {
             return Ok(());
         };
-        let lines = logs.last_lines(&name)?;
+        let lines = logs.last_lines(&name, &self.begun)?;
         Err(DevError::ServiceFailed { log: logs.path(&name), name, why, lines })
     }
 

@@ -178,6 +178,7 @@ impl Draft<'_> {
             restart: self.wish.restart,
             needs,
             place: self.place.clone(),
+            others: self.ports.iter().skip(1).map(|(_, port)| *port).collect(),
         })
     }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dev::error::DevError;
-use crate::disk;
+use crate::disk::{self, Kind};
 use crate::image;
 use crate::manifest::Restart;
 use crate::sandbox::{Access, Level, Mount, Room};
+use crate::tree::{self, Followed, Placement, RelPath};
 
 /// The file that says which image is laid out beside it.
 const STAMP: &str = "of";
@@ -34,6 +35,8 @@ pub struct Unit {
     pub needs: BTreeSet<String>,
     /// Where it listens, and what a program is told of that.
     pub place: Option<(SocketAddr, String)>,
+    /// The other ports that it listens on.
+    pub others: Vec<u16>,
 }
 
 /// Where a command runs.
@@ -148,14 +151,40 @@ impl Archive {
         room.env.extend(self.env.iter().cloned());
         let mut mounts = self.mounts.clone();
         for inside in &unpacked.volumes {
-            let host = self.volumes.join(slug(inside));
-            disk::create_dir_all(&host)?;
-            mounts.push(Mount { host, inside: inside.clone(), access: Access::ReadWrite });
+            // What the manifest shows there counts more.
+            if mounts.iter().all(|mount| mount.inside != *inside) {
+                let host = self.volumes.join(slug(inside));
+                disk::create_dir_all(&host)?;
+                mounts.push(Mount { host, inside: inside.clone(), access: Access::ReadWrite });
+            }
+        }
+        for mount in mounts.iter().filter(|mount| mount.host.starts_with(&self.volumes)) {
+            begin(&root, mount)?;
         }
         room.mounts.retain(|own| mounts.iter().all(|mount| mount.inside != own.inside));
         room.mounts.extend(mounts);
         Ok(room)
     }
+}
+
+/// Has a volume begin with what the image below `root` has there, as Docker does; one with files in it stays as it is.
+fn begin(root: &Path, volume: &Mount) -> Result<(), DevError> {
+    let Ok(path) = RelPath::new(volume.inside.trim_matches('/')) else { return Ok(()) };
+    let Followed::Stands(Some(path)) = tree::follow(root, &path)? else { return Ok(()) };
+    let from = path.under(root);
+    let is_directory = disk::status(&from)?.is_some_and(|status| status.kind == Kind::Directory);
+    if !is_directory || !disk::list(&volume.host)?.is_empty() {
+        return Ok(());
+    }
+    // All or nothing: one that was half filled would pass for one that somebody wrote to. No volume has such a name.
+    let made = volume.host.with_added_extension("%made");
+    if disk::exists(&made) {
+        disk::remove_tree(&made)?;
+    }
+    disk::create_dir_all(&made)?;
+    let scan = tree::scan(&from, &[])?;
+    tree::place(&scan.tree, &from, &made, Placement::Copy, 0)?;
+    Ok(disk::rename(&made, &volume.host)?)
 }
 
 /// A directory's name for a path inside a room; a path has only letters of its own, so two never meet.

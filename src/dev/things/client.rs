@@ -33,7 +33,7 @@ const PACE: Pace = Pace {
 #[derive(Debug, Error)]
 pub enum ApiError {
     /// No stack is up.
-    #[error("no stack of this project is up")]
+    #[error("the stack of this project is not up")]
     Down,
     /// The stack has no things.
     #[error("the stack that is up serves no things")]

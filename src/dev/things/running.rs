@@ -37,13 +37,20 @@ pub struct Setup {
     pub is_mainflux: bool,
     /// What the name of an MQTT client counts for, where things decide.
     pub username: Username,
+    /// Whether the gateway's standard port is left to somebody else.
+    pub leaves_standard_port: bool,
     pub(super) bootstrap_key: String,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let bootstrap_key = BOOTSTRAP_KEY.to_owned();
-        Self { is_mainflux: false, username: Username::default(), bootstrap_key }
+        Self {
+            is_mainflux: false,
+            username: Username::default(),
+            leaves_standard_port: false,
+            bootstrap_key,
+        }
     }
 }
 
@@ -73,7 +80,8 @@ impl Setup {
             true => Username::ThingId,
             false => Username::Ignored,
         };
-        Ok(Self { is_mainflux: wish.decide.unwrap_or(is_mainflux), username, bootstrap_key })
+        let is_mainflux = wish.decide.unwrap_or(is_mainflux);
+        Ok(Self { is_mainflux, username, bootstrap_key, ..Self::default() })
     }
 }
 
@@ -110,7 +118,11 @@ impl Sockets {
     /// Where none is free.
     pub fn take(ports: &Ports, setup: &Setup) -> Result<Self, DevError> {
         let socket = |(part, name, port): (Part, &'static str, u16)| {
-            Ok((part, name, ports.standard_or_stable(name, port)?))
+            let listener = match setup.leaves_standard_port && port == GATEWAY.2 {
+                true => ports.stable_one(name)?,
+                false => ports.standard_or_stable(name, port)?,
+            };
+            Ok((part, name, listener))
         };
         parts(setup).map(socket).collect::<Result<_, _>>().map(Self)
     }

@@ -48,7 +48,7 @@ impl Explain for LockFailure {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoDate { .. } => {
-                "commit the project, or set SOURCE_DATE_EPOCH to seconds since 1970".into()
+                "commit it: `git init && git add -A && git commit -m first`; or set SOURCE_DATE_EPOCH to seconds since 1970".into()
             }
             Self::NotLocked { .. } => {
                 "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
