@@ -47,6 +47,7 @@ fn unit(name: &str, needs: &[&str]) -> Unit {
         restart: Restart::No,
         needs: needs.iter().map(|need| (*need).to_owned()).collect::<BTreeSet<_>>(),
         place: None,
+        others: Vec::new(),
     }
 }
 
