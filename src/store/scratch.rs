@@ -54,9 +54,7 @@ impl Session {
             let lock = disk::try_lock_name(&lock_of(&directory))?;
             attempt += 1;
             let Some(lock) = lock else { continue };
-            if disk::remove_tree(&directory).is_err() {
-                continue;
-            }
+            disk::remove_tree(&directory)?;
             disk::create_dir(&directory)?;
             return Ok(Arc::new(Self { directory, count: AtomicU64::new(0), _lock: lock }));
         }

@@ -131,6 +131,8 @@ impl Options {
         }
         command[self.trim_at - 1] = Bytes::from_static(b"=");
         command[self.trim_at] = match self.trim {
+            // Of one that is empty now, all went for being older than what was asked for.
+            Some(Trim::Before(id)) if stream.length == 0 => id.text(),
             Some(Trim::Before(_)) => stream.first_id.text(),
             _ => stream.length.to_string().into(),
         };
