@@ -118,3 +118,48 @@ fn two_applications_with_one_module_are_refused_with_both_ways() {
     world.rebeam(&["update", "adler"]).succeeds();
     world.rebeam(&["build"]).fails(1, &says);
 }
+
+/// What OTP has in every release is known beforehand; of the rest, systools says so in a term, after everything is built.
+#[test]
+fn an_application_with_a_module_of_otps_is_refused_with_its_way() {
+    let world = World::with("hello").with_own_store();
+    let module = |name: &str| format!("-module({name}).\n-export([x/0]).\nx() -> x.\n");
+    let about = |name: &str, needs: &str| {
+        format!(
+            "{{application, {name}, [{{description, \"\"}}, {{vsn, \"1.0.0\"}}, {{registered, []}},\n\
+             {{applications, [kernel, stdlib{needs}]}}]}}.\n"
+        )
+    };
+    world.write("libs/own/src/own.app.src", &about("own", ", crypto"));
+    world.write("libs/own/src/lists.erl", &module("lists"));
+    world.edit("rebar.config", "{deps, [", "{deps, [\n    own,");
+    world.edit("src/hello.app.src", "{applications, [", "{applications, [own, ");
+    add(&world, "[deps.own]\nsource = \"./libs/own\"");
+    let says = |module: &str, of: &str| {
+        [
+            format!("the module `{module}` is defined by two applications"),
+            format!("OTP 25 → {of}"),
+            "hello → own".to_owned(),
+            "patch in `[deps.own]`".to_owned(),
+        ]
+    };
+    let refused = |verb: &str, says: &[String; 4]| {
+        let says: Vec<&str> = says.iter().map(String::as_str).collect();
+        world.rebeam(&[verb]).fails(1, &says);
+    };
+    refused("lock", &says("lists", "stdlib"));
+    // One that the source may leave out is no reason to refuse it.
+    world.write("libs/own/rebar.config", "{erl_opts, [{src_dirs, [\"src\"]}]}.\n");
+    world.rebeam(&["lock"]).succeeds();
+    refused("build", &says("lists", "stdlib"));
+
+    std::fs::remove_file(world.project().join("libs/own/src/lists.erl")).unwrap();
+    world.write("libs/own/src/crypto_ec_curves.erl", &module("crypto_ec_curves"));
+    world.rebeam(&["lock"]).succeeds();
+    refused("build", &says("crypto_ec_curves", "crypto"));
+    std::fs::remove_file(world.project().join("libs/own/src/crypto_ec_curves.erl")).unwrap();
+    world.write("src/crypto_ec_curves.erl", &module("crypto_ec_curves"));
+    world
+        .rebeam(&["build"])
+        .fails(1, &["the module `crypto_ec_curves`", "OTP 25 → crypto", "rename the project's"]);
+}
