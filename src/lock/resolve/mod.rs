@@ -40,6 +40,9 @@ pub struct ProjectFacts {
     /// The project's own applications, each with its own configuration (empty where it has none).
     /// Nothing else is fetched for these names.
     pub apps: BTreeMap<String, RebarFacts>,
+    /// The applications among these that the project's top, or one of these, has built before what it asks for itself is
+    /// built, by that one's name; in order. Only erlang.mk knows such.
+    pub local: BTreeMap<String, Vec<String>>,
     /// The tools that the manifest wants built from source.
     pub tools: Vec<Wish>,
     /// Which of several requests for one application wins.

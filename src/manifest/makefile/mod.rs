@@ -26,6 +26,7 @@ rebeam-facts:
 	@$(call rebeam-list,project,$(PROJECT))
 	@$(call rebeam-list,no_autopatch,$(NO_AUTOPATCH))
 	@$(call rebeam-list,ignore,$(IGNORE_DEPS))
+	@$(call rebeam-list,local,$(LOCAL_DEPS))
 	@$(call rebeam-list,plugins,$(foreach plugin,$(DEP_EARLY_PLUGINS) $(DEP_PLUGINS),$(firstword $(subst /, ,$(plugin)))))
 	@$(call rebeam-list,rebar,$(REBAR_GIT) $(REBAR_COMMIT))
 	@$(foreach dep,$(filter-out $(IGNORE_DEPS),$(BUILD_DEPS)),$(call rebeam-dep,build,$(dep)))
@@ -60,6 +61,8 @@ pub struct MakeFacts {
     pub no_autopatch: NoAutopatch,
     /// `IGNORE_DEPS`.
     pub ignored: BTreeSet<String>,
+    /// `LOCAL_DEPS`: applications of OTP or of the project itself.
+    pub local: Vec<String>,
     /// Those of the dependencies whose makefiles it includes: `DEP_EARLY_PLUGINS` and `DEP_PLUGINS`.
     pub plugins: BTreeSet<String>,
     /// `REBAR_GIT` and `REBAR_COMMIT`.
@@ -263,6 +266,9 @@ impl MakeFacts {
                 }
                 ["plugins", names @ ..] => facts.plugins = owned(names),
                 ["ignore", names @ ..] => facts.ignored = owned(names),
+                ["local", names @ ..] => {
+                    facts.local = names.iter().map(|&name| name.to_owned()).collect();
+                }
                 ["rebar", url, commit] => {
                     facts.rebar = Some(((*url).to_owned(), (*commit).to_owned()));
                 }
@@ -287,7 +293,7 @@ impl MakeFacts {
     pub fn wishes(
         deps: &[MakeDep],
         parent: &str,
-        place: Place,
+        place: Place<'_>,
         stated: &BTreeMap<String, DepOverride>,
     ) -> Result<Vec<Wish>, MakeError> {
         let wish = |dep: &MakeDep| {
@@ -301,11 +307,33 @@ impl MakeFacts {
 
 /// Whose Makefile names a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The project's: a directory that it names is the project's own.
-    Project,
+pub enum Place<'a> {
+    /// The project's, in this directory of it: a directory that it names is the project's own.
+    Project(&'a str),
     /// A dependency's.
     Dep,
+}
+
+impl Place<'_> {
+    /// Returns the directory that a Makefile there means by `path`, below the project's top or beside it; `None` where it is
+    /// no directory of the project's.
+    fn holds(self, path: &str) -> Option<String> {
+        let Self::Project(at) = self else { return None };
+        if path.starts_with('/') {
+            return None;
+        }
+        let mut parts: Vec<&str> = Vec::new();
+        for part in at.split('/').chain(path.split('/')) {
+            match part {
+                "" | "." => {}
+                ".." if parts.last().is_some_and(|last| *last != "..") => {
+                    parts.pop();
+                }
+                part => parts.push(part),
+            }
+        }
+        Some(parts.join("/"))
+    }
 }
 
 impl MakeDep {
@@ -320,7 +348,7 @@ impl MakeDep {
     }
 
     /// Says where it is to come from, by each of the fetch methods.
-    fn source(&self, parent: &str, place: Place) -> Result<WishSource, MakeError> {
+    fn source(&self, parent: &str, place: Place<'_>) -> Result<WishSource, MakeError> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let git = |url: &str, reference: Option<&&str>, subdir: Option<&&str>| {
             let reference = self.commit.as_deref().or(reference.copied());
@@ -331,6 +359,9 @@ impl MakeDep {
             }
         };
         match words.as_slice() {
+            ["cp" | "ln", path, ..] if let Some(path) = place.holds(path) => {
+                Ok(WishSource::Path { path })
+            }
             [] => Err(MakeError::Unknown { parent: parent.to_owned(), name: self.name.clone() }),
             ["git", url, rest @ ..] => Ok(git(url, rest.first(), None)),
             ["git-subfolder", url, reference, directory, ..] => {
@@ -349,7 +380,7 @@ impl MakeDep {
                 ))
             }
             // What the project's own repository pins lies in the project already.
-            ["git-submodule", ..] if place == Place::Project => {
+            ["git-submodule", ..] if place != Place::Dep => {
                 Ok(WishSource::Path { path: format!("deps/{}", self.name) })
             }
             ["hex", version, rest @ ..] => Ok(WishSource::Hex {
@@ -357,11 +388,6 @@ impl MakeDep {
                 requirement: Some(format!("== {}", self.commit.as_deref().unwrap_or(version))),
                 repository: None,
             }),
-            ["cp" | "ln", path, ..] if place == Place::Project && !path.starts_with('/') => {
-                Ok(WishSource::Path {
-                    path: path.trim_start_matches("./").trim_end_matches('/').to_owned(),
-                })
-            }
             ["cp" | "ln", path, ..] => Err(MakeError::Outside {
                 parent: parent.to_owned(),
                 name: self.name.clone(),
@@ -388,7 +414,7 @@ mod tests {
     fn dep(line: &str) -> Result<WishSource, MakeError> {
         let words = line.split_whitespace().map(str::to_owned).collect();
         let dep = MakeDep { name: "x".into(), words, commit: None };
-        dep.source("shop", Place::Project)
+        dep.source("shop", Place::Project(""))
     }
 
     fn git(reference: GitRef, subdir: Option<&str>) -> WishSource {
@@ -424,6 +450,17 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_looked_for_from_where_the_makefile_stands() {
+        let at = |at: &str, path: &str| Place::Project(at).holds(path);
+        assert_eq!(at("apps/shop", "../../lib/x/").as_deref(), Some("lib/x"));
+        assert_eq!(at("apps/shop", "./x").as_deref(), Some("apps/shop/x"));
+        assert_eq!(at("apps", "../../x").as_deref(), Some("../x"));
+        assert_eq!(at("", "../../x").as_deref(), Some("../../x"));
+        assert_eq!(at("", "/x"), None);
+        assert_eq!(Place::Dep.holds("x"), None);
+    }
+
+    #[test]
     fn the_methods_of_rabbitmq_lead_to_its_repositories() {
         let source = |repository: &str, subdir: Option<&str>| WishSource::Git {
             url: format!("https://github.com/rabbitmq/{repository}"),
@@ -454,7 +491,7 @@ mod tests {
             "dep\trun\tx\tgit https://host/x master\t2.10.0\tgit\thttps://other\t1.0\n",
         );
         let wishes =
-            MakeFacts::wishes(&facts.deps, "shop", Place::Project, &BTreeMap::new()).unwrap();
+            MakeFacts::wishes(&facts.deps, "shop", Place::Project(""), &BTreeMap::new()).unwrap();
         assert_eq!(wishes[0].source, git(GitRef::Tag("2.10.0".into()), None));
     }
 
