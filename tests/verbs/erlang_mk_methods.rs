@@ -157,7 +157,8 @@ fn trap_13_the_rebar_that_erlang_mk_would_clone_is_locked_and_takes_a_dependency
     let world = world.with_own_store();
     world.repository_of(&rebar, "rebar", "2.6.4");
     let commit = world.git("rebar", &["rev-parse", "HEAD"]);
-    let about = "{application, mk_rebar, [{vsn, \"1.0.0\"}, {applications, [kernel, stdlib]}]}.\n";
+    let about = "{application, mk_rebar, [{description, \"\"}, {vsn, \"1.0.0\"}, {registered, []}, \
+                 {applications, [kernel, stdlib]}]}.\n";
     let files = [
         ("rebar.config", "{erl_opts, [{d, style, old}]}.\n"),
         ("src/mk_rebar.app.src", about),
