@@ -10,7 +10,8 @@
 
 use std::collections::BTreeSet;
 
-use super::walk::{Ask, DEFAULT, Node, Taken, Walk, key};
+use super::asked::key;
+use super::walk::{Ask, DEFAULT, Node, Taken, Walk};
 use super::{ResolveError, Settled};
 use crate::lock::Role;
 use crate::manifest::rebar::{Overrides, Wish};
