@@ -163,3 +163,19 @@ fn an_application_with_a_module_of_otps_is_refused_with_its_way() {
         .rebeam(&["build"])
         .fails(1, &["the module `crypto_ec_curves`", "OTP 25 → crypto", "rename the project's"]);
 }
+
+#[test]
+fn a_patch_changes_the_dependency_that_it_is_for_and_must_be_what_the_manifest_names() {
+    let world = World::with("hello").with_own_store();
+    let patch = "--- a/src/words.erl\n+++ b/src/words.erl\n@@ -3,4 +3,4 @@\n -export([reason/1]).\n \n\
+                 -reason(200) -> <<\"OK\">>;\n+reason(200) -> <<\"Fine\">>;\n reason(400) -> <<\"Bad Request\">>;\n";
+    let sha256 = own(&world, "patches/words.patch", patch);
+    let check = "[release]\nsmoke-eval = '''words:reason(200) =:= <<\"Fine\">>'''";
+    let table =
+        format!("[[deps.words.patches]]\nfile = \"patches/words.patch\"\nsha256 = \"{sha256}\"");
+    add(&world, &format!("{check}\n\n{table}"));
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["build"]).succeeds();
+    world.write("patches/words.patch", &patch.replace("Fine", "Good"));
+    world.rebeam(&["build"]).fails(1, &["`patches/words.patch` for `words` is not the one"]);
+}
