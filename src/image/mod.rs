@@ -255,7 +255,7 @@ impl Explain for ImageError {
                 "names are small letters, digits, `.`, `_`, `-` and `/`: write one under `[image] name`".into(),
             ),
             Self::NoImage { .. } => {
-                Some("`rebeam build` makes one; `docker save IMAGE -o FILE` takes one out of an engine".into())
+                Some("`rebeam build` makes one; `skopeo copy` takes images of every form where others want them".into())
             }
             Self::BadLayer { .. } | Self::Strange { .. } | Self::TooLarge { .. } => Some(
                 "nothing of it is used: do not run this image, and ask who made it; `rebeam build` makes one's own again".into(),
