@@ -743,6 +743,49 @@ fn cosign_and_rebeam_agree_about_signatures_attestations_and_keys() {
 }
 
 #[test]
+fn rebeam_verifies_what_cosign_3_keeps_in_bundles() {
+    let Some((cosign, world)) = validator("cosign-3").zip(tried(&["docker-registry"])) else {
+        return;
+    };
+    let at = world.store("registry");
+    let (_daemon, port) = registry(&at, "");
+    let place = format!("localhost:{port}/{NAME}:{TAG}");
+    told(&mut rebeam(&world, &["push", &place, "--file", text(&world.archive)]));
+    let cosign = |arguments: &[&str]| {
+        let mut command = Command::new(&cosign);
+        command.args(arguments).current_dir(&world.root).env("HOME", &world.root);
+        let output = command.env("COSIGN_PASSWORD", "secret").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    for name in ["theirs", "other"] {
+        cosign(&["generate-key-pair", "--output-key-prefix", name]);
+    }
+    let digest = world.image.manifest_digest().to_string();
+    let image = format!("localhost:{port}/{NAME}@{digest}");
+    let closed = ["--key", "theirs.key", "-y", "--tlog-upload=false", "--use-signing-config=false"];
+    let way = ["--allow-http-registry", &image];
+    let verify =
+        |key: &str, name: &str| rebeam(&world, &["verify", "--key", key, name]).output().unwrap();
+    let refused = |output: std::process::Output, says: &str| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains(says), "{said}");
+    };
+    // What is attested is no signature.
+    fs::write(world.root.join("said.json"), "{}").unwrap();
+    let attest = ["attest", "--type", "https://r.example/said", "--predicate", "said.json"];
+    cosign(&[&attest[..], &closed[..], &way[..]].concat());
+    refused(verify("theirs.pub", &place), "has no signature");
+    cosign(&[&["sign"], &closed[..], &way[..]].concat());
+    let said = told(&mut rebeam(&world, &["verify", "--key", "theirs.pub", &place]));
+    assert!(said.contains(&digest) && said.contains("https://r.example/said"), "{said}");
+    refused(verify("other.pub", &place), "is signed, but not by the key `other.pub`");
+    let bundle = ["sign-blob", "--bundle", "said.json.sigstore.json"];
+    cosign(&[&bundle[..], &closed[..], &["said.json"]].concat());
+    told(&mut rebeam(&world, &["verify", "--key", "theirs.pub", "said.json"]));
+    refused(verify("other.pub", "said.json"), "is signed, but not by the key `other.pub`");
+}
+
+#[test]
 fn a_registry_behind_tls_and_a_login_is_spoken_to_on_this_machine_too() {
     let Some(world) = tried(&["docker-registry"]) else {
         return;

@@ -59,7 +59,13 @@ impl Explain for ArchiveError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Disk(error) => error.hint(),
-            _ => None,
+            Self::Damaged(_) => Some("fetch or copy it again; if it is the same then, it was damaged where it was made".into()),
+            Self::UnsafeName { .. }
+            | Self::UnsafeLink { .. }
+            | Self::UnsafeKind { .. }
+            | Self::TooLarge { .. } => Some(
+                "nothing of it is used: take another version, or another copy of it under `[mirrors]`, and tell its maker".into(),
+            ),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::pack::Packed;
 use crate::digest::Digest;
 use crate::disk::{self, LockMode};
 use crate::limits::{MANIFEST_BYTES_MAX, TEXT_FILE_BYTES_MAX};
+use crate::project::CACHE_MARK;
 use crate::store::{HeldBlob, Store};
 
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -58,6 +59,13 @@ impl Source for Layout<'_> {
 /// Puts a result into the directory, and returns the bytes that were written.
 pub(super) fn put(at: &Path, packed: &Packed, tag: &str) -> Result<u64, CacheError> {
     disk::create_dir_all(&at.join(BLOBS))?;
+    // A cache beside the sources of a project is no part of it: neither for a build nor for git, which says whether the
+    // project is its commit.
+    for (mark, text) in [(CACHE_MARK, ""), (".gitignore", "*\n")] {
+        if !disk::exists(&at.join(mark)) {
+            disk::write_atomic(&at.join(mark), text.as_bytes())?;
+        }
+    }
     let mut written = 0;
     for (_, path, named) in &packed.files {
         let place = at.join(BLOBS).join(named.digest.hex());

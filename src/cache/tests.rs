@@ -107,6 +107,9 @@ fn a_result_is_the_same_on_another_machine() {
     let lost = BuildKey::of("nothing made this");
     world.cache().fill([key, lost], &one, &world.heard).unwrap();
     assert_eq!(world.heard(), ["sent 1, present 0"]);
+    // Beside a project's sources it is none of them: neither to a build nor to git.
+    assert!(world.place().join(crate::project::CACHE_MARK).exists());
+    assert_eq!(fs::read_to_string(world.place().join(".gitignore")).unwrap(), "*\n");
     let before = world.index();
     world.cache().fill([key], &one, &world.heard).unwrap();
     assert_eq!((world.heard(), world.index()), (vec!["sent 0, present 1".to_owned()], before));

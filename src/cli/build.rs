@@ -129,7 +129,8 @@ impl Build {
             let screen = common.screen(reasons);
             let files: Vec<PathBuf> = packed.images.into_iter().map(|image| image.path).collect();
             let forms = self.how.forms();
-            let backing = Backing { forms: &forms, key: key.as_ref() };
+            let store = common.open_store(&screen)?;
+            let backing = Backing { forms: &forms, key: key.as_ref(), memory: Some(&store) };
             let work = |door: Door<'_>| pipeline::push(&files, &targets, &backing, door);
             push::tell(common, &self.how.with_door(common, &screen, work)?);
         }

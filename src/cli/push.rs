@@ -82,7 +82,9 @@ impl Push {
         let screen = common.screen(Reasons::Summed);
         let key = how.key()?;
         let forms = how.forms();
-        let backing = Backing { forms: &forms, key: key.as_ref() };
+        // Where no store can be had, the file is read.
+        let store = common.open_store(&screen).ok();
+        let backing = Backing { forms: &forms, key: key.as_ref(), memory: store.as_ref() };
         let pushed = how.with_door(common, &screen, |door| {
             pipeline::push_files(&files, &wish, &backing, door)
         })?;

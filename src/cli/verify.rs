@@ -38,8 +38,8 @@ It prints GOOD and exits with 0 if the same image came out, BAD and 1 with what 
 did, FAIL and 2 if it could not be built.
 
 With --key nothing is built: the signatures and attestations that `rebeam push --sign` or cosign put beside an image
-are checked, or that of a FILE in FILE.sig, as `rebeam key sign` and `cosign sign-blob` write it. Standard output
-gets NAME@DIGEST, one line for each whose signature holds.")]
+are checked, or that of a FILE in FILE.sig, as `rebeam key sign` and `cosign sign-blob` write it, or in the bundle
+FILE.sigstore.json of cosign 3. Standard output gets NAME@DIGEST, one line for each whose signature holds.")]
 pub(super) struct Verify {
     /// An image [default: NAME-VERSION.tar of the project]; with --key also images in registries and other files
     #[arg(value_name = "IMAGE|FILE|REF")]

@@ -1,7 +1,13 @@
-//! Faults: makes the n-th change from now on fail, for tests of the current thread.
+//! Faults: makes the n-th change from now on fail, for tests of the current thread; and counts how often a file is opened.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// How often each file was opened to be read, by whatever thread.
+static OPENED: Mutex<BTreeMap<PathBuf, u64>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
@@ -26,4 +32,15 @@ pub(super) fn pass() -> io::Result<()> {
             Ok(())
         }
     }
+}
+
+pub(super) fn opened(path: &Path) {
+    let mut opened = OPENED.lock().expect("no holder of the counts panics");
+    *opened.entry(path.to_owned()).or_default() += 1;
+}
+
+/// Returns how often a file was opened to be read.
+pub(crate) fn times_opened(path: &Path) -> u64 {
+    let opened = OPENED.lock().expect("no holder of the counts panics");
+    opened.get(path).copied().unwrap_or_default()
 }

@@ -56,11 +56,15 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String> {
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File> {
+    #[cfg(test)]
+    faults::opened(path);
     File::open(path).map_err(refused("open", path))
 }
 
 /// Opens a file for reading from `at` on. The error is the system's own, for readers that pass it on.
 pub fn open_at(path: &Path, at: u64) -> io::Result<File> {
+    #[cfg(test)]
+    faults::opened(path);
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(at))?;
     Ok(file)

@@ -16,7 +16,7 @@ const SIGNATURES_MAX: usize = 100;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Document {
+pub(super) struct Document {
     payload_type: String,
     payload: String,
     signatures: Vec<Signature>,
@@ -56,9 +56,14 @@ pub(super) fn encoding(kind: &str, payload: &[u8]) -> Vec<u8> {
 impl Envelope {
     /// Reads an envelope.
     pub fn parse(bytes: &[u8]) -> Result<Self, EvidenceError> {
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|_| EvidenceError::BadEnvelope { what: "it is not the JSON of one".into() })?;
+        Self::of(&document)
+    }
+
+    /// Takes an envelope that stands in a larger document.
+    pub(super) fn of(document: &Document) -> Result<Self, EvidenceError> {
         let bad = |what: &str| EvidenceError::BadEnvelope { what: what.into() };
-        let document: Document =
-            serde_json::from_slice(bytes).map_err(|_| bad("it is not the JSON of one"))?;
         if document.signatures.len() > SIGNATURES_MAX {
             return Err(bad(&format!("it bears more than {SIGNATURES_MAX} signatures")));
         }
@@ -68,7 +73,7 @@ impl Envelope {
         Ok(Self {
             payload: decoded(&document.payload)?,
             signatures: signatures.collect::<Result<_, _>>()?,
-            payload_type: document.payload_type,
+            payload_type: document.payload_type.clone(),
         })
     }
 

@@ -56,6 +56,20 @@ pub enum EvidenceError {
         /// What is wrong.
         what: String,
     },
+    /// A bundle cannot be read.
+    #[error("a bundle of signatures cannot be read: {what}")]
+    BadBundle {
+        /// What is wrong.
+        what: String,
+    },
+    /// Signed with a certificate of the moment, which a key says nothing about.
+    #[error(
+        "`{name}` is signed with a certificate that was made for the moment (\"keyless\"), and by no key"
+    )]
+    Keyless {
+        /// What is signed.
+        name: String,
+    },
     /// A statement cannot be read.
     #[error("an attestation holds no statement: {what}")]
     BadStatement {
@@ -158,6 +172,10 @@ impl Explain for EvidenceError {
             Self::Unsigned { looked_for: None, .. } => {
                 "sign it when it is pushed: `rebeam push --sign cosign.key`".into()
             }
+            Self::BadBundle { .. } => "sign it again: `rebeam push --sign cosign.key`, `rebeam key sign`, or cosign".into(),
+            Self::Keyless { name } => format!(
+                "`cosign verify --certificate-identity WHO --certificate-oidc-issuer WHERE {name}` checks that; `rebeam push --sign` signs with a key"
+            ),
             Self::OtherKey { .. } => {
                 "ask who published it for the key; if the key is right, it was changed or signed by somebody else".into()
             }
@@ -169,9 +187,12 @@ impl Explain for EvidenceError {
             Self::BadLock { .. } => {
                 "build it again with this rebeam, or push it without documents: `--sbom none --no-provenance`".into()
             }
+            Self::BadPayload { .. } | Self::BadEnvelope { .. } | Self::BadStatement { .. } => {
+                "it bears the key's signature and another tool's form: ask who published it, or push and sign it again: `rebeam push --sign cosign.key`".into()
+            }
+            Self::NoRandomness => "look at the sandbox around this process: the call getrandom is refused".into(),
             Self::Image(error) => return error.hint(),
             Self::Disk(error) => return error.hint(),
-            _ => return None,
         })
     }
 }

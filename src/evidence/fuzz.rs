@@ -1,7 +1,7 @@
 //! Fuzz: keys, envelopes and signed documents, given by a fuzzer.
 
 use super::key::{PublicKey, SealedKey};
-use super::{Envelope, payload};
+use super::{Bundle, Envelope, payload};
 
 /// Each reader of this room over the same bytes.
 pub(crate) fn documents(data: &[u8]) {
@@ -16,4 +16,13 @@ pub(crate) fn documents(data: &[u8]) {
     if let Ok(envelope) = Envelope::parse(data) {
         let _ = envelope.statement();
     }
+    if let Ok(bundle) = Bundle::parse(data) {
+        let _ = bundle.statement_of(&stranger());
+        assert!(!bundle.signs(data, &stranger()), "nothing signs itself");
+    }
+}
+
+/// A key whose private half nobody has any more.
+fn stranger() -> PublicKey {
+    PublicKey::parse(include_str!("tests/one.pub"), "one.pub").expect("it is a key")
 }

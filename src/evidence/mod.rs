@@ -4,7 +4,9 @@
 //! it. So the same image has the same documents, byte for byte, whoever makes them and when; their one time is the
 //! lock's epoch. Keys, signatures and attestations have cosign's form, so that either tool checks what the other signed.
 
+mod bundle;
 mod cyclonedx;
+mod documents;
 mod envelope;
 mod error;
 mod facts;
@@ -19,11 +21,11 @@ mod statement;
 #[cfg(test)]
 mod tests;
 
-use serde_json::Value;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub use bundle::{Bundle, SIGNED, is_bundle};
+pub use documents::Documents;
 pub use envelope::{ENVELOPE_TYPE, Envelope, seal};
 pub use error::EvidenceError;
 pub use facts::{Component, Facts, Kind};
@@ -74,27 +76,14 @@ impl Form {
         }
     }
 
-    fn value(self, facts: &Facts) -> Value {
-        match self {
-            Self::Spdx => spdx::document(facts),
-            Self::CycloneDx => cyclonedx::document(facts),
-            Self::Provenance => slsa::predicate(facts),
-        }
-    }
-
     /// Writes the document about an image, on one line.
     pub fn document(self, facts: &Facts) -> Vec<u8> {
-        match self {
-            // Provenance is nothing without what it is about.
-            Self::Provenance => self.statement(facts),
-            _ => serde_json::to_vec(&self.value(facts)).expect("the document has only text keys"),
-        }
+        Documents::of(facts, &[self]).document(self)
     }
 
     /// Writes the document as a statement about the image, which can be signed.
     pub fn statement(self, facts: &Facts) -> Vec<u8> {
-        let predicate = self.value(facts);
-        statement::write(&facts.name, facts.manifest, self.predicate_type(), predicate)
+        Documents::of(facts, &[self]).statement(self)
     }
 }
 

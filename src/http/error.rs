@@ -129,7 +129,15 @@ impl Explain for HttpError {
                     .into(),
             ),
             Self::Disk(error) => error.hint(),
-            Self::Redirects { .. } | Self::TooLarge { .. } | Self::BadAddress { .. } => None,
+            Self::Redirects { url, .. } => Some(format!(
+                "`curl -sSIL {url}` shows the circle; name another copy under `[mirrors]` in rebeam.toml"
+            )),
+            Self::TooLarge { .. } => Some(
+                "look at the address, and at the mirrors: what stands there is something else".into(),
+            ),
+            Self::BadAddress { .. } => Some(
+                "look at the address where it is written, and at `[mirrors]` in rebeam.toml".into(),
+            ),
         }
     }
 }

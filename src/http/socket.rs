@@ -72,13 +72,15 @@ impl Connector<()> for At {
         let stream = UnixStream::connect(&self.0)?;
         let (input, output) =
             (details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Pipe { stream, buffers: LazyBuffers::new(input, output) }))
+        Ok(Some(Pipe { stream, buffers: LazyBuffers::new(input, output), is_deaf: false }))
     }
 }
 
 struct Pipe {
     stream: UnixStream,
     buffers: LazyBuffers,
+    /// Whether the other side takes nothing any more.
+    is_deaf: bool,
 }
 
 impl fmt::Debug for Pipe {
@@ -95,7 +97,22 @@ impl Transport for Pipe {
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let timeout = due(timeout.for_write())?;
         self.stream.set_write_timeout(timeout.not_zero().map(|after| *after))?;
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(late(timeout))
+        if self.is_deaf {
+            return Ok(());
+        }
+        match self.stream.write_all(&self.buffers.output()[..amount]) {
+            // Who stops listening in the middle may have said why, and that still waits to be read.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                self.is_deaf = true;
+                Ok(())
+            }
+            other => other.map_err(late(timeout)),
+        }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

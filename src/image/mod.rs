@@ -250,7 +250,19 @@ impl Explain for ImageError {
             Self::Release(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Disk(error) => error.hint(),
-            _ => None,
+            Self::Whiteout { .. } => Some("give the file another name".into()),
+            Self::BadName { .. } => Some(
+                "names are small letters, digits, `.`, `_`, `-` and `/`: write one under `[image] name`".into(),
+            ),
+            Self::NoImage { .. } => {
+                Some("`rebeam build` makes one; `skopeo copy` takes images of every form where others want them".into())
+            }
+            Self::BadLayer { .. } | Self::Strange { .. } | Self::TooLarge { .. } => Some(
+                "nothing of it is used: do not run this image, and ask who made it; `rebeam build` makes one's own again".into(),
+            ),
+            Self::BadBase { .. } => {
+                Some("name another under `[image] base`, or none; then `rebeam update base`".into())
+            }
         }
     }
 }

@@ -10,16 +10,19 @@ use thiserror::Error;
 
 use super::signatures::{PAYLOAD_TYPE, SIGNATURE};
 use crate::digest::Digest;
+use crate::disk::{self, Status};
 use crate::event::Event;
 use crate::evidence::{
-    ENVELOPE_TYPE, Envelope, EvidenceError, Facts, Form, PrivateKey, STATEMENT_TYPE, base64,
-    payload, seal, unbase64,
+    Documents, ENVELOPE_TYPE, Envelope, EvidenceError, Facts, Form, PrivateKey, STATEMENT_TYPE,
+    base64, payload, seal, unbase64,
 };
 use crate::explain::{Blame, Explain, Failure};
 use crate::image::Contents;
+use crate::limits::DOCUMENT_BYTES_MAX;
 use crate::registry::{
     Door, Entry, Paper, PushError, Reference, Repository, Written, fallback_tag,
 };
+use crate::store::{BuildKey, Record, Store, StoreError};
 
 /// Where the kind of a statement stands beside it.
 const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
@@ -56,17 +59,37 @@ pub struct Backing<'a> {
     pub forms: &'a [Form],
     /// The key by which the image is signed and its documents are attested.
     pub key: Option<&'a PrivateKey>,
+    /// Where what was read of an image file is kept, so that an unchanged file is not read again.
+    pub memory: Option<&'a Store>,
 }
+
+/// Changes when the documents about the same image do.
+const DOCUMENTS_VERSION: u32 = 1;
 
 /// What goes beside one image, ready.
 pub(super) struct Evidence<'a> {
     backing: Backing<'a>,
-    facts: Option<Facts>,
+    documents: Documents,
 }
 
 impl<'a> Backing<'a> {
-    /// Checks every digest of the image before anything is pushed, and reads what is needed of it on the same way.
+    /// Checks every digest of the image before anything is pushed, and reads what is needed of it on the same way. Of a
+    /// file that stands as it was left both are known.
     pub(super) fn prepare(&self, contents: &Contents) -> Result<Evidence<'a>, EvidenceError> {
+        let key = self.memory_key(contents);
+        if let Some(documents) = key.and_then(|key| self.recall(key, contents)) {
+            return Ok(Evidence { backing: *self, documents });
+        }
+        let documents = self.read(contents)?;
+        // What changed while it was read is looked at again the next time.
+        if key.is_some() && key == self.memory_key(contents) {
+            // Without the memory the next push is slower, and no less right.
+            let _ = key.map(|key| self.remember(key, &documents));
+        }
+        Ok(Evidence { backing: *self, documents })
+    }
+
+    fn read(&self, contents: &Contents) -> Result<Documents, EvidenceError> {
         let facts = match self.forms {
             [] => None,
             _ => Some(Facts::read(&contents.path).map_err(|error| {
@@ -79,7 +102,56 @@ impl<'a> Backing<'a> {
         if facts.as_ref().is_none_or(|facts| facts.layers != layers) {
             contents.check()?;
         }
-        Ok(Evidence { backing: *self, facts })
+        let nothing = || Documents {
+            name: String::new(),
+            created: String::new(),
+            manifest: contents.manifest_digest,
+            values: BTreeMap::new(),
+        };
+        Ok(facts.map_or_else(nothing, |facts| Documents::of(&facts, self.forms)))
+    }
+
+    /// Names what the documents are made of: the file by its status, as a build knows it, and this program.
+    fn memory_key(&self, contents: &Contents) -> Option<BuildKey> {
+        self.memory?;
+        let Status { size, identity, modified_ns, changed_ns, .. } =
+            disk::status(&contents.path).ok()??;
+        let names: Vec<&str> = self.forms.iter().map(|form| form.name()).collect();
+        Some(BuildKey::of(&format!(
+            "documents {DOCUMENTS_VERSION} {}\nfile {size} {identity:?} {modified_ns} {changed_ns}\nmanifest {}\nforms {}\n",
+            env!("CARGO_PKG_VERSION"),
+            contents.manifest_digest,
+            names.join(", "),
+        )))
+    }
+
+    fn recall(&self, key: BuildKey, contents: &Contents) -> Option<Documents> {
+        let store = self.memory?;
+        let record = store.recall(key).ok()??;
+        let mut lines = record.inputs.lines().map(str::to_owned);
+        let (name, created) = (lines.next()?, lines.next()?);
+        let mut values = BTreeMap::new();
+        for form in self.forms {
+            let (_, digest) = record.outputs.iter().find(|(name, _)| name == form.name())?;
+            let bytes = disk::read(store.blob(*digest).ok()??.path(), DOCUMENT_BYTES_MAX).ok()?;
+            let value = (Digest::of(&bytes) == *digest).then(|| serde_json::from_slice(&bytes));
+            values.insert(*form, value?.ok()?);
+        }
+        Some(Documents { name, created, manifest: contents.manifest_digest, values })
+    }
+
+    fn remember(&self, key: BuildKey, documents: &Documents) -> Result<(), StoreError> {
+        let Some(store) = self.memory else {
+            return Ok(());
+        };
+        let mut outputs = Vec::new();
+        for (form, value) in &documents.values {
+            let text = value.to_string();
+            let blob = store.insert_blob(form.name(), text.as_bytes(), DOCUMENT_BYTES_MAX, None)?;
+            outputs.push((form.name().to_owned(), blob.digest()));
+        }
+        let inputs = format!("{}\n{}\n", documents.name, documents.created);
+        store.remember(key, &Record { inputs, outputs })
     }
 
     /// Signs the index of several machines' images, where there is a key: a tag means the index.
@@ -112,22 +184,24 @@ impl Evidence<'_> {
     ) -> Result<(), Failure> {
         let repository = Repository::open(door, reference);
         let place = format!("{}@{}", reference.place(), image.manifest_digest);
-        if let Some(facts) = &self.facts {
+        let documents = &self.documents;
+        let has_documents = !documents.values.is_empty();
+        if has_documents {
             let papers: Vec<Paper> =
-                self.backing.forms.iter().map(|form| paper(*form, facts)).collect();
+                self.backing.forms.iter().map(|form| paper(*form, documents)).collect();
             let failed = |source| AttachFailure { place: place.clone(), source };
             repository.attach(image, &papers).map_err(failed)?;
-            let documents: Vec<String> = papers.into_iter().map(|paper| paper.name).collect();
+            let names: Vec<String> = papers.into_iter().map(|paper| paper.name).collect();
             let manifest = image.manifest_digest;
-            let event = Event::Attached { reference: &place, manifest, documents: &documents };
+            let event = Event::Attached { reference: &place, manifest, documents: &names };
             door.observer.observe(&event);
         }
         let Some(key) = self.backing.key else {
             return Ok(());
         };
         sign(&repository, image.manifest_digest, reference, key)?;
-        if let Some(facts) = &self.facts {
-            let attest = || attest(&repository, self.backing.forms, facts, key);
+        if has_documents {
+            let attest = || attest(&repository, self.backing.forms, documents, key);
             repository.settle("the list of attestations", attest)?;
         }
         door.observer.observe(&Event::Signed {
@@ -139,15 +213,15 @@ impl Evidence<'_> {
     }
 }
 
-fn paper(form: Form, facts: &Facts) -> Paper {
-    let mut annotations = BTreeMap::from([(CREATED.to_owned(), facts.created.clone())]);
+fn paper(form: Form, documents: &Documents) -> Paper {
+    let mut annotations = BTreeMap::from([(CREATED.to_owned(), documents.created.clone())]);
     if form.media_type() == STATEMENT_TYPE {
         annotations.insert(PREDICATE_TYPE.into(), form.predicate_type().into());
     }
     Paper {
         name: form.name().into(),
         media_type: form.media_type().into(),
-        bytes: form.document(facts),
+        bytes: documents.document(form),
         annotations,
     }
 }
@@ -196,13 +270,13 @@ fn sign(
 fn attest(
     repository: &Repository<'_>,
     forms: &[Form],
-    facts: &Facts,
+    documents: &Documents,
     key: &PrivateKey,
 ) -> Result<Written, Failure> {
-    let tag = format!("{}.att", fallback_tag(facts.manifest));
+    let tag = format!("{}.att", fallback_tag(documents.manifest));
     let public = key.public();
     let mut missing: Vec<(Form, Vec<u8>)> =
-        forms.iter().map(|form| (*form, form.statement(facts))).collect();
+        forms.iter().map(|form| (*form, documents.statement(*form))).collect();
     let mut kept = Vec::new();
     for entry in entries(repository, &tag)? {
         let bytes = repository.blob("an attestation", entry.digest)?;
@@ -238,3 +312,6 @@ fn attest(
     repository.put_under(&tag, kept, &papers)?;
     Ok(Written::Now)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Signatures: whether a key's holder signed an image in a registry, or a file, and what else was attested of it.
 //!
-//! An image's signatures and attestations stand where cosign keeps them: beside it, under tags made of its digest. Of a
-//! file the signature stands in a second file, as `cosign sign-blob` writes it.
+//! An image's signatures and attestations stand where cosign keeps them: beside it, under tags made of its digest, or
+//! since cosign 3 in bundles that the registry lists as being about it. Of a file the signature stands in a second file,
+//! as `cosign sign-blob` writes it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,13 @@ use super::pull::is_reference;
 use crate::digest::Digest;
 use crate::disk;
 use crate::event::Event;
-use crate::evidence::{ENVELOPE_TYPE, Envelope, EvidenceError, PrivateKey, PublicKey, payload};
+use crate::evidence::{
+    Bundle, ENVELOPE_TYPE, Envelope, EvidenceError, PrivateKey, PublicKey, SIGNED, Statement,
+    is_bundle, payload,
+};
 use crate::explain::Failure;
-use crate::limits::{KEY_BYTES_MAX, SIGNED_BYTES_MAX};
-use crate::registry::{Door, Entry, Origin, PushError, Repository, fallback_tag};
+use crate::limits::{DOCUMENT_BYTES_MAX, KEY_BYTES_MAX, SIGNED_BYTES_MAX};
+use crate::registry::{Door, EMPTY_TYPE, Entry, Origin, PushError, Repository, fallback_tag};
 
 /// The media type of what cosign signs of an image.
 pub(super) const PAYLOAD_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -79,25 +83,68 @@ pub fn sign_file(path: &Path, key: &PrivateKey) -> Result<PathBuf, EvidenceError
     Ok(place)
 }
 
+/// Where a bundle stands beside a file, by what people name it.
+const BUNDLES: [&str; 2] = ["sigstore.json", "bundle"];
+
+fn bundle_file(path: &Path) -> Option<PathBuf> {
+    let named = BUNDLES.map(|end| PathBuf::from(format!("{}.{end}", path.display())));
+    named.into_iter().find(|place| disk::exists(place))
+}
+
 fn file(path: &Path, given: Given<'_>) -> Result<Checked, Failure> {
     let name = path.display().to_string();
     let bytes = disk::read(path, SIGNED_BYTES_MAX)?;
+    let digest = Digest::of(&bytes);
     let place = signature_file(path);
+    let checked = Checked { name, digest, attestations: Vec::new() };
     if !disk::exists(&place) {
-        return Err(EvidenceError::Unsigned { name, looked_for: Some(place) }.into());
+        return match bundle_file(path) {
+            Some(bundle) => bundled_file(&bundle, &bytes, checked, given),
+            None => {
+                let name = checked.name;
+                Err(EvidenceError::Unsigned { name, looked_for: Some(place) }.into())
+            }
+        };
     }
     let text = String::from_utf8(disk::read(&place, KEY_BYTES_MAX)?).unwrap_or_default();
     let signature = crate::evidence::unbase64(&text).filter(|bytes| !bytes.is_empty());
     let signature = signature.ok_or(EvidenceError::BadSignature { path: place })?;
     if !given.key.verifies(&bytes, &signature) {
-        return Err(other_key(name, given).into());
+        return Err(other_key(checked.name, given).into());
     }
-    Ok(Checked { name, digest: Digest::of(&bytes), attestations: Vec::new() })
+    Ok(checked)
+}
+
+/// Checks a file by the bundle beside it: a signature of its bytes, or a statement about its digest.
+fn bundled_file(
+    place: &Path,
+    bytes: &[u8],
+    mut checked: Checked,
+    given: Given<'_>,
+) -> Result<Checked, Failure> {
+    let bundle = Bundle::parse(&disk::read(place, DOCUMENT_BYTES_MAX)?)?;
+    if bundle.signs(bytes, given.key) {
+        return Ok(checked);
+    }
+    match bundle.statement_of(given.key)? {
+        Some(statement) if statement.subjects.contains(&checked.digest) => {
+            checked.attestations.push(statement.predicate_type);
+            Ok(checked)
+        }
+        Some(statement) => Err(other_subject(checked.name, &statement, checked.digest).into()),
+        None if bundle.is_keyless() => Err(EvidenceError::Keyless { name: checked.name }.into()),
+        None => Err(other_key(checked.name, given).into()),
+    }
 }
 
 fn other_key(name: String, given: Given<'_>) -> EvidenceError {
     let (key, fingerprint) = (given.file.to_owned(), given.key.fingerprint());
     EvidenceError::OtherKey { name, key, fingerprint }
+}
+
+fn other_subject(name: String, statement: &Statement, expected: Digest) -> EvidenceError {
+    let predicate = statement.predicate_type.clone();
+    EvidenceError::OtherSubject { name, predicate, expected }
 }
 
 fn image(name: &str, given: Given<'_>, door: Door<'_>) -> Result<Checked, Failure> {
@@ -111,18 +158,30 @@ fn image(name: &str, given: Given<'_>, door: Door<'_>) -> Result<Checked, Failur
     })?;
     let members = repository.members(&found)?;
     let mut one = Seen { name: name.to_owned(), digest: found.digest, repository, given };
-    one.signed()?;
-    let mut attestations = one.attestations()?;
+    let mut bundled = one.bundled()?;
+    one.signed(&mut bundled)?;
+    let mut attestations = one.attestations(bundled)?;
     // What is attested of an index is what is attested of each image in it.
     for (number, member) in members.iter().enumerate() {
         one.digest = member.digest;
-        let of_member = one.attestations()?;
+        let of_member = one.attestations(one.bundled()?)?;
         match number {
             0 => attestations.extend(of_member),
             _ => attestations.retain(|kind| of_member.contains(kind)),
         }
     }
     Ok(Checked { name: one.name, digest: found.digest, attestations })
+}
+
+/// What stands in the bundles beside an image.
+#[derive(Default)]
+struct Bundled {
+    /// Whether a bundle of the key's holder signs the image.
+    is_signed: bool,
+    /// What else the key's holder says of the image, by type.
+    said: Vec<String>,
+    /// Why the image is not signed by these bundles, where there are any.
+    why_not: Option<EvidenceError>,
 }
 
 /// An image in a registry, whose evidence is looked at.
@@ -145,12 +204,12 @@ impl Seen<'_> {
     }
 
     /// Looks for one signature of the key over this image's digest.
-    fn signed(&self) -> Result<(), Failure> {
-        let entries = self.entries("sig", PAYLOAD_TYPE)?;
-        if entries.is_empty() {
-            let name = self.name.clone();
-            return Err(EvidenceError::Unsigned { name, looked_for: None }.into());
+    fn signed(&self, bundled: &mut Bundled) -> Result<(), Failure> {
+        if bundled.is_signed {
+            return Ok(());
         }
+        let entries = self.entries("sig", PAYLOAD_TYPE)?;
+        let is_unsigned = entries.is_empty();
         let mut other = None;
         for entry in entries {
             let signature = entry.annotations.get(SIGNATURE);
@@ -165,16 +224,69 @@ impl Seen<'_> {
             }
         }
         let (name, expected) = (self.name.clone(), self.digest);
-        Err(match other {
-            Some(found) => EvidenceError::OtherImage { name, expected, found },
-            None => other_key(name, self.given),
+        Err(match (other, bundled.why_not.take()) {
+            (Some(found), _) => EvidenceError::OtherImage { name, expected, found },
+            (None, Some(why)) if is_unsigned => why,
+            (None, None) if is_unsigned => EvidenceError::Unsigned { name, looked_for: None },
+            (None, _) => other_key(name, self.given),
         }
         .into())
     }
 
+    /// Reads the bundles that the registry lists as being about this image.
+    fn bundled(&self) -> Result<Bundled, Failure> {
+        let mut found = Bundled::default();
+        for line in self.repository.about(self.digest)? {
+            // Where a registry keeps no list, cosign 3.1 writes the type of the configuration into the line.
+            let is_other = |kind: &str| kind != EMPTY_TYPE && !is_bundle(kind);
+            if line.artifact_type.as_deref().is_some_and(is_other) {
+                continue;
+            }
+            let Some(listed) = self.repository.manifest(&line.digest.to_string())? else {
+                continue;
+            };
+            for entry in self.repository.layers(&listed)? {
+                if is_bundle(&entry.media_type) {
+                    let bytes = self.repository.blob("a bundle of signatures", entry.digest)?;
+                    self.weigh(&bytes, &mut found)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds what one bundle says.
+    fn weigh(&self, bytes: &[u8], found: &mut Bundled) -> Result<(), Failure> {
+        // Anybody who may push can lay something there that nobody can read; what can be read counts all the same.
+        let read =
+            Bundle::parse(bytes).and_then(|bundle| match bundle.statement_of(self.given.key)? {
+                Some(statement) => Ok(statement),
+                None if bundle.is_keyless() => {
+                    Err(EvidenceError::Keyless { name: self.name.clone() })
+                }
+                None => Err(other_key(self.name.clone(), self.given)),
+            });
+        let statement = match read {
+            Ok(statement) => statement,
+            Err(why) => {
+                found.why_not.get_or_insert(why);
+                return Ok(());
+            }
+        };
+        if !statement.subjects.contains(&self.digest) {
+            return Err(other_subject(self.name.clone(), &statement, self.digest).into());
+        }
+        if statement.predicate_type == SIGNED {
+            found.is_signed = true;
+        } else if !found.said.contains(&statement.predicate_type) {
+            found.said.push(statement.predicate_type);
+        }
+        Ok(())
+    }
+
     /// Returns the types of what the key's holder attested; what others attested does not count.
-    fn attestations(&self) -> Result<Vec<String>, Failure> {
-        let mut types = Vec::new();
+    fn attestations(&self, bundled: Bundled) -> Result<Vec<String>, Failure> {
+        let mut types = bundled.said;
         for entry in self.entries("att", ENVELOPE_TYPE)? {
             let bytes = self.repository.blob("an attestation", entry.digest)?;
             let envelope = match Envelope::parse(&bytes) {
@@ -183,9 +295,7 @@ impl Seen<'_> {
             };
             let statement = envelope.statement()?;
             if !statement.subjects.contains(&self.digest) {
-                let (name, expected) = (self.name.clone(), self.digest);
-                let predicate = statement.predicate_type;
-                return Err(EvidenceError::OtherSubject { name, predicate, expected }.into());
+                return Err(other_subject(self.name.clone(), &statement, self.digest).into());
             }
             if !types.contains(&statement.predicate_type) {
                 types.push(statement.predicate_type);
@@ -196,181 +306,4 @@ impl Seen<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::event::Silent;
-    use crate::evidence::{self, SealedKey};
-    use crate::http::serve::{Reply, Server, door};
-    use crate::registry::{Credentials, Security};
-
-    const MANIFEST: &[u8] = br#"{"schemaVersion":2,"layers":[]}"#;
-
-    /// A pair, with its public key as text.
-    fn pair() -> (PrivateKey, PublicKey) {
-        let (private, public) = evidence::generate(b"").unwrap();
-        let key = SealedKey::parse(&private, "k").unwrap().open(b"", "k").unwrap();
-        (key, PublicKey::parse(&public, "k").unwrap())
-    }
-
-    /// What a registry has: names of tags, digests of blobs.
-    #[derive(Default, Clone)]
-    struct Shelf(BTreeMap<String, Vec<u8>>);
-
-    impl Shelf {
-        fn new() -> Self {
-            Self(BTreeMap::from([("1".to_owned(), MANIFEST.to_vec())]))
-        }
-
-        /// Puts documents under a tag: type, bytes and signature of each.
-        fn with(self, suffix: &str, papers: &[(&str, Vec<u8>, &str)]) -> Self {
-            self.with_of(Digest::of(MANIFEST), suffix, papers)
-        }
-
-        fn with_of(
-            mut self,
-            image: Digest,
-            suffix: &str,
-            papers: &[(&str, Vec<u8>, &str)],
-        ) -> Self {
-            let mut layers = Vec::new();
-            for (kind, bytes, signature) in papers {
-                let digest = Digest::of(bytes).to_string();
-                layers.push(serde_json::json!({
-                    "mediaType": kind, "digest": digest, "size": bytes.len(),
-                    "annotations": { SIGNATURE: signature },
-                }));
-                self.0.insert(digest, bytes.clone());
-            }
-            let manifest = serde_json::json!({ "schemaVersion": 2, "layers": layers });
-            let tag = format!("{}.{suffix}", fallback_tag(image));
-            self.0.insert(tag, manifest.to_string().into_bytes());
-            self
-        }
-
-        fn signed(self, key: &PrivateKey, image: Digest) -> Self {
-            let bytes = payload::write("r.example/a", image);
-            let signature = evidence::base64(&key.sign(&bytes).unwrap());
-            self.with("sig", &[(PAYLOAD_TYPE, bytes, &signature)])
-        }
-
-        fn attested(self, key: &PrivateKey, image: Digest) -> Self {
-            self.attested_of(key, Digest::of(MANIFEST), image)
-        }
-
-        /// Puts an attestation about `image` beside another.
-        fn attested_of(self, key: &PrivateKey, beside: Digest, image: Digest) -> Self {
-            let statement = serde_json::json!({
-                "_type": "https://in-toto.io/Statement/v1", "predicateType": "a-kind",
-                "subject": [{ "digest": { "sha256": image.hex() } }],
-            });
-            let sealed = evidence::seal(statement.to_string().as_bytes(), key).unwrap();
-            self.with_of(beside, "att", &[(ENVELOPE_TYPE, sealed, "")])
-        }
-
-        /// Looks at the image on this shelf, and returns its attestations or what is wrong.
-        fn check(&self, key: &PublicKey) -> Result<Vec<String>, String> {
-            let shelf = self.0.clone();
-            let server = Server::start(move |asked, _| {
-                let name = asked.path.rsplit('/').next().unwrap();
-                shelf.get(name).map_or(Reply::status(404), |bytes| {
-                    let is_index = String::from_utf8_lossy(bytes).contains("manifests");
-                    let kind = if is_index { "index" } else { "manifest" };
-                    let kind = format!("application/vnd.oci.image.{kind}.v1+json");
-                    Reply::ok(bytes.clone()).header("Content-Type", &kind)
-                })
-            });
-            let host = server.url("").trim_start_matches("http://").to_owned();
-            let credentials = Credentials { files: vec![], programs: None, ms_max: 1 };
-            let (http, security) = (door(&[]), Security::Encrypted);
-            let door = Door { http: &http, credentials: &credentials, security, observer: &Silent };
-            let given = Given { key, file: "cosign.pub" };
-            let checked = signatures(&[format!("{host}/a:1")], given, door);
-            checked.map(|mut all| all.remove(0).attestations).map_err(|failure| {
-                format!("{}; {}", failure.messages().join(": "), failure.hint().unwrap_or_default())
-            })
-        }
-    }
-
-    #[test]
-    fn an_image_is_good_whose_digest_the_key_signed() {
-        let (key, public) = pair();
-        let image = Digest::of(MANIFEST);
-        let shelf = Shelf::new().signed(&key, image);
-        assert_eq!(shelf.check(&public), Ok(vec![]));
-        assert_eq!(shelf.attested(&key, image).check(&public), Ok(vec!["a-kind".into()]));
-    }
-
-    #[test]
-    fn what_is_not_signed_or_by_another_is_told_apart() {
-        let ((key, _), (other, other_public)) = (pair(), pair());
-        let image = Digest::of(MANIFEST);
-        let refused = Shelf::new().check(&other_public).unwrap_err();
-        assert!(
-            refused.contains("has no signature") && refused.contains("push --sign"),
-            "{refused}"
-        );
-        let refused = Shelf::new().signed(&key, image).check(&other_public).unwrap_err();
-        assert!(refused.contains("is signed, but not by the key `cosign.pub`"), "{refused}");
-        // What somebody else attested says nothing for this key.
-        let shelf = Shelf::new().signed(&other, image).attested(&key, image);
-        assert_eq!(shelf.check(&other_public), Ok(vec![]));
-    }
-
-    #[test]
-    fn evidence_of_another_image_is_refused() {
-        let (key, public) = pair();
-        let (image, other) = (Digest::of(MANIFEST), Digest::of(b"another"));
-        let refused = Shelf::new().signed(&key, other).check(&public).unwrap_err();
-        assert!(refused.contains("is of another image"), "{refused}");
-        assert!(refused.contains(&format!("signed: {other}")), "{refused}");
-        let shelf = Shelf::new().signed(&key, image).attested(&key, other);
-        let refused = shelf.check(&public).unwrap_err();
-        assert!(refused.contains("(`a-kind`) is about another image"), "{refused}");
-    }
-
-    #[test]
-    fn of_an_index_counts_what_is_attested_of_each_image_in_it() {
-        let (key, public) = pair();
-        let (one, other) = (br#"{"one":1}"#.as_slice(), br#"{"other":1}"#.as_slice());
-        let member = |bytes: &[u8]| serde_json::json!({ "mediaType": "m", "digest": Digest::of(bytes), "size": 9 });
-        let index = serde_json::json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [member(one), member(other)],
-        });
-        let shelf = |attested: &[&[u8]]| {
-            let mut shelf = Shelf(BTreeMap::from([("1".into(), index.to_string().into_bytes())]));
-            let payload = payload::write("r.example/a", Digest::of(index.to_string().as_bytes()));
-            let signature = evidence::base64(&key.sign(&payload).unwrap());
-            let top = Digest::of(index.to_string().as_bytes());
-            shelf = shelf.with_of(top, "sig", &[(PAYLOAD_TYPE, payload, &signature)]);
-            for bytes in attested {
-                shelf = shelf.attested_of(&key, Digest::of(bytes), Digest::of(bytes));
-            }
-            shelf
-        };
-        assert_eq!(shelf(&[one, other]).check(&public), Ok(vec!["a-kind".into()]));
-        assert_eq!(shelf(&[one]).check(&public), Ok(vec![]));
-        assert_eq!(shelf(&[]).check(&public), Ok(vec![]));
-    }
-
-    #[test]
-    fn a_signature_that_was_cut_is_none() {
-        let (key, public) = pair();
-        let bytes = payload::write("r.example/a", Digest::of(MANIFEST));
-        let signature = evidence::base64(&key.sign(&bytes).unwrap());
-        for cut in ["", "*", &signature[..20]] {
-            let shelf = Shelf::new().with("sig", &[(PAYLOAD_TYPE, bytes.clone(), cut)]);
-            let refused = shelf.check(&public).unwrap_err();
-            assert!(refused.contains("not by the key"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn an_image_that_is_not_there_is_named() {
-        let (_, public) = pair();
-        let refused = Shelf::default().check(&public).unwrap_err();
-        assert!(refused.contains("has no image `a:1`"), "{refused}");
-    }
-}
+mod tests;

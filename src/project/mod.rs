@@ -99,6 +99,9 @@ const MADE: [&str; 2] = [".tar", ".bundle"];
 /// The file that marks a directory that `rebeam vendor` made: nothing in it is the project's own.
 pub const VENDOR_MARK: &str = ".rebeam-vendor";
 
+/// The file that marks a directory that `--cache-to` fills: people keep it beside their sources.
+pub const CACHE_MARK: &str = ".rebeam-cache";
+
 /// One file or link of the project with its status.
 struct Found {
     path: RelPath,
@@ -175,7 +178,8 @@ impl Survey {
         match status.kind {
             Kind::Directory => {
                 let names = disk::list(&on_disk)?;
-                if names.iter().any(|name| name == VENDOR_MARK.as_bytes()) {
+                let marks = [VENDOR_MARK.as_bytes(), CACHE_MARK.as_bytes()];
+                if names.iter().any(|name| marks.contains(&name.as_slice())) {
                     return Ok(());
                 }
                 for name in names.into_iter().filter(|name| name != b".git") {
@@ -422,6 +426,8 @@ mod tests {
         write(&root.join("rebeam.lock"), "x");
         write(&root.join("third_party/.rebeam-vendor"), "");
         write(&root.join("third_party/deps/b/src/b.erl"), "-module(b).");
+        write(&root.join("shared/.rebeam-cache"), "");
+        write(&root.join("shared/blobs/sha256/0"), "x");
         write(&root.join(".git/info/exclude"), "*.swp\n");
         write(&root.join("src/a.swp"), "x");
         assert_eq!(Survey::new(&root).unwrap().take(&store).unwrap(), before);

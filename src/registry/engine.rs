@@ -118,15 +118,26 @@ impl Explain for EngineError {
             Self::Denied { socket } => {
                 Some(format!("look at its owner and mode: `ls -l {}`", socket.display()))
             }
-            Self::Silent { socket, .. } => Some(match socket.to_string_lossy().contains("podman") {
+            Self::Silent { socket, .. } => Some(match is_podmans(socket) {
                 true => "start it: `systemctl --user start podman.socket`".into(),
                 false => "start it: `sudo systemctl start docker`; DOCKER_HOST names another".into(),
             }),
-            Self::Refused { .. } | Self::Lost { .. } => None,
+            Self::Refused { socket, .. } => Some(match is_podmans(socket) {
+                true => "those are its own words; `podman info` and `podman system df` tell how it is".into(),
+                false => "those are its own words; its log says more: `journalctl -u docker`, and `docker system df` what room it has".into(),
+            }),
+            Self::Lost { socket, .. } => {
+                let engine = if is_podmans(socket) { "podman" } else { "docker" };
+                Some(format!("hand the file to its own command: `rebeam image load --engine {engine}`"))
+            }
             Self::Image(error) => error.hint(),
             Self::Http(error) => error.hint(),
         }
     }
+}
+
+fn is_podmans(socket: &Path) -> bool {
+    socket.to_string_lossy().contains("podman")
 }
 
 impl EngineError {

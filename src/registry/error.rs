@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::reference::is_loopback;
 use crate::digest::Digest;
 use crate::explain::{Blame, Explain};
 use crate::http::HttpError;
@@ -334,10 +335,36 @@ impl Explain for PushError {
             }
             Self::Config { path, .. } => format!("mend it, or move it away: `mv {0} {0}.old`", path.display()),
             Self::NoImage { .. } => "look at the name and the tag; `rebeam push` says them".into(),
+            Self::Refused { .. } => {
+                "those are its own words, and its log says more; once it takes this, the same command goes on".into()
+            }
+            Self::WrongDigest { .. } => {
+                "use nothing of what stands there: the registry, or a proxy before it, changes what it is sent; push past the proxy, or to another registry".into()
+            }
+            Self::WrongLength { .. } => {
+                "what it holds under this digest is not this image: have it removed there, or push to another repository".into()
+            }
+            Self::Redirects { url, .. } => format!(
+                "`curl -sSIL {url}` shows the circle; tell the registry its own address (a proxy before it: `X-Forwarded-Proto: https`, its host)"
+            ),
+            Self::BadRealm { .. } => {
+                "have the registry name its token server by its public name and https; in a network of one's own: `--insecure`".into()
+            }
+            Self::BadAnswer { host, .. } => format!(
+                "look at who answers there, a registry or a page of a proxy: `curl -sSiL {}/v2/`", base(host)
+            ),
             Self::Image(error) => return error.hint(),
             Self::Http(error) => return error.hint(),
-            _ => return None,
         })
+    }
+}
+
+/// Returns where the registry of this name is asked.
+fn base(host: &str) -> String {
+    match (host, is_loopback(host)) {
+        ("docker.io", _) => "https://registry-1.docker.io".into(),
+        (host, true) => format!("http://{host}"),
+        (host, false) => format!("https://{host}"),
     }
 }
 

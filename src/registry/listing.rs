@@ -11,7 +11,8 @@ use crate::image::Contents;
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// The media type of a configuration that says nothing.
+pub const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// The configuration of what has none.
 pub(super) const EMPTY: &[u8] = b"{}";
 

@@ -31,7 +31,7 @@ mod watched;
 pub use credentials::Credentials;
 pub use engine::{EngineError, Loaded, Sockets, load};
 pub use error::PushError;
-pub use listing::{Entry, Paper, fallback_tag};
+pub use listing::{EMPTY_TYPE, Entry, Paper, fallback_tag};
 pub use origin::{Origin, Platform};
 pub use papers::{Listed, Repository, Written};
 pub use pull::{LaidOut, Pulled, PulledLayer, Resolved, pull, resolve};

@@ -178,7 +178,9 @@ impl Explain for PullError {
             Self::Way(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Disk(error) => error.hint(),
-            Self::NoImage { .. } | Self::TooLarge { .. } => None,
+            Self::NoImage { .. } | Self::TooLarge { .. } => Some(
+                "look at the name: something else stands there; `rebeam push` and `docker push` make images".into(),
+            ),
         }
     }
 }

@@ -103,7 +103,10 @@ impl Explain for StoreError {
             Self::Index(error) => index_hint(error),
             Self::Tree(error) => error.hint(),
             Self::Disk(error) => error.hint(),
-            Self::Mismatch { .. } | Self::TooLarge { .. } | Self::Cut { .. } => None,
+            Self::Mismatch { .. } | Self::TooLarge { .. } | Self::Cut { .. } => Some(
+                "nothing of it was kept; run this again, or name another copy under `[mirrors]`"
+                    .into(),
+            ),
         }
     }
 }

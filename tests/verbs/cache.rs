@@ -29,6 +29,19 @@ fn a_second_machine_runs_no_step_and_makes_no_layer() {
 }
 
 #[test]
+fn a_cache_beside_the_sources_is_none_of_them() {
+    let world = World::with("hello");
+    let built = |arguments: &[&str]| {
+        world.rebeam(&[&["build", "--no-boot-check"], arguments].concat()).succeeds();
+        std::fs::read(world.project().join("hello-1.0.0.tar")).unwrap()
+    };
+    let image = built(&["--cache-to", "./shared"]);
+    assert!(world.project().join("shared/index.json").exists());
+    std::fs::remove_file(world.project().join("hello-1.0.0.tar")).unwrap();
+    assert!(built(&["--cache-from", "./shared"]) == image, "the cache changes no image");
+}
+
+#[test]
 fn a_cache_that_is_not_there_does_not_stop_a_build() {
     let world = World::with("hello");
     world

@@ -73,7 +73,7 @@ fn a_file_that_is_no_sound_image_of_ours_is_refused_before_anything_is_sent() {
     image(&world, "COPY . /app", b"the layer");
     push(&world, &[place]).fails(1, &["rebeam did not make", "skopeo copy oci-archive:"]);
     tar(&world, &[("manifest.json", b"[]")]);
-    push(&world, &[place]).fails(1, &["is no image file", "index.json"]);
+    push(&world, &[place]).fails(1, &["is no image file", "index.json", "skopeo copy"]);
     fs::write(world.project().join(FILE), "no tar").unwrap();
     push(&world, &[place]).fails(1, &["is no image file"]);
     world.rebeam(&["push", place]).fails(1, &["there is no image at", "rebeam build"]);

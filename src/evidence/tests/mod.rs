@@ -1,6 +1,8 @@
 //! What a key, a signature and a document promise. The keys beside this file were made with another implementation of
 //! the format (PyNaCl and cryptography, for Python); their password is `paß`.
 
+mod bundle;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

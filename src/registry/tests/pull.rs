@@ -74,7 +74,22 @@ fn refuses(fake: &Fake, what: &str) -> PullError {
     let puller = Puller::anonymous();
     let error = puller.pull(fake, what).unwrap_err();
     assert_eq!(puller.person.heard.count("\"pulled\""), 0, "nothing is claimed to be pulled");
+    assert!(error.hint().is_some(), "there is a next step after: {error}");
     error
+}
+
+#[test]
+fn a_loop_of_redirects_ends_with_a_next_step() {
+    let manifests = |asked: &Asked| asked.path.contains("/manifests/");
+    for at in [manifests, is_blob_get] {
+        let fake = Fake::with(move |asked, _| {
+            at(asked).then(|| Reply::status(307).header("Location", &asked.path))
+        });
+        there(&fake);
+        let error = refuses(&fake, ":1.0.0");
+        assert!(error.to_string().contains("redirects without end"), "{error}");
+        assert!(error.hint().unwrap().contains("curl -sSIL"), "{error}");
+    }
 }
 
 #[test]
