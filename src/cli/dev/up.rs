@@ -1,6 +1,7 @@
 //! `rebeam dev up`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::dev::web::Guard;
 use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken, Troubles};
 use crate::disk;
 use crate::explain::Failure;
+use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::{Profile, Runs};
 use crate::terminal::{self, Mode};
 
@@ -53,9 +55,21 @@ pub(super) struct Up {
     /// Start nothing but what is in rebeam itself
     #[arg(long, hide = true)]
     alone: bool,
+    /// Write the certificate of who signs the stack's certificates here, too
+    #[arg(long, hide = true, value_name = "FILE")]
+    authority: Option<PathBuf>,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
+}
+
+/// How a stack runs that is one container among others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Apart<'a> {
+    /// Nothing is started but what is in rebeam itself.
+    alone: bool,
+    /// Where others find the certificate of who signs the stack's certificates.
+    authority: Option<&'a Path>,
 }
 
 /// How a stack is started.
@@ -89,7 +103,8 @@ impl Up {
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
-        self.start.serve(common, place, (&guard, self.alone))
+        let apart = Apart { alone: self.alone, authority: self.authority.as_deref() };
+        self.start.serve(common, place, (&guard, apart))
     }
 }
 
@@ -109,11 +124,11 @@ impl Start {
         &self,
         common: &Common,
         place: &Place,
-        (guard, alone): (&Guard, bool),
+        (guard, apart): (&Guard, Apart<'_>),
     ) -> Result<u8, Failure> {
         dev::allow_open_files();
         let taken = place.take()?;
-        let parts = match alone {
+        let parts = match apart.alone {
             true => Parts::alone(common, &self.layers)?,
             false => Parts::prepare(common, &self.layers, place)?,
         };
@@ -125,7 +140,7 @@ impl Start {
         // emqttd's own HTTP interface is there.
         let has_release = parts.services.values().any(|wish| wish.runs == Runs::Release);
         things.leaves_standard_port = has_release && parts.dev.profile == Some(Profile::Emqttd);
-        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self };
+        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self, apart };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -141,6 +156,7 @@ struct Upward<'a> {
     ports: &'a Ports,
     guard: &'a Guard,
     start: &'a Start,
+    apart: Apart<'a>,
 }
 
 impl Upward<'_> {
@@ -169,6 +185,10 @@ impl Upward<'_> {
             things,
             forwards: forwarding::forwards(self.parts, &known),
         })?;
+        if let Some(file) = self.apart.authority {
+            let text = disk::read(&stack.certificate().authority, TEXT_FILE_BYTES_MAX)?;
+            disk::write_atomic(file, &text)?;
+        }
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
         let planned = services::plan(&self.plan(), &reserved, &variables)?;
