@@ -1,6 +1,7 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod acl;
+mod apart;
 mod background;
 mod broker;
 mod config;

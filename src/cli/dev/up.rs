@@ -1,13 +1,13 @@
 //! `rebeam dev up`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::apart::Apart;
 use super::background;
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
@@ -21,7 +21,6 @@ use crate::dev::web::Guard;
 use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Taken, Troubles};
 use crate::disk;
 use crate::explain::Failure;
-use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::manifest::{Profile, Runs};
 use crate::terminal::{self, Mode};
 
@@ -52,24 +51,11 @@ pub(super) struct Up {
     detach: bool,
     #[command(flatten)]
     start: Start,
-    /// Start nothing but what is in rebeam itself
-    #[arg(long, hide = true)]
-    alone: bool,
-    /// Write the certificate of who signs the stack's certificates here, too
-    #[arg(long, hide = true, value_name = "FILE")]
-    authority: Option<PathBuf>,
+    #[command(flatten)]
+    apart: Apart,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
-}
-
-/// How a stack runs that is one container among others.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Apart<'a> {
-    /// Nothing is started but what is in rebeam itself.
-    alone: bool,
-    /// Where others find the certificate of who signs the stack's certificates.
-    authority: Option<&'a Path>,
 }
 
 /// How a stack is started.
@@ -103,8 +89,7 @@ impl Up {
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
-        let apart = Apart { alone: self.alone, authority: self.authority.as_deref() };
-        self.start.serve(common, place, (&guard, apart))
+        self.start.serve(common, place, (&guard, &self.apart))
     }
 }
 
@@ -124,7 +109,7 @@ impl Start {
         &self,
         common: &Common,
         place: &Place,
-        (guard, apart): (&Guard, Apart<'_>),
+        (guard, apart): (&Guard, &Apart),
     ) -> Result<u8, Failure> {
         dev::allow_open_files();
         let taken = place.take()?;
@@ -156,7 +141,7 @@ struct Upward<'a> {
     ports: &'a Ports,
     guard: &'a Guard,
     start: &'a Start,
-    apart: Apart<'a>,
+    apart: &'a Apart,
 }
 
 impl Upward<'_> {
@@ -185,10 +170,7 @@ impl Upward<'_> {
             things,
             forwards: forwarding::forwards(self.parts, &known),
         })?;
-        if let Some(file) = self.apart.authority {
-            let text = disk::read(&stack.certificate().authority, TEXT_FILE_BYTES_MAX)?;
-            disk::write_atomic(file, &text)?;
-        }
+        self.apart.show(&stack)?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
         let planned = services::plan(&self.plan(), &reserved, &variables)?;
