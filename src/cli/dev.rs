@@ -1,6 +1,7 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod acl;
+mod apart;
 mod background;
 mod broker;
 mod config;
@@ -9,6 +10,7 @@ mod export;
 mod exposing;
 mod forwarding;
 mod logs;
+mod own;
 mod parts;
 mod pub_sub;
 mod snapshot;
@@ -99,6 +101,9 @@ enum DevVerb {
     Channel(things::Channel),
     /// Register users of things, and print their tokens
     User(things::User),
+    /// Hand volumes to a user
+    #[command(hide = true)]
+    Own(own::Own),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -127,6 +132,7 @@ impl Dev {
             DevVerb::Thing(verb) => verb.run(common, &place()?),
             DevVerb::Channel(verb) => verb.run(common, &place()?),
             DevVerb::User(verb) => verb.run(common, &place()?),
+            DevVerb::Own(verb) => verb.run(),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }

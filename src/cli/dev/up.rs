@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::apart::Apart;
 use super::background;
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
@@ -50,9 +51,8 @@ pub(super) struct Up {
     detach: bool,
     #[command(flatten)]
     start: Start,
-    /// Start nothing but what is in rebeam itself
-    #[arg(long, hide = true)]
-    alone: bool,
+    #[command(flatten)]
+    apart: Apart,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
@@ -89,7 +89,7 @@ impl Up {
             tell(common, place, &control::status(place)?);
             return Ok(0);
         }
-        self.start.serve(common, place, (&guard, self.alone))
+        self.start.serve(common, place, (&guard, &self.apart))
     }
 }
 
@@ -109,11 +109,11 @@ impl Start {
         &self,
         common: &Common,
         place: &Place,
-        (guard, alone): (&Guard, bool),
+        (guard, apart): (&Guard, &Apart),
     ) -> Result<u8, Failure> {
         dev::allow_open_files();
         let taken = place.take()?;
-        let parts = match alone {
+        let parts = match apart.alone {
             true => Parts::alone(common, &self.layers)?,
             false => Parts::prepare(common, &self.layers, place)?,
         };
@@ -125,7 +125,7 @@ impl Start {
         // emqttd's own HTTP interface is there.
         let has_release = parts.services.values().any(|wish| wish.runs == Runs::Release);
         things.leaves_standard_port = has_release && parts.dev.profile == Some(Profile::Emqttd);
-        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self };
+        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self, apart };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -141,6 +141,7 @@ struct Upward<'a> {
     ports: &'a Ports,
     guard: &'a Guard,
     start: &'a Start,
+    apart: &'a Apart,
 }
 
 impl Upward<'_> {
@@ -169,6 +170,7 @@ impl Upward<'_> {
             things,
             forwards: forwarding::forwards(self.parts, &known),
         })?;
+        self.apart.show(&stack)?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
         let planned = services::plan(&self.plan(), &reserved, &variables)?;

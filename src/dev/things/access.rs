@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::messages::Raw;
 use super::model::Model;
 use super::topic;
+use super::wrong::Wrong;
 use crate::dev::access::{Access, Admission, Answer, Attempt, Denial, Verdict, Who};
 use crate::dev::{Client, Message};
 
@@ -121,9 +122,9 @@ impl Access for ThingAccess {
         true
     }
 
-    fn published(&self, who: &Who, message: &Message) {
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
         let publisher = who.identity.as_deref().unwrap_or(&who.client_id);
-        keep(&self.model, publisher, message);
+        keep(&self.model, publisher, message)
     }
 }
 
@@ -161,17 +162,17 @@ impl Access for Keeping {
         self.inner.knows_clients()
     }
 
-    fn published(&self, who: &Who, message: &Message) {
-        self.inner.published(who, message);
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
+        self.inner.published(who, message)?;
         // Nobody showed a key: who sent it is known by the name it gave.
         let publisher = who.username.as_deref().unwrap_or(&who.client_id);
-        keep(&self.model, publisher, message);
+        keep(&self.model, publisher, message)
     }
 }
 
 /// Keeps a message of a channel before its sender is told that it arrived.
-fn keep(model: &Model, publisher: &str, message: &Message) {
-    let Some(topic) = topic::read(&message.topic) else { return };
+fn keep(model: &Model, publisher: &str, message: &Message) -> Result<(), &'static str> {
+    let Some(topic) = topic::read(&message.topic) else { return Ok(()) };
     let raw = Raw {
         channel: &topic.channel,
         subtopic: &topic.subtopic,
@@ -180,7 +181,5 @@ fn keep(model: &Model, publisher: &str, message: &Message) {
         content_type: &topic.content_type,
         payload: &message.payload,
     };
-    // What cannot be kept still reaches those who listen, as with Mainflux's writer being down; the stack says so.
-    let kept = model.keep(raw);
-    model.set_trouble(kept.err().map(|wrong| wrong.reason().to_owned()));
+    model.keep(raw).map(drop).map_err(Wrong::reason)
 }

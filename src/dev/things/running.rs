@@ -102,7 +102,7 @@ impl fmt::Debug for Opened {
 /// Things that are served. Call [`Things::stop`] to end it.
 #[derive(Debug)]
 pub struct Things {
-    model: Arc<Model>,
+    pub(super) model: Arc<Model>,
     decide: bool,
     webs: Vec<(&'static str, Web)>,
 }
