@@ -65,6 +65,14 @@ pub enum DevError {
         /// What is there.
         path: PathBuf,
     },
+    /// A service runs this machine's programs, in a room that cannot show them.
+    #[error(
+        "service `{service}` runs programs of this machine, and a room without mounts cannot show them"
+    )]
+    NoMachine {
+        /// The service.
+        service: String,
+    },
     /// A running stack is needed, and there is none.
     #[error("the stack of this project is not up")]
     NotUp,
@@ -301,6 +309,7 @@ impl Explain for DevError {
             | Self::SnapshotExists { .. }
             | Self::NoSnapshot { .. }
             | Self::NoProject { .. }
+            | Self::NoMachine { .. }
             | Self::NoRelease
             | Self::NotUp => Blame::User,
             Self::NotReady { blame, .. } => *blame,
@@ -337,6 +346,10 @@ impl Explain for DevError {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
             Self::NoProject { .. } => Some("name the project's directory: `-C DIR`".into()),
+            Self::NoMachine { .. } => Some(
+                "name Debian's packages with them, as `packages = [\"python3-minimal\"]`, or take `--sandbox userns` or `root`"
+                    .into(),
+            ),
             Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::NoHome => Some("name one: `--state-dir DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::desk::Desk;
 use super::frame::{Section, table};
-use super::text::{link, visible};
+use super::text::{link, size, visible};
 use super::view::{self, Ask, Log, View};
 use crate::dev::DevError;
 use crate::dev::services::{Line, Services};
@@ -21,6 +21,8 @@ use crate::dev::web::Refusal;
 
 /// Lines that are shown at once.
 const SHOWN_MAX: usize = 300;
+/// Characters of a line that a row shows.
+const TEXT_MAX: usize = 1_000;
 const HEADS: [&str; 3] = ["Time", "Service", "Line"];
 /// Where a line's time has its time of day, up to milliseconds.
 const OF_DAY: std::ops::Range<usize> = 11..23;
@@ -125,12 +127,21 @@ fn time(line: &Line) -> Markup {
     }
 }
 
+/// Lays a line out; of a long one its beginning.
+fn text(line: &Line) -> Markup {
+    let cut = line.text.char_indices().nth(TEXT_MAX).map(|(at, _)| at);
+    html! {
+        code.said { (visible(&line.text[..cut.unwrap_or(line.text.len())])) @if cut.is_some() { "…" } }
+        @if cut.is_some() { " " span.muted { (size(line.text.len())) } }
+    }
+}
+
 fn row(line: &Line) -> Markup {
     html! {
         tr tabindex="-1" {
             td.time { (time(line)) }
             td.short { a href=(link("/logs", &[("service", &line.service)])) { (line.service) } }
-            td.wide { code.said { (visible(&line.text)) } }
+            td.line { (text(line)) }
         }
     }
 }

@@ -188,7 +188,7 @@ impl Health {
                 td { (badge(mood, word)) }
                 td {
                     @if self.url.starts_with("http://") { a href=(self.url) { (self.url) } }
-                    @else { code { (self.url) } }
+                    @else if !self.url.is_empty() { code { (self.url) } }
                 }
                 td {
                     @if let Some(detail) = &self.detail { (detail) " " }

@@ -145,23 +145,18 @@ impl Follow {
     pub fn news(&mut self) -> Result<Vec<Line>, DevError> {
         let size = disk::status(&self.path)?.map_or(0, |status| status.size);
         if size < self.at {
-            // It was turned over.
+            // It was turned over, and what was said last before that is in the former file.
+            let former = self.path.with_added_extension("1");
+            if disk::exists(&former) {
+                self.open.extend(piece(&former, self.at, 2 * SERVICE_LOG_BYTES_MAX)?);
+            }
             self.at = 0;
         }
-        if size == self.at {
-            return Ok(Vec::new());
+        if size > self.at {
+            let bytes = piece(&self.path, self.at, PIECE_BYTES)?;
+            self.at += bytes.len() as u64;
+            self.open.extend(bytes);
         }
-        let refused = disk::refused("read", &self.path);
-        let mut file = disk::open(&self.path)?;
-        let mut read = || -> std::io::Result<Vec<u8>> {
-            file.seek(SeekFrom::Start(self.at))?;
-            let mut bytes = Vec::new();
-            (&mut file).take(PIECE_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(refused)?;
-        self.at += bytes.len() as u64;
-        self.open.extend_from_slice(&bytes);
         let Some(end) = self.open.iter().rposition(|byte| *byte == b'\n') else {
             return Ok(Vec::new());
         };
@@ -169,6 +164,18 @@ impl Follow {
         let text = String::from_utf8_lossy(&whole);
         Ok(text.lines().map(|line| parse(&self.service, line)).collect())
     }
+}
+
+/// Reads at most so many bytes of a file from a place on.
+fn piece(path: &Path, at: u64, most: u64) -> Result<Vec<u8>, DevError> {
+    let mut file = disk::open(path)?;
+    let mut read = || -> std::io::Result<Vec<u8>> {
+        file.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        (&mut file).take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(read().map_err(disk::refused("read", path))?)
 }
 
 fn parse(service: &str, line: &str) -> Line {
@@ -280,8 +287,10 @@ mod tests {
         let news = follow.news().unwrap();
         assert_eq!(news[0].text, "one\u{fffd}[31m");
         assert!(news[0].time.ends_with('Z') && news[0].time.len() == TIME_LEN);
+        writer.line("not seen before the turn");
         writer.turn_over();
         writer.line("two");
-        assert_eq!(follow.news().unwrap()[0].text, "two");
+        let texts: Vec<String> = follow.news().unwrap().into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["not seen before the turn", "two"]);
     }
 }
