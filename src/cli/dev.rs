@@ -15,6 +15,7 @@ mod parts;
 mod pub_sub;
 mod snapshot;
 mod streams;
+mod telling;
 mod things;
 mod up;
 mod watch;
@@ -178,6 +179,7 @@ fn rules(wish: &AccessWish) -> Option<&str> {
 /// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.
 fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, DevError> {
     let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let key = key.filter(|key| !key.is_empty());
     let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
     Setup::new(&wish.things, is_mainflux, key)
 }
@@ -196,10 +198,12 @@ fn ps(common: &Common, place: &Place, ready: bool) -> Result<u8, Failure> {
     };
     match common.mode() {
         Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
+        // The exit code says it all.
+        Mode::Quiet if ready => {}
         _ if standings.is_empty() => {
             terminal::talk("nothing runs; `rebeam dev up` starts the stack");
         }
-        _ => terminal::data(&up::table(&standings)),
+        _ => terminal::data(&telling::table(&standings)),
     }
     let is_ready = place.running()?.is_some()
         && standings.iter().all(|one| matches!(one.state, State::Ready | State::Done));

@@ -12,6 +12,7 @@ use super::background;
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
+use super::telling;
 use crate::cli::Common;
 use crate::dev::access::{self, Access, Book};
 use crate::dev::control::{self, Control, Told};
@@ -22,7 +23,7 @@ use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Ta
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{Profile, Runs};
-use crate::terminal::{self, Mode};
+use crate::terminal;
 
 /// How long a stack in the background may take to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -86,7 +87,7 @@ impl Up {
             let known = Parts::prepare(common, &self.start.layers, place)?.patience();
             let patience = READY_MAX + self.start.wait_timeout().unwrap_or(known);
             background::start(place, password.as_deref(), patience)?;
-            tell(common, place, &control::status(place)?);
+            telling::tell(common, place, &control::status(place)?);
             return Ok(0);
         }
         self.start.serve(common, place, (&guard, &self.apart))
@@ -184,6 +185,7 @@ impl Upward<'_> {
         let told = Arc::new(Told {
             embedded: embedded.iter().map(standing).collect(),
             services: Arc::clone(&services),
+            given_up: self.ports.given_up(),
             end: Arc::clone(&end),
             rules: Arc::clone(&rules),
             troubles: stack.troubles(),
@@ -228,7 +230,7 @@ impl Upward<'_> {
     ) -> Result<(), DevError> {
         let running = Running { process: std::process::id(), services: all(told) };
         taken.tell(&running, variables)?;
-        tell(self.common, self.place, &told.standing());
+        telling::tell(self.common, self.place, &told.standing());
         Ok(())
     }
 
@@ -309,7 +311,7 @@ async fn tell_troubles(troubles: Troubles) {
     let mut known = BTreeMap::new();
     loop {
         for (part, trouble) in troubles.next(&mut known).await {
-            terminal::talk(&match trouble {
+            terminal::alarm(&match trouble {
                 Some(why) => format!(
                     "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
                 ),
@@ -348,6 +350,7 @@ fn standing(service: &Service) -> Standing {
         address: Some(service.address),
         url: Some(service.url.clone()),
         others: Vec::new(),
+        instead_of: None,
         restarts: 0,
         why: None,
     }
@@ -359,33 +362,4 @@ fn all(told: &Told) -> Vec<Service> {
         Some(Service { name: one.name, address: one.address?, url: one.url.unwrap_or_default() })
     };
     told.standing().into_iter().filter_map(listens).collect()
-}
-
-fn tell(common: &Common, place: &Place, standings: &[Standing]) {
-    match common.mode() {
-        Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
-        _ => {
-            terminal::data(&table(standings));
-            terminal::talk(&format!("addresses for programs: {}", place.env_file().display()));
-            let authority = place.directory().join("tls/ca.pem");
-            terminal::talk(&format!("certificates are signed by: {}", authority.display()));
-        }
-    }
-}
-
-/// Lays services out, a line each.
-pub(super) fn table(standings: &[Standing]) -> String {
-    let row = |one: &Standing| {
-        let restarts = match one.restarts {
-            0 => String::new(),
-            1 => ", restarted once".into(),
-            count => format!(", restarted {count} times"),
-        };
-        let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let state = format!("{}{restarts}{why}", one.state.name());
-        let others = one.others.iter().map(|port| format!(", {port}"));
-        let places = one.url.iter().cloned().chain(others).collect::<String>();
-        vec![one.name.clone(), places, state]
-    };
-    terminal::table(&standings.iter().map(row).collect::<Vec<_>>())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::messages::Raw;
 use super::model::Model;
@@ -32,11 +32,40 @@ struct Known {
     key: Arc<str>,
 }
 
+/// The things behind connections. It holds nothing else of the stack: who asks it while the stack ends keeps no part of
+/// that alive.
+#[derive(Default)]
+pub(super) struct Connected(Mutex<HashMap<SocketAddr, Known>>);
+
+impl Connected {
+    /// Returns the thing behind a client's connection.
+    pub(super) fn thing_of(&self, client: &Client) -> Option<Arc<str>> {
+        let address: IpAddr = client.address.parse().ok()?;
+        self.get(SocketAddr::new(address, client.port)).map(|known| known.thing)
+    }
+
+    fn get(&self, peer: SocketAddr) -> Option<Known> {
+        self.lock().get(&peer).cloned()
+    }
+
+    fn insert(&self, peer: SocketAddr, known: Known) {
+        let mut all = self.lock();
+        if all.len() >= KNOWN_MAX {
+            all.clear();
+        }
+        all.insert(peer, known);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Known>> {
+        self.0.lock().expect("nothing panics while it holds this")
+    }
+}
+
 /// Decides by things and channels.
 pub struct ThingAccess {
     model: Arc<Model>,
     username: Username,
-    known: Mutex<HashMap<SocketAddr, Known>>,
+    connected: Arc<Connected>,
 }
 
 impl std::fmt::Debug for ThingAccess {
@@ -50,17 +79,12 @@ impl std::fmt::Debug for ThingAccess {
 
 impl ThingAccess {
     pub(super) fn new(model: Arc<Model>, username: Username) -> Self {
-        Self { model, username, known: Mutex::default() }
+        Self { model, username, connected: Arc::default() }
     }
 
-    /// Returns the thing behind a client's connection.
-    pub fn thing_of(&self, client: &Client) -> Option<Arc<str>> {
-        let address: IpAddr = client.address.parse().ok()?;
-        self.known(SocketAddr::new(address, client.port)).map(|known| known.thing)
-    }
-
-    fn known(&self, peer: SocketAddr) -> Option<Known> {
-        self.known.lock().expect("nothing panics while it holds this").get(&peer).cloned()
+    /// Returns the things behind connections.
+    pub(super) fn connected(&self) -> Arc<Connected> {
+        Arc::clone(&self.connected)
     }
 
     fn admit(&self, attempt: &Attempt<'_>) -> Result<Arc<str>, &'static str> {
@@ -70,17 +94,14 @@ impl ThingAccess {
         if self.username == Username::ThingId && attempt.username != Some(&thing) {
             return Err("the user name is not the thing's identifier");
         }
-        let mut known = self.known.lock().expect("nothing panics while it holds this");
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
-        known.insert(attempt.peer, Known { thing: Arc::clone(&thing), key: key.into() });
+        let known = Known { thing: Arc::clone(&thing), key: key.into() };
+        self.connected.insert(attempt.peer, known);
         Ok(thing)
     }
 
     fn decide(&self, who: &Who, channel: Option<&str>) -> Verdict {
         let is_allowed =
-            channel.is_some_and(|channel| match (self.known(who.peer), &who.identity) {
+            channel.is_some_and(|channel| match (self.connected.get(who.peer), &who.identity) {
                 // The key counts as it is now, as it did for Mainflux at each message.
                 (Some(known), _) => self.model.may_use(channel, &known.key).is_ok(),
                 (None, Some(thing)) => self.model.may_use_by_id(channel, thing).is_ok(),
