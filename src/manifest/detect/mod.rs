@@ -74,7 +74,7 @@ pub struct NamedVersion {
 #[derive(Debug, Error)]
 pub enum DetectError {
     /// Neither `rebar.config` nor an application is there.
-    #[error("`{}` holds no project of rebar3 or mix{}", path.display(), beside(others))]
+    #[error("`{}` holds no project of rebar3, mix, erlang.mk, rebar or make{}", path.display(), beside(others))]
     NoProject {
         /// Where it was looked for.
         path: PathBuf,
@@ -114,7 +114,7 @@ impl Explain for DetectError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoProject { .. } => {
-                Some("run it in the directory that holds `rebar.config` or `mix.exs`".to_owned())
+                Some("run it in the directory that holds `rebar.config`, `mix.exs` or `Makefile`, or name it with `-C DIR`".to_owned())
             }
             Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
             Self::Rebar(error) => error.hint(),
