@@ -42,24 +42,43 @@ impl Man {
         };
         disk::create_dir_all(&directory)?;
         write(&directory, &command, "rebeam")?;
-        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-            write(&directory, verb, &format!("rebeam-{}", verb.get_name()))?;
-        }
         Ok(0)
     }
 }
 
+/// Writes the pages of a command and of everything below it, which its own page refers to.
 fn write(directory: &Path, command: &Command, name: &str) -> Result<(), Failure> {
     let path = directory.join(format!("{name}.1"));
     // A page's title is the command's name; clap wants names that live as long as the program.
-    let command = command.clone().name(name.to_owned());
-    Ok(disk::write_atomic(&path, &page(&command, &path)?)?)
+    let titled = command.clone().name(name.to_owned());
+    disk::write_atomic(&path, &page(&titled, &path)?)?;
+    // The page of `help` would repeat every verb once more below itself.
+    let below = command.get_subcommands().filter(|_| command.get_name() != "help");
+    for verb in below.filter(|verb| !verb.is_hide_set()) {
+        write(directory, verb, &format!("{name}-{}", verb.get_name()))?;
+    }
+    Ok(())
 }
 
 fn page(command: &Command, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     Page::new(command.clone()).render(&mut text).map_err(refused("write", path))?;
-    Ok(text)
+    Ok(with_examples_as_they_are(&String::from_utf8_lossy(&text)).into_bytes())
+}
+
+/// Keeps `man` from filling up the lines of examples as if they were a paragraph: they begin with a space.
+fn with_examples_as_they_are(page: &str) -> String {
+    let mut whole = String::with_capacity(page.len());
+    let mut is_example = false;
+    for line in page.lines() {
+        if line.starts_with(' ') != is_example {
+            is_example = !is_example;
+            whole.push_str(if is_example { ".nf\n" } else { ".fi\n" });
+        }
+        whole.push_str(line);
+        whole.push('\n');
+    }
+    whole
 }
 
 #[derive(Debug, Args)]

@@ -1,20 +1,32 @@
 //! `rebeam tree` and `rebeam why`.
 
 use clap::Args;
+use serde_json::json;
 
 use super::Common;
 use crate::disk;
 use crate::explain::Failure;
 use crate::lock::{self, Lock};
 use crate::pipeline::LockFailure;
-use crate::terminal;
+use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
 pub(super) struct Tree {}
 
 impl Tree {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        terminal::data(lock::tree(&read(common)?).trim_end());
+        let lock = read(common)?;
+        if common.mode() == Mode::Json {
+            for source in &lock.sources {
+                let line = json!({
+                    "event": "locked_source", "app": source.app, "role": source.role.name(), "wanted": source.wanted,
+                    "needs": source.deps, "needed_by": source.parents,
+                });
+                terminal::data(&line.to_string());
+            }
+        } else {
+            terminal::data(lock::tree(&lock).trim_end());
+        }
         Ok(0)
     }
 }
@@ -32,7 +44,7 @@ impl Why {
             return Err(LockFailure::NotLocked { name: self.name }.into());
         }
         for chain in chains {
-            terminal::data(&chain.join(" → "));
+            common.answer(|| json!({ "event": "way", "apps": chain }), || chain.join(" → "));
         }
         Ok(0)
     }
