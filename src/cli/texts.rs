@@ -34,7 +34,8 @@ pub(super) struct Man {
 }
 
 impl Man {
-    pub(super) fn run(self, mut command: Command) -> Result<u8, Failure> {
+    pub(super) fn run(self, command: Command) -> Result<u8, Failure> {
+        let mut command = without_help(command);
         command.build();
         let Some(directory) = self.directory else {
             terminal::raw(&page(&command, Path::new("rebeam.1"))?);
@@ -46,15 +47,18 @@ impl Man {
     }
 }
 
+/// Leaves the verb `help` out: its pages would be those of all others once more.
+fn without_help(command: Command) -> Command {
+    command.disable_help_subcommand(true).mut_subcommands(without_help)
+}
+
 /// Writes the pages of a command and of everything below it, which its own page refers to.
 fn write(directory: &Path, command: &Command, name: &str) -> Result<(), Failure> {
     let path = directory.join(format!("{name}.1"));
     // A page's title is the command's name; clap wants names that live as long as the program.
     let titled = command.clone().name(name.to_owned());
     disk::write_atomic(&path, &page(&titled, &path)?)?;
-    // The page of `help` would repeat every verb once more below itself.
-    let below = command.get_subcommands().filter(|_| command.get_name() != "help");
-    for verb in below.filter(|verb| !verb.is_hide_set()) {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         write(directory, verb, &format!("{name}-{}", verb.get_name()))?;
     }
     Ok(())
