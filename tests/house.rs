@@ -121,3 +121,23 @@ fn only_the_kernel_of_the_sandbox_lifts_the_lint_against_unsafe_code() {
     let lifting: Vec<PathBuf> = sources(Path::new("src")).into_iter().filter(lifts).collect();
     assert_eq!(lifting, [Path::new("src/sandbox/kernel/mod.rs")]);
 }
+
+#[test]
+fn every_file_that_the_documents_name_is_there() {
+    let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+    let mut gone = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(document).unwrap();
+        for word in text.split(|c: char| c.is_whitespace() || "`(),;:".contains(c)) {
+            let word = word.trim_end_matches('.');
+            let is_path = ["src/", "tests/", "scripts/", "lockfiles/", "fixtures/"]
+                .iter()
+                .any(|folder| word.strip_prefix(folder).is_some_and(|rest| !rest.is_empty()));
+            let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            if is_path && is_plain && !Path::new(word).exists() {
+                gone.push(format!("{document}: {word}"));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "{}", gone.join("\n"));
+}

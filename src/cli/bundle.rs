@@ -15,8 +15,9 @@ use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-On a machine with a network:       rebeam bundle export shop.bundle
-on one without, in the project:    rebeam bundle import shop.bundle && rebeam build --offline
+On a machine with a network, and then in the project on one without:
+  rebeam bundle export shop.bundle
+  rebeam bundle import shop.bundle && rebeam build --offline
 
 The file is a plain tar; one lock makes one file, byte for byte. In the project's directory it must end in
 `.bundle` or `.tar`, so that it is not taken for a source.")]
@@ -66,9 +67,9 @@ fn export(common: &Common, file: &Path) -> Result<u8, Failure> {
     }
     if common.mode() == Mode::People {
         terminal::talk(&format!(
-            "{} sources and {} packages{}, {}",
-            made.trees,
-            made.blobs,
+            "{} and {}{}, {}",
+            terminal::counted(made.trees, "source"),
+            terminal::counted(made.blobs, "package"),
             with_base(made.base.as_deref()),
             terminal::bytes(made.bytes)
         ));
@@ -119,9 +120,9 @@ fn import(common: &Common, file: &Path) -> Result<u8, Failure> {
             let lock =
                 if arrived.lock == LockFate::Written { "; rebeam.lock is written" } else { "" };
             terminal::talk(&format!(
-                "{} sources and {} packages{} of {} are in the store{lock}",
-                arrived.trees,
-                arrived.blobs,
+                "{} and {}{} of {} are in the store{lock}",
+                terminal::counted(arrived.trees, "source"),
+                terminal::counted(arrived.blobs, "package"),
                 with_base(arrived.base.as_deref()),
                 arrived.project
             ));

@@ -104,7 +104,9 @@ pub(super) fn as_text(comparison: &Comparison, least: Weight, shown: usize) -> S
         let forms = comparison.counting(Weight::Form).count();
         return match forms {
             0 => "the same".into(),
-            forms => format!("the same in what runs; {forms} differences in form"),
+            forms => {
+                format!("the same in what runs; {} in form", terminal::counted(forms, "difference"))
+            }
         };
     }
     let mut lines = Vec::new();

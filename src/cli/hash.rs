@@ -1,8 +1,9 @@
 //! `rebeam hash`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
+use serde_json::json;
 
 use super::Common;
 use crate::disk;
@@ -24,20 +25,23 @@ pub(super) struct Hash {
 
 impl Hash {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        let text = match self.what.strip_prefix("git+") {
+        let hash = match self.what.strip_prefix("git+") {
             Some(address) => {
                 let screen = common.screen(terminal::Reasons::Summed);
                 let store = common.open_store(&screen)?;
                 pipeline::hash_git(address, &store, common.network(), &screen)?.sri()
             }
-            None => local(&PathBuf::from(self.what))?,
+            None => local(Path::new(&self.what))?,
         };
-        terminal::data(&text);
+        common.answer(
+            || json!({ "event": "hashed", "what": self.what, "hash": hash }),
+            || hash.clone(),
+        );
         Ok(0)
     }
 }
 
-fn local(path: &std::path::Path) -> Result<String, Failure> {
+fn local(path: &Path) -> Result<String, Failure> {
     let path = disk::canonical(path)?;
     let is_directory =
         disk::status(&path)?.is_some_and(|status| status.kind == disk::Kind::Directory);

@@ -1,13 +1,14 @@
 //! `rebeam init`.
 
 use clap::Args;
+use serde_json::json;
 
 use super::Common;
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{FILE_NAME, detect};
 use crate::project;
-use crate::terminal;
+use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
 pub(super) struct Init {}
@@ -17,7 +18,17 @@ impl Init {
         let root = disk::canonical(&common.project)?;
         let detected = detect::detect(&root)?;
         detected.write_manifest(&root)?;
-        for line in detected.lines() {
+        let (path, found) = (root.join(FILE_NAME), detected.lines());
+        match common.mode() {
+            Mode::People => {}
+            Mode::Quiet => return Ok(0),
+            Mode::Json => {
+                let line = json!({ "event": "manifest_written", "path": path.display().to_string(), "found": found });
+                terminal::data(&line.to_string());
+                return Ok(0);
+            }
+        }
+        for line in found {
             terminal::talk(&format!("    Found {line}"));
         }
         // A date that nothing gives is better asked for now than by the verb that comes next.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 use thiserror::Error;
 
 use super::Common;
@@ -20,7 +21,9 @@ const PASSWORD: &str = "COSIGN_PASSWORD";
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The pair is cosign's: `cosign sign --key cosign.key` takes what `rebeam key generate` writes, and `rebeam push --sign`
-what `cosign generate-key-pair` writes. The password is COSIGN_PASSWORD, or asked for.")]
+what `cosign generate-key-pair` writes. The password is COSIGN_PASSWORD, or asked for.
+
+What lies in a project and is not ignored by git is a source of its builds: keep a private key elsewhere.")]
 pub(super) struct Key {
     #[command(subcommand)]
     verb: Verb,
@@ -84,9 +87,13 @@ impl Explain for KeyError {
 impl Key {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         match self.verb {
-            Verb::Generate { name } => generate(&name),
+            Verb::Generate { name } => generate(common, &name),
             Verb::Public { key } => {
-                terminal::data(read_private(&key)?.public().to_pem().trim_end());
+                let pem = read_private(&key)?.public().to_pem();
+                common.answer(
+                    || json!({ "event": "public_key", "pem": pem }),
+                    || pem.trim_end().to_owned(),
+                );
                 Ok(0)
             }
             Verb::Sign { key, files } => {
@@ -108,7 +115,7 @@ impl Key {
     }
 }
 
-fn generate(name: &Path) -> Result<u8, Failure> {
+fn generate(common: &Common, name: &Path) -> Result<u8, Failure> {
     let with = |ending: &str| {
         let mut path = name.as_os_str().to_owned();
         path.push(ending);
@@ -124,8 +131,11 @@ fn generate(name: &Path) -> Result<u8, Failure> {
     let (private_text, public_text) = evidence::generate(&password)?;
     disk::write_secret(&private, private_text.as_bytes())?;
     disk::write_atomic(&public, public_text.as_bytes())?;
-    terminal::data(&private.display().to_string());
-    terminal::data(&public.display().to_string());
+    let [private, public] = [private, public].map(|path| path.display().to_string());
+    common.answer(
+        || json!({ "event": "key_generated", "private": private, "public": public }),
+        || format!("{private}\n{public}"),
+    );
     Ok(0)
 }
 

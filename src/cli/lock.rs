@@ -17,9 +17,9 @@ use crate::terminal::{self, Mode, Reasons};
 #[command(after_help = "\
 Entries whose wishes did not change stay pinned. The file is not written when nothing changed.
 
-  rebeam lock --diff HEAD         what moved since the last commit, field by field
-  rebeam lock --diff old.lock     the same against a file
-  rebeam lock --from-nix deps.nix exit 1 if a hash is not that of the commit")]
+  rebeam lock --diff HEAD          what moved since the last commit, field by field
+  rebeam lock --diff old.lock      the same against a file
+  rebeam lock --from-nix deps.nix  exit 1 if a hash is not that of the commit")]
 pub(super) struct Lock {
     /// Only say what is stale, and why: exit 1 if anything is
     #[arg(long)]

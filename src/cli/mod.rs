@@ -40,6 +40,8 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Arg, Args, Command, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use serde_json::Value;
+
 use crate::explain::Failure;
 use crate::sandbox;
 use crate::terminal::{self, Mode};
@@ -111,6 +113,14 @@ impl Common {
             (true, _) => Mode::Json,
             (_, true) => Mode::Quiet,
             _ => Mode::People,
+        }
+    }
+
+    /// Prints a verb's answer: an object for scripts, else words for people, and where these are data, with `--quiet`, too.
+    fn answer(&self, object: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        match self.mode() {
+            Mode::Json => terminal::data(&object().to_string()),
+            Mode::People | Mode::Quiet => terminal::data(&text()),
         }
     }
 }
@@ -211,6 +221,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         terminal::hush();
     }
     match cli.verb.run(&cli.common) {
+        Ok(0) => match terminal::all_arrived() {
+            Ok(()) => 0,
+            // Standard output takes no more words, whatever form was asked for.
+            Err(cut_off) => terminal::report(&cut_off.into(), Mode::People),
+        },
         Ok(code) => code,
         Err(failure) => terminal::report(&failure, cli.common.mode()),
     }

@@ -11,8 +11,9 @@ use crate::terminal::{self, Mode, Reasons};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-current   what the wish means today: what `rebeam update NAME` would take
-newest    the newest release of a package, or the newest tag that looks like a version
+Its columns, beside what is locked:
+  current   what the wish means today: what `rebeam update NAME` would take
+  newest    the newest release of a package, or the newest tag that looks like a version
 
 Nothing is fetched and no lock is written. With --offline, what was heard last answers.
 Standard output is one row a source; with --json one object a line.")]

@@ -1,6 +1,7 @@
 //! `rebeam store`.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Common;
 use crate::explain::Failure;
@@ -43,7 +44,10 @@ impl Store {
         let screen = common.screen(Reasons::Summed);
         let store = common.open_store(&screen)?;
         match self.verb {
-            Verb::Path => terminal::data(&store.root().display().to_string()),
+            Verb::Path => {
+                let path = store.root().display().to_string();
+                common.answer(|| json!({ "event": "store", "path": path }), || path.clone());
+            }
             Verb::Gc { size_limit, older_than, dry_run } => {
                 let report = store.gc(GcOptions {
                     bytes_max: size_limit,
@@ -52,23 +56,33 @@ impl Store {
                 })?;
                 let verb = if dry_run { "would free" } else { "freed" };
                 let freed = terminal::bytes(report.bytes_freed);
-                terminal::data(&format!(
-                    "{verb} {freed}: {} removed, {} kept",
-                    report.removed, report.kept
-                ));
+                let object = || {
+                    json!({ "event": "store_swept", "dry_run": dry_run, "removed": report.removed,
+                            "bytes_freed": report.bytes_freed, "kept": report.kept, "bytes_kept": report.bytes_kept })
+                };
+                let text =
+                    || format!("{verb} {freed}: {} removed, {} kept", report.removed, report.kept);
+                common.answer(object, text);
             }
             Verb::Verify { no_heal } => {
                 let report = store.verify(!no_heal, &screen)?;
                 let mirrors = git::verify_mirrors(&store, !no_heal)?;
-                for damage in &report.damaged {
-                    terminal::data(&damage.to_string());
+                let mut damages: Vec<String> =
+                    report.damaged.iter().map(ToString::to_string).collect();
+                damages.extend(
+                    mirrors
+                        .iter()
+                        .map(|path| format!("git mirror `{}` is damaged", path.display())),
+                );
+                if report.index_damaged {
+                    damages.push("the index is damaged".to_owned());
                 }
-                for mirror in &mirrors {
-                    terminal::data(&format!("git mirror `{}` is damaged", mirror.display()));
-                }
-                let damaged = report.damaged.len() + mirrors.len();
-                terminal::data(&format!("{} looked at, {damaged} damaged", report.checked));
-                return Ok(u8::from(damaged > 0 && no_heal));
+                let (count, checked) = (damages.len(), report.checked);
+                let object = || json!({ "event": "store_verified", "checked": checked, "damaged": damages, "healed": !no_heal });
+                let sum = format!("{checked} looked at, {count} damaged");
+                let text = || damages.iter().chain([&sum]).cloned().collect::<Vec<_>>().join("\n");
+                common.answer(object, text);
+                return Ok(u8::from(count > 0 && no_heal));
             }
         }
         Ok(0)

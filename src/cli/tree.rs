@@ -24,7 +24,7 @@ impl Tree {
             let line = json!({
                 "event": "locked_source", "app": source.app, "role": source.role.name(),
                 "wanted": source.wanted, "address": source.pin.address(), "level": source.level,
-                "parents": source.parents, "deps": source.deps, "profiles": source.profiles,
+                "needs": source.deps, "needed_by": source.parents, "profiles": source.profiles,
             });
             terminal::data(&line.to_string());
         }
@@ -45,10 +45,7 @@ impl Why {
             return Err(LockFailure::NotLocked { name: self.name }.into());
         }
         for chain in chains {
-            match common.mode() {
-                Mode::Json => terminal::data(&json!({ "event": "way", "way": chain }).to_string()),
-                _ => terminal::data(&chain.join(" → ")),
-            }
+            common.answer(|| json!({ "event": "way", "apps": chain }), || chain.join(" → "));
         }
         Ok(0)
     }

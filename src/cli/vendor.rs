@@ -41,8 +41,8 @@ impl Vendor {
                 .to_string(),
             ),
             Mode::People => terminal::talk(&format!(
-                "{} sources ({}) in {place}",
-                vendored.sources,
+                "{} ({}) in {place}",
+                terminal::counted(vendored.sources, "source"),
                 terminal::bytes(vendored.bytes)
             )),
             Mode::Quiet => {}

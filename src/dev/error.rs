@@ -272,6 +272,19 @@ pub enum DevError {
     Disk(#[from] DiskError),
 }
 
+/// The release listens where its image says, and nobody can choose another port for it.
+fn port_hint(service: &str) -> String {
+    match service {
+        "release" => {
+            "let it end, or leave the release out: `release = false` under `[dev]` in rebeam.toml"
+                .into()
+        }
+        _ => format!(
+            "let it end, or leave the choice to rebeam: no `ports` under `[services.{service}]` in rebeam.toml"
+        ),
+    }
+}
+
 impl DevError {
     /// Words what the database at `path` said. Only a file that is no database any more, or holds what was never
     /// written there, is called damaged: what helps then would cost the state of one whose disk is full.
@@ -324,9 +337,7 @@ impl Explain for DevError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::PortTaken { .. } => {
-                Some("let it end, or leave the choice to rebeam: take the port out".into())
-            }
+            Self::PortTaken { service, .. } => Some(port_hint(service)),
             Self::IsUp { .. } => {
                 Some("look at it with `rebeam dev ps`, or end it: `rebeam dev down`".into())
             }

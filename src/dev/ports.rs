@@ -197,6 +197,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::explain::Explain as _;
 
     fn ports(project: &str) -> Ports {
         Ports::new(Ipv4Addr::LOCALHOST.into(), Path::new(project))
@@ -240,5 +241,9 @@ mod tests {
         let error = ports("/a").exactly("mqtt", port).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
+        assert!(error.hint().unwrap().contains("`[services.mqtt]`"));
+        // The port of a release is its image's, so nobody could take it out.
+        let hint = ports("/a").exactly("release", port).unwrap_err().hint().unwrap();
+        assert!(hint.contains("`release = false` under `[dev]`"), "{hint}");
     }
 }

@@ -51,16 +51,17 @@ impl Explain for DiskError {
         let Self::Refused { source, path, .. } = self else {
             return None;
         };
+        let there = || path.ancestors().find(|path| exists(path)).unwrap_or(path).display();
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Some("the disk is full; `rebeam store gc` frees what no lock uses".into())
             }
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                let mut there = path.ancestors().filter(|path| exists(path));
-                Some(format!(
-                    "look at the owner and mode: `ls -ld {}`",
-                    there.next().unwrap_or(path).display()
-                ))
+            io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+                "nothing can be written to that file system, whoever asks: `findmnt -T {}`",
+                there()
+            )),
+            io::ErrorKind::PermissionDenied => {
+                Some(format!("look at the owner and mode: `ls -ld {}`", there()))
             }
             _ => None,
         }
@@ -96,4 +97,21 @@ pub fn refused<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> DiskError + 'a {
     move |source| DiskError::Refused { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_only_reads_is_told_from_one_that_lets_others_write() {
+        let hint = |kind| {
+            let source = io::Error::from(kind);
+            DiskError::Refused { action: "write", path: "/nowhere/at/all".into(), source }.hint()
+        };
+        let read_only = hint(io::ErrorKind::ReadOnlyFilesystem).unwrap();
+        assert!(read_only.ends_with("`findmnt -T /`"), "{read_only}");
+        let closed = hint(io::ErrorKind::PermissionDenied).unwrap();
+        assert!(closed.ends_with("`ls -ld /`"), "{closed}");
+    }
 }

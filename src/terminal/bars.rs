@@ -1,25 +1,34 @@
 //! Bars: what is under way, on a terminal. Nothing is drawn in the first 250 ms.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::event::Event;
 
 /// Bars that are shown at once; more would push each other off a small screen.
 const BARS_MAX: usize = 8;
 
+/// What is over sooner is not drawn at all.
+const QUIET: Duration = Duration::from_millis(250);
+
 pub(super) struct Bars {
     all: MultiProgress,
     started: Instant,
-    shown: Mutex<BTreeMap<String, ProgressBar>>,
+    /// What is under way, drawn or not yet.
+    shown: Arc<Mutex<BTreeMap<String, ProgressBar>>>,
+    waits: Once,
 }
 
 impl Bars {
     pub(super) fn new() -> Self {
-        Self { all: MultiProgress::new(), started: Instant::now(), shown: Mutex::default() }
+        Self::on(MultiProgress::new())
+    }
+
+    fn on(all: MultiProgress) -> Self {
+        Self { all, started: Instant::now(), shown: Arc::default(), waits: Once::new() }
     }
 
     /// Prints a line above the bars.
@@ -59,15 +68,30 @@ impl Bars {
 
     fn start(&self, name: &str, length: Option<u64>, style: &ProgressStyle) {
         let mut shown = self.shown.lock().expect("drawing does not panic");
-        if self.started.elapsed() < Duration::from_millis(250) || shown.len() >= BARS_MAX {
+        if shown.len() >= BARS_MAX {
             return;
         }
-        let bar = length
-            .map_or_else(ProgressBar::new_spinner, ProgressBar::new)
-            .with_style(style.clone());
-        let bar = self.all.add(bar.with_prefix(name.to_owned()));
-        bar.enable_steady_tick(Duration::from_millis(120));
+        let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden())
+            .with_style(style.clone())
+            .with_prefix(name.to_owned());
+        match QUIET.checked_sub(self.started.elapsed()) {
+            Some(rest) => self.waits.call_once(|| self.draw_after(rest)),
+            None => draw(&self.all, &bar),
+        }
         shown.insert(name.to_owned(), bar);
+    }
+
+    /// Draws what is still under way by then: a long step may be the first thing that happens, and the only one.
+    fn draw_after(&self, rest: Duration) {
+        let (all, shown) = (self.all.clone(), Arc::clone(&self.shown));
+        std::thread::spawn(move || {
+            std::thread::sleep(rest);
+            for bar in shown.lock().expect("drawing does not panic").values() {
+                if bar.is_hidden() {
+                    draw(&all, bar);
+                }
+            }
+        });
     }
 
     fn with(&self, name: &str, act: impl FnOnce(&ProgressBar)) {
@@ -103,6 +127,10 @@ impl Bars {
     }
 }
 
+fn draw(all: &MultiProgress, bar: &ProgressBar) {
+    all.add(bar.clone()).enable_steady_tick(Duration::from_millis(120));
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is fixed").progress_chars("=> ")
 }
@@ -120,4 +148,70 @@ fn count_style() -> ProgressStyle {
 
 fn step_style() -> ProgressStyle {
     style("{prefix:>24} {spinner} {elapsed} {msg}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal that only remembers what was written.
+    #[derive(Debug, Clone, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl Paper {
+        fn has(&self, word: &str) -> bool {
+            self.0.lock().unwrap().contains(word)
+        }
+    }
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_step_that_begins_at_once_is_drawn_if_it_takes_long_and_not_if_it_does_not() {
+        let paper = Paper::default();
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
+        let bars = Bars::on(MultiProgress::with_draw_target(target));
+        bars.observe(&Event::StepStarted { name: "short" });
+        bars.observe(&Event::StepStarted { name: "long" });
+        bars.stop("short");
+        let begun = Instant::now();
+        while !paper.has("long") && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(paper.has("long") && !paper.has("short"));
+        bars.stop("long");
+    }
 }

@@ -1,11 +1,9 @@
 //! JSON: facts as one object a line, for scripts.
 
-use std::io::Write as _;
-
 use crate::event::Event;
 
 /// Prints one fact. Progress of downloads and output of steps are facts too; a script filters.
 pub(super) fn line(event: &Event<'_>) {
     let text = serde_json::to_string(event).expect("facts are plain data");
-    drop(writeln!(std::io::stdout(), "{text}"));
+    super::data(&text);
 }

@@ -20,7 +20,7 @@ pub(super) fn line(event: &Event<'_>, output: StepOutput, reasons: Reasons) -> O
             ("Fetched", format!("{name} ({})", bytes(*size)))
         }
         Event::ToolchainReady { suite, packages, reused: false } => {
-            ("Unpacked", format!("toolchain {suite}, {packages} packages"))
+            ("Unpacked", format!("toolchain {suite}, {}", counted(*packages, "package")))
         }
         Event::VerifyStarted { varied } => ("Varied", varied.join("; ")),
         Event::Locked { sources, packages, changes, rewritten } => {
@@ -127,12 +127,17 @@ fn push(event: &Event<'_>) -> Option<(&'static str, String)> {
 }
 
 fn locked(sources: usize, packages: usize, changes: &[String], rewritten: bool) -> String {
-    let counts = format!("{sources} sources, {packages} packages");
+    let counts = format!("{}, {}", counted(sources, "source"), counted(packages, "package"));
     match changes {
         [] if rewritten => counts,
         [] => format!("{counts}; nothing changed"),
         changes => format!("{counts} ({})", changes.join("; ")),
     }
+}
+
+/// Says how many there are of something whose plural has an `s`.
+pub fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Puts a verb in front of a text, right-aligned as cargo does.

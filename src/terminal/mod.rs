@@ -5,14 +5,16 @@ mod failures;
 mod json;
 mod lines;
 mod secret;
+mod stdout;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use failures::{Ended, catch_panics, report};
-pub use lines::{bytes, duration};
+pub use lines::{bytes, counted, duration};
 pub use secret::ask_secret;
+pub use stdout::{all_arrived, data, line, raw};
 pub use table::table;
 
 use crate::event::{Event, Observer};
@@ -85,22 +87,6 @@ impl Observer for Screen {
             }
         }
     }
-}
-
-/// Writes a line of data to standard output; a reader that is gone is no error.
-pub fn data(text: &str) {
-    drop(writeln!(anstream::stdout(), "{text}"));
-}
-
-/// Writes a line of a stream of data to standard output; tells whether anybody still reads.
-pub fn line(text: &str) -> bool {
-    writeln!(anstream::stdout(), "{text}").is_ok()
-}
-
-/// Writes raw bytes of data to standard output.
-pub fn raw(bytes: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
 }
 
 /// Whether nobody wants talk.

@@ -104,7 +104,7 @@ fn differences_of_form_do_not_count_where_only_meaning_is_asked_for() {
     let world = World::of(&[("a.config", "[{port, 80}]. %% a\n"), ("b.config", "[{port,80}].\n")]);
     world.rebeam(&["diff", "a.config", "b.config"]).fails(1, &[]);
     let told = world.rebeam(&["diff", "--semantic", "a.config", "b.config"]).succeeds();
-    assert_eq!(told.stdout, "the same in what runs; 1 differences in form\n");
+    assert_eq!(told.stdout, "the same in what runs; 1 difference in form\n");
     world.write("b.config", "[{port,81}].\n");
     let told = world.rebeam(&["diff", "--semantic", "a.config", "b.config"]).fails(1, &[]);
     assert!(told.stdout.contains("/0/0/port/1: 80 | 81"), "{}", told.stdout);

@@ -218,7 +218,7 @@ fn tree_and_why_tell_how_an_application_came_in() {
     world.rebeam(&["why", "cowboy"]).fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
     let tree = world.rebeam(&["tree", "--json"]).succeeds().stdout;
     let words = tree.lines().find(|line| line.contains("\"app\":\"words\"")).unwrap();
-    assert!(words.contains("\"parents\":[\"tinyhttp\"]"), "{tree}");
+    assert!(words.contains("\"needed_by\":[\"tinyhttp\"]"), "{tree}");
     let why = world.rebeam(&["why", "words", "--json"]).succeeds().stdout;
     assert!(why.contains("\"way\":[\"hello\",\"tinyhttp\",\"words\"]"), "{why}");
 }

@@ -12,6 +12,7 @@ use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
   rebeam dev config -f dev/mine.toml    what the stack is with that file over rebeam.toml, and who says so
 
 With --json it is a list of objects with table, key, value and origin.

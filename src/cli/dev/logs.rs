@@ -14,6 +14,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
   rebeam dev logs -f              all services, as it comes
   rebeam dev logs db --since 10m  what one of them said in the last ten minutes
 

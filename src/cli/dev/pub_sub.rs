@@ -44,6 +44,7 @@ struct Connecting {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
   rebeam dev pub sensors/1 21.5              a message of quality 1: it ends once the broker has it
   echo 21.5 | rebeam dev pub sensors/1 -     the same from standard input
   rebeam dev pub sensors/1 --retain          no payload: what was kept for the topic is removed")]

@@ -113,10 +113,9 @@ impl Explain for DetectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoProject { .. } => Some(
-                "run it in the directory that holds `rebar.config`, `mix.exs` or a Makefile"
-                    .to_owned(),
-            ),
+            Self::NoProject { .. } => {
+                Some("run it in the directory that holds `rebar.config`, `mix.exs` or a Makefile, or name it with `-C DIR`".to_owned())
+            }
             Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
             Self::Rebar(error) => error.hint(),
             Self::Disk(error) => error.hint(),

@@ -47,7 +47,8 @@ impl Detected {
         }
         if !self.configure.is_empty() {
             let commands = self.configure.join("` and `");
-            lines.push(format!("`{commands}`, which come before everything else"));
+            let come = if self.configure.len() == 1 { "comes" } else { "come" };
+            lines.push(format!("`{commands}`, which {come} before everything else"));
         }
         if self.tool != Tool::Rebar3 {
             lines.push(format!("a project for `{}`", self.tool.name()));

@@ -51,7 +51,7 @@ impl Explain for LockFailure {
                 "commit it: `git init && git add -A && git commit -m first`; or set SOURCE_DATE_EPOCH to seconds since 1970".into()
             }
             Self::NotLocked { .. } => {
-                "`rebeam tree` shows what is locked; `update` takes those names, or `toolchain`"
+                "`rebeam tree` shows the names of what is locked; `rebeam update` takes `toolchain` and `base`, too"
                     .into()
             }
             Self::UnknownDep { .. } => {

@@ -36,15 +36,20 @@ enum ChannelVerb {
         thing: Option<String>,
     },
     /// Show a channel
-    Show { channel: String },
+    Show {
+        /// Its identifier or its name
+        channel: String,
+    },
     /// Change what is said of a channel
     Update {
+        /// Its identifier or its name
         channel: String,
         #[command(flatten)]
         described: Described,
     },
     /// Remove channels
     Rm {
+        /// Their identifiers or names
         #[arg(required = true)]
         channel: Vec<String>,
     },

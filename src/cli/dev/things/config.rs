@@ -40,23 +40,41 @@ pub(in crate::cli::dev) enum ConfigVerb {
         unknown: bool,
     },
     /// Show a configuration
-    Show { config: String },
+    Show {
+        /// Its device's identifier, or its thing's
+        config: String,
+    },
     /// Change the name or the content of a configuration
     Update {
+        /// Its device's identifier, or its thing's
         config: String,
+        /// Its name from now on
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
+        /// What the device gets from now on beside thing and channels
         #[arg(long, value_name = "TEXT")]
         content: Option<String>,
     },
     /// Say which channels a configuration has
-    Connect { config: String, channel: Vec<String> },
+    Connect {
+        /// Its device's identifier, or its thing's
+        config: String,
+        /// The channels' identifiers or names; none takes all away
+        channel: Vec<String>,
+    },
     /// Connect a configuration's thing to its channels
-    Activate { config: String },
+    Activate {
+        /// Its device's identifier, or its thing's
+        config: String,
+    },
     /// Take a configuration's thing off its channels
-    Deactivate { config: String },
+    Deactivate {
+        /// Its device's identifier, or its thing's
+        config: String,
+    },
     /// Remove configurations; their things stay
     Rm {
+        /// Their devices' identifiers, or their things'
         #[arg(required = true)]
         config: Vec<String>,
     },

@@ -9,7 +9,6 @@ use crate::dev::Place;
 use crate::dev::things::Api;
 use crate::explain::Failure;
 use crate::http::Method;
-use crate::terminal;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -44,32 +43,42 @@ enum ThingVerb {
         channel: Option<String>,
     },
     /// Show a thing
-    Show { thing: String },
+    Show {
+        /// Its identifier or its name
+        thing: String,
+    },
     /// Change what is said of a thing
     Update {
+        /// Its identifier or its name
         thing: String,
         #[command(flatten)]
         described: Described,
     },
     /// Remove things
     Rm {
+        /// Their identifiers or names
         #[arg(required = true)]
         thing: Vec<String>,
     },
     /// Connect a thing to channels
     Connect {
+        /// Its identifier or its name
         thing: String,
+        /// The channels' identifiers or names
         #[arg(required = true)]
         channel: Vec<String>,
     },
     /// Take a thing off channels
     Disconnect {
+        /// Its identifier or its name
         thing: String,
+        /// The channels' identifiers or names
         #[arg(required = true)]
         channel: Vec<String>,
     },
     /// Print a thing's key
     Key {
+        /// Its identifier or its name
         thing: String,
         /// Change it to this first
         #[arg(long, value_name = "KEY")]
@@ -118,7 +127,8 @@ impl Thing {
                     api.call(Method::Patch, &format!("{at}/key"), Some(&json!({ "key": key })))?;
                 }
                 let known = api.call(Method::Get, &at, None)?.body;
-                terminal::data(known["key"].as_str().unwrap_or_default());
+                let key = known["key"].as_str().unwrap_or_default();
+                common.answer(|| json!({ "key": key }), || key.to_owned());
             }
         }
         Ok(0)

@@ -9,7 +9,6 @@ use crate::dev::Place;
 use crate::dev::things::Api;
 use crate::explain::Failure;
 use crate::http::Method;
-use crate::terminal;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +27,10 @@ pub(in crate::cli::dev) struct User {
 enum UserVerb {
     /// Register a user
     #[command(visible_alias = "add")]
-    Create { email: String },
+    Create {
+        /// The name of the user, which is an address
+        email: String,
+    },
     /// Show who asks
     Show,
     /// Print a token for HTTP's `Authorization`; it is good for ten hours
@@ -47,7 +49,9 @@ impl User {
                 shown(common, &api.call(Method::Get, "/users", None)?.body);
             }
             UserVerb::Token => {
-                terminal::data(self.asking.api(place)?.own_token().unwrap_or_default());
+                let api = self.asking.api(place)?;
+                let token = api.own_token().unwrap_or_default();
+                common.answer(|| json!({ "token": token }), || token.to_owned());
             }
         }
         Ok(0)
