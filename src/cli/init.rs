@@ -15,7 +15,8 @@ pub(super) struct Init {}
 impl Init {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let root = disk::canonical(&common.project)?;
-        let detected = detect::detect(&root)?;
+        let mut detected = detect::detect(&root)?;
+        detected.take_version(&project::tags(&root)?);
         detected.write_manifest(&root)?;
         for line in detected.lines() {
             terminal::talk(&format!("    Found {line}"));

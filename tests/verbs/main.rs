@@ -35,6 +35,7 @@ mod explain;
 mod harness;
 mod hex;
 mod init;
+mod large;
 mod life;
 mod lock;
 mod mix;
