@@ -34,12 +34,13 @@ ok = gen_tcp:send(Socket, <<16, 18, 0, 4, "MQTT", 4, 2, 0, 60, 0, 6, "rebeam">>)
 {ok, <<32, 2, 0, 0>>} = gen_tcp:recv(Socket, 4, 10000)"""
 
 [image]
+env = { RABBITMQ_NODENAME = "rabbitmq" }
 ports = [1883, 5672]
 volumes = ["/var/lib/rabbitmq", "/var/log/rabbitmq"]
 epmd = true
 "#;
 
-const RELX: &str = r#"{release, {rabbitmq, "3.10.8"}, [sasl, rabbit, amqp_client, rabbitmq_mqtt]}.
+const RELX: &str = r#"{release, {rabbitmq, "3.10.8"}, [sasl, {mnesia, load}, rabbit, amqp_client, rabbitmq_mqtt]}.
 {extended_start_script, true}.
 {include_src, false}.
 "#;

@@ -112,8 +112,8 @@ impl<'t, 'a> Reader<'t, 'a> {
     /// The brace of the set that is the argument of the function at this place.
     fn set_behind(&self, at: usize) -> Option<usize> {
         let skipped = |token: &Token<'_>| matches!(token, Token::Word("rec") | Token::Other('('));
-        let behind = self.tokens.iter().enumerate().skip(at + 1);
-        let (place, (_, token)) = behind.skip_while(|(_, (_, token))| skipped(token)).next()?;
+        let mut behind = self.tokens.iter().enumerate().skip(at + 1);
+        let (place, (_, token)) = behind.find(|(_, (_, token))| !skipped(token))?;
         (*token == Token::Other('{')).then_some(place)
     }
 
