@@ -16,7 +16,8 @@ pub(super) struct Init {}
 impl Init {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
         let root = disk::canonical(&common.project)?;
-        let detected = detect::detect(&root)?;
+        let mut detected = detect::detect(&root)?;
+        detected.take_version(&project::tags(&root)?);
         detected.write_manifest(&root)?;
         let (path, found) = (root.join(FILE_NAME), detected.lines());
         match common.mode() {

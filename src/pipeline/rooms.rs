@@ -70,8 +70,9 @@ impl Explain for BootFailure {
                  `[image]` starts epmd before and waits for it; `rebeam build --no-boot-check`, then `rebeam run`, starts it again"
             }
             Self::DidNotStart { .. } => {
-                "a service that it waits for is not there in the check: give it time with `[release] boot-timeout`, \
-                 or build with `--no-boot-check`"
+                "what it needs is not there in the check: settings (`env` in `[image]`, or a file of the release's own), \
+                 a service (give it time with `[release] boot-timeout`); or build with `--no-boot-check`, and give it \
+                 what it lacks by `rebeam run --env` and `--volume`"
             }
             Self::CheckFailed { .. } => {
                 "`smoke` and `smoke-eval` in `[release]` say what is checked; `rebeam build --no-boot-check`, then `rebeam run`, \

@@ -3,6 +3,8 @@
 //! What git ignores is no part of a project, nor are the outputs of a build. A look at every file's status
 //! decides whether anything changed since the last time: contents are read only then.
 
+mod tags;
+
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -19,6 +21,8 @@ use crate::explain::{Blame, Explain};
 use crate::limits::TREE_ENTRIES_MAX;
 use crate::store::{BuildKey, HeldTree, Record, Store, StoreError};
 use crate::tree::{RelPath, TreeError};
+
+pub use tags::tags;
 
 /// The project's files could not be taken.
 #[derive(Debug, Error)]

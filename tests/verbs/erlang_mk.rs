@@ -7,7 +7,7 @@ use std::process::Command;
 use super::harness::{World, built_alike};
 use super::pool::Tarball;
 
-const RABBITMQ: Tarball = Tarball {
+pub(crate) const RABBITMQ: Tarball = Tarball {
     path: "main/r/rabbitmq-server/rabbitmq-server_3.10.8.orig.tar.xz",
     sha256: "903b761ee541c3cf3374506c0d71cd80254392f58c55e033ac8ce3ebcf8d3b29",
 };

@@ -65,3 +65,28 @@ fn a_new_manifest_for_a_project_of_make_locks_and_builds() {
     assert!(world.read("rebeam.toml").contains("configure = [[\"./configure\"]]"));
     locks_and_builds(&world);
 }
+
+#[test]
+fn the_version_of_a_new_manifest_is_that_of_the_commits_tag_where_it_is_computed() {
+    let world = World::of(&[("src/shop.app.src", "{application, shop, [{vsn, git}]}.")]);
+    for arguments in [
+        &["-c", "init.defaultBranch=main", "init", "-q"][..],
+        &["add", "-A"],
+        &[
+            "-c",
+            "user.name=fixture",
+            "-c",
+            "user.email=fixture@rebeam.test",
+            "commit",
+            "-qm",
+            "one",
+        ],
+        &["tag", "v2.7.1"],
+    ] {
+        let mut git = std::process::Command::new("git");
+        let output = git.args(arguments).current_dir(world.project()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    world.rebeam(&["init"]).succeeds();
+    assert!(world.read("rebeam.toml").contains("version = \"2.7.1\""));
+}

@@ -36,6 +36,7 @@ mod harness;
 mod hex;
 mod init;
 mod json;
+mod large;
 mod life;
 mod lock;
 mod mix;

@@ -31,6 +31,8 @@ pub struct Detected {
     pub name: String,
     /// Its version, or a first one.
     pub version: String,
+    /// Whether one of its files writes the version out.
+    pub has_version: bool,
     /// Whether there is a `rebeam.toml`, which must not be overwritten.
     pub has_manifest: bool,
     /// The facts of `rebar.config`, where there is one.
@@ -147,12 +149,14 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
     }
     let own = config.as_ref().map_or(&[][..], |config| &config.terms);
     let mut releases = releases(dir, own)?;
-    let has_reltool = releases.is_empty() && has("rel/reltool.config");
+    // rebar 2 locks nothing.
+    let has_lock = has("rebar.lock");
+    let has_reltool = releases.is_empty() && has("rel/reltool.config") && !has_lock;
     releases.extend(reltool(dir)?);
     let tool = match mix {
         Some(_) => Tool::Mix,
         None if has_reltool => Tool::Rebar,
-        None => tool(own, makefile.as_ref(), !releases.is_empty()),
+        None => tool(own, makefile.as_ref(), !releases.is_empty(), has_lock),
     };
     let configure = configure(dir);
     let makefile = makefile.filter(|_| tool == Tool::ErlangMk).unwrap_or_default();
@@ -164,7 +168,7 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
         packages: [makefile.packages, configure.packages].concat(),
         configure: configure.commands,
         has_script,
-        has_lock: has("rebar.lock") || mix.is_some() && has("mix.lock"),
+        has_lock: has_lock || mix.is_some() && has("mix.lock"),
         otp: preset(dir, otp_minimum.as_deref())?,
         otp_minimum,
         releases,
@@ -176,7 +180,9 @@ pub fn detect(dir: &Path) -> Result<Detected, DetectError> {
         ..Detected::default()
     };
     detected.name = detected.guess_name(dir);
-    detected.version = detected.guess_version();
+    let version = detected.written_version();
+    detected.has_version = version.is_some();
+    detected.version = version.unwrap_or_else(|| VERSION_DEFAULT.to_owned());
     Ok(detected)
 }
 
@@ -246,13 +252,14 @@ impl Makefile {
 }
 
 /// rebar 2 has directories of its own below the project and makes releases by reltool; a Makefile that includes
-/// erlang.mk is the project's tool even where a `rebar.config` stands beside it for others.
-fn tool(own: &[Term], makefile: Option<&Makefile>, has_release: bool) -> Tool {
+/// erlang.mk is the project's tool even where a `rebar.config` stands beside it for others. What has a `rebar.lock` is
+/// rebar3's, and its other files are left from before.
+fn tool(own: &[Term], makefile: Option<&Makefile>, has_release: bool, has_lock: bool) -> Tool {
     let is_rebar_2 = ["sub_dirs", "lib_dirs", "require_otp_vsn", "deps_dir"];
     let is_rebar_2 = is_rebar_2.into_iter().any(|key| terms::get(own, key).is_some());
     match makefile {
         Some(makefile) if makefile.includes_erlang_mk => Tool::ErlangMk,
-        _ if is_rebar_2 => Tool::Rebar,
+        _ if is_rebar_2 && !has_lock => Tool::Rebar,
         Some(_) if own.is_empty() && !has_release => Tool::Make,
         _ => Tool::Rebar3,
     }
@@ -402,7 +409,7 @@ impl Detected {
         names.find_map(|name| image_name(&name)).unwrap_or_else(|| "app".to_owned())
     }
 
-    fn guess_version(&self) -> String {
+    fn written_version(&self) -> Option<String> {
         let release = self.releases.first();
         let app = release.map_or(self.apps.first(), |release| {
             let same = self.apps.iter().find(|app| app.name == release.name);
@@ -412,11 +419,29 @@ impl Detected {
         let of_mix = self.mix.as_ref().and_then(|mix| mix.version.as_deref());
         let mut versions = candidates.filter_map(|named| named.version.as_deref()).chain(of_mix);
         // A tag knows no `+`, which semantic versions put before build metadata.
-        let version = versions.find_map(|version| {
+        versions.find_map(|version| {
             let version = version.replace('+', "-");
             Form::Version.fits(&version).then_some(version)
-        });
-        version.unwrap_or_else(|| VERSION_DEFAULT.to_owned())
+        })
+    }
+
+    /// Takes the version that a tag of the commit names, where no file writes one out; a release's before its candidates'.
+    pub fn take_version(&mut self, tags: &[String]) {
+        let own = format!("{}-", self.name);
+        let version = |tag: &String| {
+            let tag = tag.rsplit('/').next().unwrap_or(tag);
+            let tag = tag.strip_prefix(&own).unwrap_or(tag);
+            let version = tag.strip_prefix('v').unwrap_or(tag).replace('+', "-");
+            let is_number = version.starts_with(|c: char| c.is_ascii_digit());
+            (is_number && Form::Version.fits(&version)).then_some(version)
+        };
+        let mut versions: Vec<String> = tags.iter().filter_map(version).collect();
+        versions.sort_by(|one, other| one.len().cmp(&other.len()).then_with(|| other.cmp(one)));
+        if !self.has_version
+            && let Some(version) = versions.into_iter().next()
+        {
+            (self.version, self.has_version) = (version, true);
+        }
     }
 }
 

@@ -227,3 +227,35 @@ fn projects_of_other_tools_are_recognised() {
     let both = found(&[("Makefile", "all:\n\trebar3 compile\n"), ("rebar.config", "{deps, []}.")]);
     assert_eq!(both.tool, Tool::Rebar3);
 }
+
+#[test]
+fn a_lock_of_rebar3s_says_whose_project_it_is_whatever_is_left_of_rebar_2() {
+    let detected = found(&[
+        ("rebar.config", "{deps_dir, \"deps\"}. {if_rebar3, 1}."),
+        ("rebar.config.script", "CONFIG."),
+        ("rebar.lock", "[]."),
+        ("rel/reltool.config", "{sys, []}."),
+    ]);
+    assert_eq!(detected.tool, Tool::Rebar3);
+}
+
+#[test]
+fn a_tag_of_the_commit_is_the_version_where_no_file_writes_one_out() {
+    let version = |source: &str, tags: &[&str]| {
+        let mut detected = found(&[("src/shop.app.src", source)]);
+        detected.take_version(&tags.iter().map(|&tag| tag.to_owned()).collect::<Vec<_>>());
+        detected.version
+    };
+    let computed = "{application, shop, [{vsn, git}]}.";
+    for (tags, expected) in [
+        (&["3.4.2-RC1", "3.4.2", "stable"][..], "3.4.2"),
+        (&["v1.0.0", "v1.0.1"], "1.0.1"),
+        (&["release/v2.1", "latest"], "2.1"),
+        (&["shop-1.9"], "1.9"),
+        (&["nightly"], "0.1.0"),
+        (&[], "0.1.0"),
+    ] {
+        assert_eq!(version(computed, tags), expected, "{tags:?}");
+    }
+    assert_eq!(version("{application, shop, [{vsn, \"7\"}]}.", &["8"]), "7");
+}
