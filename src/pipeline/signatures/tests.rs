@@ -216,7 +216,7 @@ fn an_image_is_good_that_a_bundle_of_the_key_signs() {
     let (key, public) = pair();
     let image = Digest::of(MANIFEST);
     let signed = bundle(&key, SIGNED, image);
-    assert_eq!(Shelf::new().bundled(&[signed.clone()]).check(&public), Ok(vec![]));
+    assert_eq!(Shelf::new().bundled(std::slice::from_ref(&signed)).check(&public), Ok(vec![]));
     // Whatever else lies beside it counts for nothing, and what the key attested is told.
     let (other, _) = pair();
     let beside = [b"no bundle".to_vec(), bundle(&other, SIGNED, image), signed.clone()];
