@@ -154,6 +154,8 @@ pub const INDEXED_BYTES_MAX: i64 = 256 << 20;
 pub const SERVICE_LOG_BYTES_MAX: u64 = 4 << 20;
 /// Files of a service's log, the one that is written included.
 pub const SERVICE_LOG_FILES: u32 = 3;
+/// Bytes of what all services of a stack said last that are at hand for who follows it.
+pub const SERVICES_SAID_BYTES_MAX: usize = 2 << 20;
 /// Bytes of messages that the page remembers while somebody looks.
 pub const PAGE_MESSAGES_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one payload that the page remembers.

@@ -8,13 +8,15 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const TOP: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The stack: rules in a PostgreSQL, a filled Redis, and a command that writes where it may.
+/// The stack: rules in a PostgreSQL, a filled Redis, a command that writes where it may, one that says when it is ready, and
+/// the release with a directory that its image does not know.
 const DESK: &str = r#"
 [dev]
 profile = "emqttd"
@@ -27,7 +29,36 @@ packages = ["bash"]
 volumes = ["/kept"]
 restart = "no"
 depends-on = ["cache", "postgres"]
+[services.teller]
+command = ["bash", "-c", "sleep 1; echo it is up; cat ${MQTTS_CA}; trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+packages = ["bash"]
+ready = { log = "is up" }
+[services.hello]
+release = true
+env = { PORT = "8080" }
+volumes = ["/kept"]
+depends-on = ["teller"]
 "#;
+
+/// What listens, in one stack or another.
+const PORTS: [&str; 16] = [
+    "MQTT",
+    "MQTTS",
+    "MQTT_WS",
+    "REDIS",
+    "ELASTICSEARCH",
+    "PAGE",
+    "THINGS",
+    "THINGS_USERS",
+    "THINGS_API",
+    "THINGS_AUTH",
+    "THINGS_HTTP",
+    "THINGS_BOOTSTRAP",
+    "THINGS_READER",
+    "CACHE",
+    "POSTGRES",
+    "HELLO",
+];
 
 struct World {
     directory: tempfile::TempDir,
@@ -55,7 +86,13 @@ impl World {
         }
         let directory = tempfile::tempdir().unwrap();
         let project = directory.path().join("project");
+        copy(&Path::new(TOP).join("fixtures/hello"), &project);
         fs::create_dir_all(project.join("dev")).unwrap();
+        let git = directory.path().join("git");
+        said(&Command::new(Path::new(TOP).join("scripts/fixtures")).arg(&git).output().unwrap());
+        let manifest = fs::read_to_string(project.join("rebeam.toml")).unwrap();
+        let manifest = manifest.replace("../../target/fixtures/git/", "../git/");
+        fs::write(project.join("rebeam.toml"), manifest).unwrap();
         fs::write(project.join("desk.toml"), DESK).unwrap();
         fs::write(project.join("dev/cache.txt"), "SET kept 7\nRPUSH list a b\n").unwrap();
         let at = directory.path();
@@ -89,10 +126,9 @@ impl World {
         command.args(arguments).current_dir(self.project());
         command.env("DOCKER_HOST", &self.host).env("DOCKER_CONFIG", plugins());
         // Ports that the kernel chooses: other tests have the standard ones.
-        for name in ["MQTT", "MQTTS", "MQTT_WS", "REDIS", "ELASTICSEARCH", "PAGE", "THINGS"] {
+        for name in PORTS {
             command.env(format!("{name}_PORT"), "0");
         }
-        command.env("CACHE_PORT", "0").env("POSTGRES_PORT", "0");
         command
     }
 
@@ -143,6 +179,10 @@ fn said(output: &Output) -> String {
     out.into_owned()
 }
 
+fn copy(from: &Path, to: &Path) {
+    said(&Command::new("cp").args(["-r", text(from), text(to)]).output().unwrap());
+}
+
 /// Says something on a connection and reads the beginning of the answer.
 fn ask(address: &str, asked: &[u8], length: usize) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
@@ -161,16 +201,19 @@ fn connect(user: &str, password: &str) -> Vec<u8> {
     [&[0x10, u8::try_from(body.len()).unwrap()], &body[..]].concat()
 }
 
-#[test]
-fn the_exported_stack_runs_in_docker_as_it_runs_on_the_desk() {
-    let Some(world) = World::new() else {
-        return;
-    };
-    let export = ["dev", "--state-dir", "../states", "export", "compose", "-f", "desk.toml"];
-    world.rebeam(&[&export[..], &["-o", "compose.yaml", "--load"]].concat());
-    let file = fs::read_to_string(world.project().join("compose.yaml")).unwrap();
-    world.compose(&["config", "-q"]);
-    world.compose(&["up", "--detach", "--wait", "rebeam", "cache", "postgres"]);
+/// Asks for a page and returns the whole answer.
+fn page(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// What is the same wherever the stack was written from: rules, seeds, events, the release, and what was said.
+fn runs_as_on_the_desk(world: &World) {
+    world.compose(&["up", "--detach", "--wait", "rebeam", "cache", "postgres", "hello"]);
     // Seed files were read, by the server of the pinned packages.
     assert_eq!(ask(&world.address("cache", "6379"), b"GET kept\r\n", 7), b"$1\r\n7\r\n");
     // The rules of the PostgreSQL decide who may connect to the broker that rebeam is.
@@ -183,6 +226,63 @@ fn the_exported_stack_runs_in_docker_as_it_runs_on_the_desk() {
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.0 200");
     let job = world.compose(&["run", "--rm", "-T", "job"]);
     assert!(job.contains("SET kept 7") && job.ends_with("redis://cache:6379\n"), "{job}");
+    // The release runs, and may write where the manifest says that it keeps things.
+    let hello = page(&world.address("hello", "8080"), "GET / HTTP/1.0\r\n\r\n");
+    assert!(hello.contains("hello from rebeam"), "{hello}");
+    let inspect = ["volume", "inspect", "--format", "{{.Mountpoint}}", "hello_hello-kept"];
+    let kept = said(&world.docker(&inspect).output().unwrap());
+    assert_eq!(fs::metadata(kept.trim()).unwrap().uid(), 65_532);
+    // It waited for a line, which stays heard or not by the container's own run; programs know whom to trust.
+    world.compose(&["restart", "teller"]);
+    world.compose(&["up", "--detach", "--wait", "teller"]);
+    let said = world.compose(&["logs", "--no-log-prefix", "teller"]);
+    for line in ["it is up", "-----BEGIN CERTIFICATE-----"] {
+        assert_eq!(said.matches(line).count(), 2, "{said}");
+    }
+}
+
+/// With Mainflux's profile the same image is its services, each on its own port.
+fn runs_mainflux(world: &World) {
+    let export = ["dev", "--state-dir", "../states", "export", "compose", "--without", "release"];
+    let file = ["-o", "mainflux.yaml", "--profile", "mainflux"];
+    world.rebeam(&[&export[..], &file].concat());
+    let flux = |arguments: &[&str]| {
+        world.compose(&[&["-f", "mainflux.yaml", "-p", "flux"], arguments].concat())
+    };
+    flux(&["up", "--detach", "--wait"]);
+    let post = |port: &str, path: &str, head: &str, body: &str| {
+        let address = flux(&["port", "rebeam", port]);
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.0\r\nContent-Type: application/json\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+        );
+        page(address.trim(), &request)
+    };
+    let user = r#"{"email":"a@example.org","password":"12345678"}"#;
+    assert!(post("8180", "/users", "", user).contains(" 201 "));
+    let token = post("8180", "/tokens", "", user);
+    let token = token.split('"').nth_back(1).unwrap();
+    let thing = post("8182", "/things", &format!("Authorization: {token}\r\n"), "{}");
+    assert!(thing.contains(" 201 ") && thing.contains("location: /things/"), "{thing}");
+    // Things decide: nobody without a key gets in.
+    let broker = flux(&["port", "rebeam", "1883"]);
+    assert_ne!(ask(broker.trim(), &connect("username", "password"), 4)[3], 0);
+    flux(&["down", "--volumes", "--timeout", "5"]);
+}
+
+#[test]
+fn the_exported_stack_runs_in_docker_as_it_runs_on_the_desk() {
+    let Some(world) = World::new() else {
+        return;
+    };
+    world.rebeam(&["lock"]);
+    world.rebeam(&["build"]);
+    let export = ["dev", "--state-dir", "../states", "export", "compose", "-f", "desk.toml"];
+    world.rebeam(&[&export[..], &["-o", "compose.yaml", "--load"]].concat());
+    let file = fs::read_to_string(world.project().join("compose.yaml")).unwrap();
+    world.compose(&["config", "-q"]);
+    runs_as_on_the_desk(&world);
+    runs_mainflux(&world);
     // Written once more it is the same, byte for byte.
     assert_eq!(world.rebeam(&export), file);
 }

@@ -1,6 +1,7 @@
 //! `rebeam dev`: the stack on one's desk.
 
 mod acl;
+mod apart;
 mod background;
 mod broker;
 mod config;
@@ -9,10 +10,12 @@ mod export;
 mod exposing;
 mod forwarding;
 mod logs;
+mod own;
 mod parts;
 mod pub_sub;
 mod snapshot;
 mod streams;
+mod telling;
 mod things;
 mod up;
 mod watch;
@@ -99,6 +102,9 @@ enum DevVerb {
     Channel(things::Channel),
     /// Register users of things, and print their tokens
     User(things::User),
+    /// Hand volumes to a user
+    #[command(hide = true)]
+    Own(own::Own),
     /// Run the MQTT broker alone, open to everybody who reaches it
     #[command(hide = true)]
     Broker(broker::Broker),
@@ -127,6 +133,7 @@ impl Dev {
             DevVerb::Thing(verb) => verb.run(common, &place()?),
             DevVerb::Channel(verb) => verb.run(common, &place()?),
             DevVerb::User(verb) => verb.run(common, &place()?),
+            DevVerb::Own(verb) => verb.run(),
             DevVerb::Broker(verb) => verb.run(common),
             DevVerb::Streams(verb) => verb.run(common),
         }
@@ -172,6 +179,7 @@ fn rules(wish: &AccessWish) -> Option<&str> {
 /// How things run: as `wish` says, and as in Mainflux where its profile or `is_asked` wants that.
 fn things(wish: &DevWish, is_asked: bool) -> Result<Setup, DevError> {
     let key = wish.things.bootstrap_key_env.as_ref().and_then(|name| std::env::var(name).ok());
+    let key = key.filter(|key| !key.is_empty());
     let is_mainflux = is_asked || wish.profile == Some(Profile::Mainflux);
     Setup::new(&wish.things, is_mainflux, key)
 }
@@ -190,10 +198,12 @@ fn ps(common: &Common, place: &Place, ready: bool) -> Result<u8, Failure> {
     };
     match common.mode() {
         Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
+        // The exit code says it all.
+        Mode::Quiet if ready => {}
         _ if standings.is_empty() => {
             terminal::talk("nothing runs; `rebeam dev up` starts the stack");
         }
-        _ => terminal::data(&up::table(&standings)),
+        _ => terminal::data(&telling::table(&standings)),
     }
     let is_ready = place.running()?.is_some()
         && standings.iter().all(|one| matches!(one.state, State::Ready | State::Done));

@@ -37,7 +37,8 @@ mod verify;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Arg, Args, Command, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::explain::Failure;
 use crate::sandbox;
@@ -195,7 +196,7 @@ enum Verb {
 
 /// Reads the arguments, does what they say and returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let mut command = help::command();
+    let mut command = set(help::command());
     let read = command.try_get_matches_from_mut(arguments);
     let read = read.and_then(|read| Cli::from_arg_matches(&read));
     let cli = match read.map_err(|error| error.format(&mut command)) {
@@ -206,10 +207,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(2);
         }
     };
+    if cli.common.mode() == Mode::Quiet {
+        terminal::hush();
+    }
     match cli.verb.run(&cli.common) {
         Ok(code) => code,
         Err(failure) => terminal::report(&failure, cli.common.mode()),
     }
+}
+
+/// Takes an empty variable for one that is not set, as shells' scripts mean it.
+fn set(command: Command) -> Command {
+    let is_empty =
+        |arg: &Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let args = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(args).mut_subcommands(set)
 }
 
 impl Verb {

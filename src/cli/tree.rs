@@ -1,20 +1,33 @@
 //! `rebeam tree` and `rebeam why`.
 
 use clap::Args;
+use serde_json::json;
 
 use super::Common;
 use crate::disk;
 use crate::explain::Failure;
 use crate::lock::{self, Lock};
 use crate::pipeline::LockFailure;
-use crate::terminal;
+use crate::terminal::{self, Mode};
 
 #[derive(Debug, Args)]
 pub(super) struct Tree {}
 
 impl Tree {
     pub(super) fn run(self, common: &Common) -> Result<u8, Failure> {
-        terminal::data(lock::tree(&read(common)?).trim_end());
+        let lock = read(common)?;
+        if common.mode() != Mode::Json {
+            terminal::data(lock::tree(&lock).trim_end());
+            return Ok(0);
+        }
+        for source in &lock.sources {
+            let line = json!({
+                "event": "locked_source", "app": source.app, "role": source.role.name(),
+                "wanted": source.wanted, "address": source.pin.address(), "level": source.level,
+                "parents": source.parents, "deps": source.deps, "profiles": source.profiles,
+            });
+            terminal::data(&line.to_string());
+        }
         Ok(0)
     }
 }
@@ -32,7 +45,10 @@ impl Why {
             return Err(LockFailure::NotLocked { name: self.name }.into());
         }
         for chain in chains {
-            terminal::data(&chain.join(" → "));
+            match common.mode() {
+                Mode::Json => terminal::data(&json!({ "event": "way", "way": chain }).to_string()),
+                _ => terminal::data(&chain.join(" → ")),
+            }
         }
         Ok(0)
     }

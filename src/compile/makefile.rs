@@ -4,7 +4,7 @@
 //! it in the sandbox, with one more makefile behind it whose goal prints what matters. The result is
 //! a step like any other: it is kept, and looked up the next time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::run::Workshop;
 use super::step::{Content, Input, Step, StepKind};
@@ -36,12 +36,23 @@ pub struct MakeProject {
 pub enum Makefile<'a> {
     /// The one in this directory of the project; the empty path is its root.
     Project(&'a str),
+    /// That of one of the project's own applications.
+    App {
+        /// The directory of the Makefile that has it built.
+        top: &'a str,
+        /// Its own, below `apps` there.
+        name: &'a str,
+        /// `IGNORE_DEPS` of the one above.
+        ignored: &'a BTreeSet<String>,
+    },
     /// A dependency's, with the project's `erlang.mk`, which takes the place of its own where it is patched.
     Dep {
         /// The project's `erlang.mk`.
         erlang_mk: &'a [u8],
         /// Whether autopatch looks at it.
         is_patched: bool,
+        /// `IGNORE_DEPS` of the project.
+        ignored: &'a BTreeSet<String>,
     },
 }
 
@@ -62,32 +73,45 @@ pub fn evaluate_makefile(
     tools: &Tools,
     workshop: &Workshop<'_>,
 ) -> Result<MakeFacts, CompileError> {
-    let (at, directory) = match makefile {
-        Makefile::Project("") => ("/build".to_owned(), "/build".to_owned()),
-        Makefile::Project(below) => ("/build".to_owned(), format!("/build/{below}")),
-        Makefile::Dep { .. } => (format!("/build/deps/{app}"), format!("/build/deps/{app}")),
+    let inside = |below: &str| match below {
+        "" => "/build".to_owned(),
+        below => format!("/build/{below}"),
+    };
+    let own = format!("/build/deps/{app}");
+    let (at, directory, top) = match makefile {
+        Makefile::Project(below) => ("/build".to_owned(), inside(below), inside(below)),
+        Makefile::App { top, name, .. } => {
+            ("/build".to_owned(), format!("{}/apps/{name}", inside(top)), inside(top))
+        }
+        Makefile::Dep { .. } => (own.clone(), own, "/build".to_owned()),
     };
     let mut files = BTreeMap::from([(".rebeam/facts.mk".to_owned(), PROGRAM.into())]);
     let mut argv: Vec<String> = ["sh", "-c", RUN, &directory].map(str::to_owned).into();
     let mut env = super::plan::environment(view.manifest);
-    if let Makefile::Dep { .. } = makefile {
+    let deps = format!("{top}/deps");
+    // What make hands down to those that it builds below it.
+    if let Makefile::App { ignored, .. } | Makefile::Dep { ignored, .. } = makefile {
         env.insert("NO_AUTOPATCH".into(), ABOVE.into());
-        env.extend(super::plan::own_environment(view.manifest, app));
+        env.insert("DEPS_DIR".into(), deps.clone());
+        env.insert("ERLANG_MK_TMP".into(), format!("{top}/.erlang.mk"));
+        if !ignored.is_empty() {
+            let ignored: Vec<&str> = ignored.iter().map(String::as_str).collect();
+            env.insert("IGNORE_DEPS".into(), ignored.join(" "));
+        }
     }
-    env.insert("REBEAM_FACTS".into(), FACTS.into());
-    if let Makefile::Dep { erlang_mk, is_patched } = makefile {
+    if let Makefile::App { .. } = makefile {
+        env.insert("APPS_DIR".into(), format!("{top}/apps"));
+        argv.push("IS_APP=1".into());
+    }
+    if let Makefile::Dep { erlang_mk, is_patched, .. } = makefile {
+        env.extend(super::plan::own_environment(view.manifest, app));
         files.insert("erlang.mk".to_owned(), erlang_mk.to_owned());
         if is_patched || !disk::exists(&tree.path().join("erlang.mk")) {
             files.insert(format!("deps/{app}/erlang.mk"), erlang_mk.to_owned());
         }
         argv.push("IS_DEP=1".into());
-        env.insert("DEPS_DIR".into(), "/build/deps".into());
-        env.insert("ERLANG_MK_TMP".into(), "/build/.erlang.mk".into());
     }
-    let deps = match makefile {
-        Makefile::Project(_) => format!("{directory}/deps"),
-        Makefile::Dep { .. } => "/build/deps".to_owned(),
-    };
+    env.insert("REBEAM_FACTS".into(), FACTS.into());
     let input = |at, digest, label: &str| Input {
         at,
         content: Content::Source(digest),

@@ -37,6 +37,7 @@ pub use failed::{failed_room, room};
 pub use make::{RebarSource, is_laid_as_source};
 pub use makefile::{MakeProject, MakeView, Makefile, evaluate_makefile};
 pub use mix::{MixSubject, evaluate_mix};
+pub use modules::otp_modules;
 pub use overlay::Overlay;
 pub use plan::{Plan, Project, plan, stamp};
 pub use rebar::flags;
@@ -125,6 +126,16 @@ pub enum CompileError {
         module: String,
         /// The applications.
         apps: [String; 2],
+    },
+    /// An application has a module that one of OTP's in the release has, too.
+    #[error("`{app}` defines the module `{module}`, which is OTP's in `{of}`")]
+    OtpTwin {
+        /// The module.
+        module: String,
+        /// The application.
+        app: String,
+        /// OTP's application.
+        of: String,
     },
     /// No failed step's room is kept.
     #[error("no step has failed, so no room is kept in the store `{}`", store.display())]

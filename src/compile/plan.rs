@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::makefile::MakeProject;
-use super::mix::{self, Ready};
 use super::overlay::Overlay;
 use super::rebar::{self, Needs};
 use super::stamp::Stamp;
@@ -166,7 +165,7 @@ impl<'a> Planner<'a> {
         self.outputs_at(role, apps, &place)
     }
 
-    fn outputs_at(
+    pub(super) fn outputs_at(
         &self,
         role: Role,
         apps: &BTreeSet<&'a str>,
@@ -230,91 +229,16 @@ impl<'a> Planner<'a> {
     }
 
     /// A source as a copy that may be written to.
-    fn laid(&self, source: &Source, at: String) -> Result<Input, CompileError> {
+    pub(super) fn laid(&self, source: &Source, at: String) -> Result<Input, CompileError> {
         let content = Content::Source(self.digest(source)?);
         Ok(Input { at: format!("/build/{at}"), content, label: label(source) })
     }
 
     /// Tells whether a dependency is only looked at: nothing of it is compiled.
-    fn is_raw(&self, source: &Source) -> bool {
+    pub(super) fn is_raw(&self, source: &Source) -> bool {
         let named = self.project.mix.into_iter().flat_map(|facts| &facts.deps);
         source.role == Role::Dep
             && named.into_iter().any(|dep| dep.is_raw && dep.wish.app == source.app)
-    }
-
-    /// A dependency that mix builds.
-    fn mix_step(&self, source: &'a Source) -> Result<Step, CompileError> {
-        let deps = self.closure(Role::Dep, source.deps.iter().map(String::as_str));
-        let mut inputs = vec![self.laid(source, format!("deps/{}", source.app))?];
-        let ready_at = |source: &Source| format!("_build/{}/lib/{}", mix::DEP_ENV, source.app);
-        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
-        inputs.extend(self.tools.otp_input());
-        let wish = self.project.manifest.deps.get(&source.app);
-        let overlay = Overlay::of(&source.app, wish, self.project.patches)?;
-        let mut files = mix::files(&self.ready(&deps));
-        files.extend(overlay.files_below(&format!("deps/{}", source.app)));
-        let mut configured = deps.clone();
-        configured.insert(&source.app);
-        if let Some(facts) = self.project.mix {
-            files.extend(mix::config_files(facts, &configured));
-        }
-        let mut env = mix::environment(mix::DEP_ENV, environment(self.project.manifest));
-        env.insert("MIX_BUILD_PATH".into(), format!("/build/_build/{}", mix::DEP_ENV));
-        env.extend(wish.iter().flat_map(|wish| wish.env.clone()));
-        let (argv, output) = mix::compile_command(&source.app, source.tool);
-        Ok(Step {
-            name: source.app.clone(),
-            kind: StepKind::Dep,
-            inputs,
-            files,
-            patches: overlay.patches,
-            stamp: self.stamp(source),
-            argv,
-            env,
-            output,
-        })
-    }
-
-    fn ready(&self, apps: &BTreeSet<&'a str>) -> Vec<Ready<'a>> {
-        let sources = apps.iter().filter_map(|app| self.source(Role::Dep, app));
-        let sources = sources.filter(|source| !self.is_raw(source));
-        let ready = |source: &'a Source| Ready {
-            app: &source.app,
-            deps: source.deps.iter().map(String::as_str).collect(),
-        };
-        sources.map(ready).collect()
-    }
-
-    /// The project's own applications and its release, built by mix.
-    fn mix_release(&self, facts: &MixFacts) -> Result<Step, CompileError> {
-        let manifest = self.project.manifest;
-        let profile = &manifest.build.profile;
-        let label = format!("{} {}", manifest.project.name, manifest.project.version);
-        let content = Content::Source(self.project.tree);
-        let mut inputs = vec![Input { at: "/build".into(), content, label }];
-        let deps = self.all(Role::Dep);
-        let ready_at = |source: &Source| format!("_build/{profile}/lib/{}", source.app);
-        inputs.extend(self.outputs_at(Role::Dep, &deps, &ready_at));
-        let sources = self.project.lock.sources.iter();
-        for raw in sources.filter(|source| self.is_raw(source)) {
-            inputs.push(self.laid(raw, format!("deps/{}", raw.app))?);
-        }
-        inputs.extend(self.tools.otp_input());
-        let mut env = mix::environment(profile, environment(manifest));
-        env.insert("REBEAM_STAGE".into(), "release".into());
-        let by_path: Vec<&str> = facts.by_path.iter().map(String::as_str).collect();
-        env.insert("OWN_PATHS".into(), by_path.join(" "));
-        Ok(Step {
-            name: manifest.project.name.clone(),
-            kind: StepKind::Release,
-            inputs,
-            files: mix::files(&self.ready(&deps)),
-            patches: vec![],
-            stamp: None,
-            argv: mix::release_command(manifest.release.name.as_deref()),
-            env,
-            output: mix::RELEASE.into(),
-        })
     }
 
     fn config_for(

@@ -182,7 +182,9 @@ pub(super) fn attend(
     let reason = reason::reason(store, step, &text)?;
     workshop.observer.observe(&Event::StepStarted { name: &step.name });
     let started = Instant::now();
-    let held = perform(step, outputs, workshop, key.digest())?;
+    let held = perform(step, outputs, workshop, key.digest()).map_err(|error| {
+        super::modules::explain_otps(step, outputs, (store, workshop.toolchain), error)
+    })?;
     store.remember(
         key,
         &Record { inputs: text.clone(), outputs: vec![("output".into(), held.digest())] },

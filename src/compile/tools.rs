@@ -15,7 +15,7 @@ use crate::manifest::tools::{OTP, REBAR3};
 /// Where rebar3's applications are seen, out of the way of what is built.
 const REBAR3_HOME: &str = "/opt/rebar3";
 /// Where OTP is seen, Debian's or another.
-const OTP_HOME: &str = "/usr/lib/erlang";
+pub(super) const OTP_HOME: &str = "/usr/lib/erlang";
 /// Where the source of a tool lies while it is built.
 const SOURCE: &str = "/build/source";
 

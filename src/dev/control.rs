@@ -3,6 +3,7 @@
 //! A request is one line of JSON, and so is its answer. A socket's path may have 108 bytes and a directory's more, so both
 //! sides name the socket by way of the open directory.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -17,6 +18,7 @@ use super::access::Access;
 use super::error::DevError;
 use super::events::Flusher;
 use super::place::Place;
+use super::ports::GivenUp;
 use super::services::{Services, Standing, State};
 use super::troubles::Troubles;
 use crate::disk;
@@ -61,6 +63,8 @@ pub struct Told {
     pub embedded: Vec<Standing>,
     /// What runs in rooms.
     pub services: Arc<Services>,
+    /// Standard ports that others had, each under the one that is used instead.
+    pub given_up: BTreeMap<u16, GivenUp>,
     /// Who decides what clients of the broker may do.
     pub rules: Arc<dyn Access>,
     /// Told when the stack is to end.
@@ -84,7 +88,12 @@ impl Told {
             let why = asks.map(|why| format!("nobody is let in, as {why}"));
             Standing { why, ..one.clone() }
         };
-        self.embedded.iter().map(troubled).chain(self.services.standing()).collect()
+        let mut all: Vec<Standing> =
+            self.embedded.iter().map(troubled).chain(self.services.standing()).collect();
+        for one in &mut all {
+            one.instead_of = one.address.and_then(|at| self.given_up.get(&at.port()).cloned());
+        }
+        all
     }
 
     fn answer(&self, request: &Request) -> Answer {
@@ -300,13 +309,15 @@ mod tests {
             address: None,
             url: Some("mqtt://127.0.0.1:1883".into()),
             others: Vec::new(),
+            instead_of: None,
             restarts: 0,
             why: None,
         };
         let services = Arc::new(Services::start(Vec::new(), &logs).unwrap());
         let (end, troubles) = (Arc::default(), Troubles::default());
         let rules = Arc::new(Open::default());
-        Arc::new(Told { embedded: vec![embedded], services, rules, end, troubles, flusher: None })
+        let (embedded, given_up) = (vec![embedded], BTreeMap::new());
+        Arc::new(Told { embedded, services, given_up, rules, end, troubles, flusher: None })
     }
 
     #[test]

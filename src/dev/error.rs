@@ -11,6 +11,8 @@ use crate::explain::{Blame, Explain, quoted};
 use crate::image::ImageError;
 use crate::tree::TreeError;
 
+/// What helps where a room cannot show this machine's programs.
+const MACHINE_HINT: &str = "name Debian's packages with them, as `packages = [\"python3-minimal\"]`, or take `--sandbox userns` or `root`";
 /// What helps where a database is damaged: nothing that is still whole is thrown away without need.
 pub(super) const DAMAGED_HINT: &str = "put a snapshot back: `rebeam dev snapshot ls` and `load NAME`; or begin anew: `rebeam dev down --volumes`";
 
@@ -64,6 +66,14 @@ pub enum DevError {
     NoProject {
         /// What is there.
         path: PathBuf,
+    },
+    /// A service runs this machine's programs, in a room that cannot show them.
+    #[error(
+        "service `{service}` runs programs of this machine, and a room without mounts cannot show them"
+    )]
+    NoMachine {
+        /// The service.
+        service: String,
     },
     /// A running stack is needed, and there is none.
     #[error("the stack of this project is not up")]
@@ -301,6 +311,7 @@ impl Explain for DevError {
             | Self::SnapshotExists { .. }
             | Self::NoSnapshot { .. }
             | Self::NoProject { .. }
+            | Self::NoMachine { .. }
             | Self::NoRelease
             | Self::NotUp => Blame::User,
             Self::NotReady { blame, .. } => *blame,
@@ -337,6 +348,7 @@ impl Explain for DevError {
                 Some("write it as a browser does: `--allow-origin http://localhost:3000`".into())
             }
             Self::NoProject { .. } => Some("name the project's directory: `-C DIR`".into()),
+            Self::NoMachine { .. } => Some(MACHINE_HINT.into()),
             Self::NotUp => Some("start it: `rebeam dev up -d`".into()),
             Self::NoHome => Some("name one: `--state-dir DIR` or REBEAM_STATE".into()),
             Self::Stubborn { process, .. } => Some(format!("end it: `kill -9 {process}`")),

@@ -1,7 +1,11 @@
 //! Ports: the standard one where it is free, else one that stays the same for a project; and who holds a port.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use super::error::DevError;
 use crate::digest::Digest;
@@ -19,12 +23,31 @@ const TRIES_MAX: u16 = 50;
 pub struct Ports {
     address: IpAddr,
     project: PathBuf,
+    taken: Arc<Mutex<Took>>,
+}
+
+/// Which ports a stack has.
+#[derive(Debug, Default)]
+struct Took {
+    /// Those that are standard ones.
+    standard: BTreeSet<u16>,
+    /// Those that are not, each with the standard one that somebody else had.
+    instead: BTreeMap<u16, u16>,
+}
+
+/// A standard port that somebody else had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Its number.
+    pub port: u16,
+    /// Who had it, where that can be seen.
+    pub holder: Option<String>,
 }
 
 impl Ports {
     /// Ports on `address` for the stack of the project at `project`.
     pub fn new(address: IpAddr, project: &Path) -> Self {
-        Self { address, project: project.to_owned() }
+        Self { address, project: project.to_owned(), taken: Arc::default() }
     }
 
     /// Returns the address.
@@ -50,8 +73,33 @@ impl Ports {
         service: &str,
         standard: u16,
     ) -> Result<TcpListener, DevError> {
-        let listener = TcpListener::bind(SocketAddr::new(self.address, standard));
-        listener.or_else(|_| self.stable_one(service).map_err(|_| self.taken(service, standard)))
+        if let Ok(listener) = TcpListener::bind(SocketAddr::new(self.address, standard)) {
+            self.took().standard.insert(standard);
+            return Ok(listener);
+        }
+        let listener = self.stable_one(service).map_err(|_| self.taken(service, standard))?;
+        if let Ok(address) = listener.local_addr() {
+            let mut took = self.took();
+            // One of this very stack is no stranger: a real server goes before ours.
+            if !took.standard.contains(&standard) {
+                took.instead.insert(address.port(), standard);
+            }
+        }
+        Ok(listener)
+    }
+
+    fn took(&self) -> MutexGuard<'_, Took> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the standard ports that others had, each under the number that was taken instead.
+    pub fn given_up(&self) -> BTreeMap<u16, GivenUp> {
+        let instead = self.took().instead.clone();
+        let holders = holders(&instead.values().copied().collect());
+        let given_up = |(port, standard): (u16, u16)| {
+            (port, GivenUp { port: standard, holder: holders.get(&standard).cloned() })
+        };
+        instead.into_iter().map(given_up).collect()
     }
 
     /// Listens for `service` on a port that is the same each time for this project and service.
@@ -90,33 +138,58 @@ impl Ports {
 ///
 /// The kernel lists sockets by inode in `/proc/net/tcp`; a process that has it open links to `socket:[INODE]`.
 pub fn holder(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
-        let text = disk::read_text(Path::new(table), TEXT_FILE_BYTES_MAX).ok()?;
-        text.lines().skip(1).find_map(|line| listening_inode(line, port))
-    })?;
-    let wanted = format!("socket:[{inode}]").into_bytes();
-    let processes = disk::list(Path::new("/proc")).ok()?;
-    let numbers = processes.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok());
-    let process: u32 = numbers.into_iter().find(|process: &u32| {
-        let open = PathBuf::from(format!("/proc/{process}/fd"));
-        let links = disk::list(&open).unwrap_or_default();
-        links.iter().any(|link| {
-            let path = open.join(String::from_utf8_lossy(link).as_ref());
-            disk::read_link(&path).is_ok_and(|target| target == wanted)
-        })
-    })?;
-    let path = PathBuf::from(format!("/proc/{process}/comm"));
-    let name = disk::read_text(&path, TEXT_FILE_BYTES_MAX).ok()?;
-    Some(format!("{} (process {process})", name.trim()))
+    holders(&BTreeSet::from([port])).remove(&port)
 }
 
-/// Reads a line of the kernel's table: the inode, if the socket listens on `port`.
-fn listening_inode(line: &str, port: u16) -> Option<u64> {
+/// Finds who listens on each of some ports.
+fn holders(ports: &BTreeSet<u16>) -> BTreeMap<u16, String> {
+    let mut sockets = BTreeMap::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter(|_| !ports.is_empty()) {
+        let text = disk::read_text(Path::new(table), TEXT_FILE_BYTES_MAX).unwrap_or_default();
+        let listening = text.lines().skip(1).filter_map(listening);
+        for (port, inode) in listening.filter(|(port, _)| ports.contains(port)) {
+            sockets.insert(format!("socket:[{inode}]").into_bytes(), port);
+        }
+    }
+    let mut holders = BTreeMap::new();
+    let processes = disk::list(Path::new("/proc")).unwrap_or_default();
+    for process in processes.iter().filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
+    {
+        let found = found(process, &sockets);
+        if found.is_empty() {
+            continue;
+        }
+        let path = PathBuf::from(format!("/proc/{process}/comm"));
+        let name = disk::read_text(&path, TEXT_FILE_BYTES_MAX).unwrap_or_default();
+        for port in found {
+            holders.entry(port).or_insert_with(|| format!("{} (process {process})", name.trim()));
+        }
+        if holders.len() == ports.len() {
+            break;
+        }
+    }
+    holders
+}
+
+/// Returns which of these sockets a process has open.
+fn found(process: u32, sockets: &BTreeMap<Vec<u8>, u16>) -> Vec<u16> {
+    if sockets.is_empty() {
+        return Vec::new();
+    }
+    let open = PathBuf::from(format!("/proc/{process}/fd"));
+    let links = disk::list(&open).unwrap_or_default();
+    let path = |link: &Vec<u8>| open.join(String::from_utf8_lossy(link).as_ref());
+    let targets = links.iter().filter_map(|link| disk::read_link(&path(link)).ok());
+    targets.filter_map(|target| sockets.get(&target).copied()).collect()
+}
+
+/// Reads a line of the kernel's table: the port and the inode, if the socket listens.
+fn listening(line: &str) -> Option<(u16, u64)> {
     const LISTENING: &str = "0A";
     let fields: Vec<&str> = line.split_whitespace().collect();
     let own = fields.get(1)?.rsplit_once(':')?.1;
-    let is_it = u16::from_str_radix(own, 16).ok()? == port && *fields.get(3)? == LISTENING;
-    is_it.then(|| fields.get(9)?.parse().ok()).flatten()
+    let port = u16::from_str_radix(own, 16).ok()?;
+    (*fields.get(3)? == LISTENING).then(|| Some((port, fields.get(9)?.parse().ok()?)))?
 }
 
 #[cfg(test)]
@@ -140,6 +213,24 @@ mod tests {
         assert_eq!(again.local_addr().unwrap().port(), port);
         let other = ports("/b").standard_or_stable("mqtt", standard).unwrap();
         assert_ne!(other.local_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn a_standard_port_that_was_given_up_names_its_holder_unless_it_is_the_stacks_own() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let standard = taken.local_addr().unwrap().port();
+        let stack = ports("/given-up");
+        let instead = stack.standard_or_stable("mqtt", standard).unwrap();
+        let own = (Ipv4Addr::LOCALHOST, 0);
+        let own = TcpListener::bind(own).unwrap().local_addr().unwrap().port();
+        let _real = stack.standard_or_stable("redis 6379", own).unwrap();
+        let _embedded = stack.standard_or_stable("redis", own).unwrap();
+        let given_up = stack.given_up();
+        assert_eq!(given_up.len(), 1, "{given_up:?}");
+        let one = &given_up[&instead.local_addr().unwrap().port()];
+        let holder = one.holder.as_ref().unwrap();
+        assert_eq!(one.port, standard);
+        assert!(holder.ends_with(&format!("(process {})", std::process::id())), "{holder}");
     }
 
     #[test]

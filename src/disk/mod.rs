@@ -230,6 +230,12 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
         .map_err(refused("set the mode of", path))
 }
 
+/// Hands a path to a user and a group, without following a link.
+pub fn own(path: &Path, (uid, gid): (u32, u32)) -> Result<()> {
+    step("hand over", path)?;
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(refused("hand over", path))
+}
+
 /// Sets access and modification time in whole seconds since 1970, without following a link.
 pub fn set_time(path: &Path, seconds: i64) -> Result<()> {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };

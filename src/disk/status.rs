@@ -16,6 +16,8 @@ pub struct Status {
     pub size: u64,
     /// Device and inode: the identity of the file while it exists.
     pub identity: (u64, u64),
+    /// The user and the group that it belongs to.
+    pub owner: (u32, u32),
     /// Modification time in nanoseconds since 1970.
     pub modified_ns: i128,
     /// Time of the last change of content, mode or name, in nanoseconds since 1970.
@@ -69,6 +71,7 @@ pub(super) fn status_of(metadata: &fs::Metadata) -> Status {
         kind,
         size: metadata.size(),
         identity: (metadata.dev(), metadata.ino()),
+        owner: (metadata.uid(), metadata.gid()),
         modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
         changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
     }

@@ -62,7 +62,8 @@ pub fn owned_directories(
 
 impl Inspected {
     /// Returns user and group by number.
-    fn ids(&self) -> (u32, u32) {
+    #[must_use]
+    pub fn ids(&self) -> (u32, u32) {
         let mut ids = self.user.split(':').map(|id| id.parse::<u32>().ok());
         let uid = ids.next().flatten().unwrap_or(65_532);
         (uid, ids.next().flatten().unwrap_or(uid))

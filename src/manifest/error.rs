@@ -117,6 +117,16 @@ pub enum ManifestError {
         /// What it is, shortened.
         value: String,
     },
+    /// A key that has no effect under the project's build tool.
+    #[error("{place}: `{key}` has no effect where {tool} builds the project")]
+    Idle {
+        /// Where.
+        place: Box<Place>,
+        /// The key with its tables: `deps.cowboy.steps`.
+        key: String,
+        /// The tool.
+        tool: &'static str,
+    },
     /// A service whose keys, each right by itself, do not go together.
     #[error("{file}: `[services.{table}]` {problem}")]
     Contradiction {
@@ -167,6 +177,10 @@ impl Explain for ManifestError {
             Self::WrongType { meant, .. } => meant.as_ref().map(|meant| format!("write `{meant}`")),
             Self::Disk(error) => error.hint(),
             Self::Contradiction { hint, .. } => Some((*hint).to_owned()),
+            Self::Idle { .. } => Some(
+                "take it out; or write `tool = \"make\"` under `[build]`, with the commands that make the release as `steps`"
+                    .to_owned(),
+            ),
             Self::Malformed { .. } | Self::BadValue { .. } => None,
         }
     }

@@ -12,7 +12,7 @@ use super::{
     BOOT_TIMEOUT_S, Build, DepOverride, FILE_NAME, HealthCheck, HexWish, ImageWish, LockWish,
     Manifest, Patch, Platform, Project, ReleaseWish, Replaced, Shell, Tool, ToolchainWish, USER,
 };
-use super::{check, content, dev, services, stack};
+use super::{check, content, dev, idle, services, stack};
 use crate::disk;
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
@@ -74,6 +74,7 @@ fn build(text: &str, file: &str, root: &Path) -> Result<Manifest, ManifestError>
     let image = image(&top.section("image"), &project.name);
     let mirrors = top.texts_by_name("mirrors").into_iter();
     let build = tools(&top.section("build"));
+    idle::check(&document, text, file, build.tool)?;
     Ok(Manifest {
         content: content::digest(text),
         toolchain: toolchain(&top.section("toolchain"), build.tool),

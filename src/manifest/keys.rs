@@ -157,12 +157,12 @@ const BUILD: &[Key] = &[
     key(
         "steps",
         Kind::Commands,
-        "The commands that make the release, one after another, in place of the tool's own: `[[\"./configure\"], [\"make\", \"rel\"]]`.",
+        "The commands that make the release, one after another, in place of the tool's own: `[[\"./configure\"], [\"make\", \"rel\"]]`; not where rebar3 or mix builds the project.",
     ),
     key(
         "output",
         Kind::Text(Form::Inside),
-        "The release's directory after the last command; the only one in `_rel` or `rel` by default.",
+        "The release's directory after the last command; the only one in `_rel` or `rel` by default. Not where rebar3 or mix builds the project.",
     ),
 ];
 
@@ -211,17 +211,17 @@ const DEP: &[Key] = &[
     key(
         "needs",
         Kind::Texts(Form::App),
-        "Other dependencies that it needs built and does not name itself, where its tool is not rebar3.",
+        "Other dependencies that it needs built and does not name itself; not where rebar3 or mix builds the project.",
     ),
     key(
         "at",
         Kind::Text(Form::Inside),
-        "Where the project expects it, where its tool is not rebar3; `deps/NAME` by default.",
+        "Where the project expects it, `deps/NAME` by default; not where rebar3 or mix builds the project.",
     ),
     key(
         "steps",
         Kind::Commands,
-        "The commands that build it in its own directory, in place of the tool's own, where the project's tool is not rebar3.",
+        "The commands that build it in its own directory, in place of the tool's own; not where rebar3 or mix builds the project.",
     ),
 ];
 

@@ -12,6 +12,7 @@ mod events;
 mod form;
 mod format;
 mod keys;
+mod idle;
 pub mod makefile;
 pub mod mix;
 mod platform;

@@ -166,7 +166,7 @@ version = "1.0.0-rc.1"
 otp = "27"
 packages = ["zlib1g-dev", "libsnappy-dev"]
 [build]
-tool = "rebar3"
+tool = "make"
 profile = "docker"
 dir = "examples/hello"
 steps = [["./configure", "--all"], ["make", "rel"]]
@@ -279,6 +279,36 @@ auth-key-env = "ACME_KEY"
 "https://repo.hex.pm/" = "http://localhost/hex/"
 "https://mirror/pool" = "./pool"
 "#;
+
+#[test]
+fn a_key_that_the_build_tool_does_not_heed_is_refused() {
+    for (more, refused) in [
+        ("[build]\nsteps = [[\"make\"]]", Some("build.steps` has no effect where rebar3 builds")),
+        (
+            "[build]\ntool = \"mix\"\noutput = \"x\"",
+            Some("build.output` has no effect where mix builds"),
+        ),
+        (
+            "[deps.a]\nenv = { A = \"1\" }\nat = \"x\"",
+            Some("rebeam.toml:11:1: `deps.a.at` has no effect"),
+        ),
+        ("[deps]\na = { needs = [\"b\"] }", Some("`deps.a.needs` has no effect")),
+        ("[deps.a]\ntool = \"make\"", Some("`deps.a.tool` has no effect")),
+        ("[deps.a]\ntool = \"rebar3\"", None),
+        ("[build]\ntool = \"mix\"\n[deps.a]\ntool = \"make\"", None),
+        ("[build]\ntool = \"make\"\nsteps = [[\"make\"]]\n[deps.a]\nat = \"x\"", None),
+    ] {
+        let parsed = parse(&format!("{SHORT}\n{more}\n"));
+        match refused {
+            None => drop(parsed.unwrap()),
+            Some(words) => {
+                let error = parsed.unwrap_err();
+                assert!(error.to_string().contains(words), "{more}: {error}");
+                assert!(error.hint().unwrap().contains("tool = \"make\""));
+            }
+        }
+    }
+}
 
 #[test]
 fn an_unknown_key_names_its_place_and_the_nearest() {

@@ -54,6 +54,12 @@ fn door<'a>(desk: &Desk<'a>) -> Door<'a> {
     Door { http, credentials, security: Security::Encrypted, observer }
 }
 
+/// Refuses a base whose name is none, before anything is resolved.
+pub(super) fn refuse_before(desk: &Desk<'_>) -> Result<(), Failure> {
+    desk.manifest.image.base.as_deref().map(Origin::parse).transpose()?;
+    Ok(())
+}
+
 /// Pins the base that the manifest names, for every machine of the lock, and brings it into the store, so that a build needs no
 /// network. What is pinned stays while the manifest names the same.
 pub(super) fn pin(

@@ -10,7 +10,7 @@ use crate::explain::Failure;
 use crate::limits::FILE_BYTES_MAX;
 use crate::lock::{self, ProjectFacts, Request, Resolver, Role, Rule};
 use crate::manifest::Tool;
-use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, NoAutopatch, Place};
+use crate::manifest::makefile::{self, DepKind, MakeDep, MakeError, MakeFacts, Place};
 use crate::manifest::rebar::{GitRef, RebarFacts, Wish, WishSource};
 use crate::store::HeldTree;
 
@@ -54,8 +54,13 @@ impl Configs<'_> {
         let (store, level, jobs, observer) = (desk.store, desk.level, desk.jobs, desk.observer);
         let variation = desk.variation;
         let workshop = Workshop { store, toolchain, level, jobs, observer, variation };
+        let app_at = match makefile {
+            Makefile::App { top, name, .. } => app_place(top, name),
+            Makefile::Project(_) | Makefile::Dep { .. } => String::new(),
+        };
         let place = match makefile {
-            Makefile::Project(_) => Place::Project,
+            Makefile::Project(at) => Place::Project(at),
+            Makefile::App { .. } => Place::Project(app_at.as_str()),
             Makefile::Dep { .. } => Place::Dep,
         };
         let mut plugins = BTreeMap::new();
@@ -99,34 +104,43 @@ impl Configs<'_> {
         let name = manifest.project.name.clone();
         let make = self.make_project(tree)?;
         let below = manifest.build.dir.as_deref().unwrap_or_default();
-        let mut deps = make.facts.deps.clone();
-        let mut untouched = make.facts.no_autopatch.names.clone();
-        let mut apps = BTreeMap::from([(make.facts.project.clone(), RebarFacts::default())]);
+        let mut own = BTreeMap::new();
         let home = tree.path().join(below).join("apps");
         let names = if disk::exists(&home) { disk::list(&home)? } else { vec![] };
         for app in names.iter().map(|app| String::from_utf8_lossy(app).into_owned()) {
             if makefile::makefile(&home.join(&app))?.is_some() {
-                let at = format!("{below}/apps/{app}");
-                let at = at.trim_start_matches('/');
-                let facts = self.makefile(&app, tree, Makefile::Project(at))?;
-                // Its word counts for what it is the first to fetch.
-                let mut own = facts.no_autopatch.names;
-                own.retain(|name| !make.facts.deps.iter().any(|dep| dep.name == *name));
-                untouched.extend(own);
-                deps.extend(facts.deps);
-                apps.insert(app, RebarFacts::default());
+                let ignored = &make.facts.ignored;
+                let makefile = Makefile::App { top: below, name: &app, ignored };
+                let facts = self.makefile(&app, tree, makefile)?;
+                own.insert(app, facts);
             }
         }
-        deps.extend(make.facts.release_deps.clone());
-        let mut seen = BTreeSet::new();
-        deps.retain(|dep| {
-            let is_own = apps.contains_key(&dep.name);
-            dep.name != PROVIDED && !is_own && seen.insert(dep.name.clone())
-        });
-        let wishes = MakeFacts::wishes(&deps, &name, Place::Project, &manifest.deps)?;
-        let no_autopatch = NoAutopatch { names: untouched, replaces: true };
+        let is_own = |dep: &&MakeDep| {
+            dep.name == PROVIDED || dep.name == make.facts.project || own.contains_key(&dep.name)
+        };
+        let mut apps = BTreeMap::from([(make.facts.project.clone(), RebarFacts::default())]);
+        let mut local = BTreeMap::from([(name.clone(), in_order(&make.facts.local, &own))]);
+        for (app, facts) in &own {
+            let deps = facts.deps.iter().filter(|dep| !is_own(dep)).cloned().collect::<Vec<_>>();
+            let at = app_place(below, app);
+            let deps = MakeFacts::wishes(&deps, &name, Place::Project(&at), &manifest.deps)?;
+            let no_autopatch = facts.no_autopatch.clone();
+            apps.insert(app.clone(), RebarFacts { deps, no_autopatch, ..RebarFacts::default() });
+            local.insert(app.clone(), facts.local.clone());
+        }
+        // The release's own are fetched when all else is.
+        let is_asked = |dep: &&MakeDep| {
+            let mut lists = own.values().map(|facts| &facts.deps).chain([&make.facts.deps]);
+            lists.any(|list| list.iter().any(|known| known.name == dep.name))
+        };
+        let release = make.facts.release_deps.iter().filter(|dep| !is_asked(dep));
+        let deps = make.facts.deps.iter().chain(release).filter(|dep| !is_own(dep));
+        let deps: Vec<MakeDep> = deps.cloned().collect();
+        let wishes = MakeFacts::wishes(&deps, &name, Place::Project(below), &manifest.deps)?;
+        let no_autopatch = make.facts.no_autopatch.clone();
         let config = RebarFacts { deps: wishes, no_autopatch, ..RebarFacts::default() };
-        Ok(ProjectFacts { name, config, apps, rule: Rule::FirstFetched, ..ProjectFacts::default() })
+        let rule = Rule::FirstFetched;
+        Ok(ProjectFacts { name, config, apps, local, rule, ..ProjectFacts::default() })
     }
 
     /// What a dependency of an erlang.mk project asks for, and what of it erlang.mk takes for its build.
@@ -148,7 +162,8 @@ impl Configs<'_> {
         let (tool, facts) = match kind {
             DepKind::ErlangMk => {
                 let erlang_mk = &make.erlang_mk;
-                let makefile = Makefile::Dep { erlang_mk, is_patched };
+                let ignored = &make.facts.ignored;
+                let makefile = Makefile::Dep { erlang_mk, is_patched, ignored };
                 let facts = self.makefile(app, tree, makefile)?;
                 let deps = MakeFacts::wishes(&facts.deps, app, Place::Dep, &manifest.deps)?;
                 let no_autopatch = facts.no_autopatch;
@@ -182,4 +197,19 @@ impl Configs<'_> {
             Wish { app: REBAR.to_owned(), source }
         }))
     }
+}
+
+/// Where one of the project's own applications lies below its top.
+fn app_place(top: &str, app: &str) -> String {
+    format!("{top}/apps/{app}").trim_start_matches('/').to_owned()
+}
+
+/// The order in which make's top has the project's applications built: those of `LOCAL_DEPS` first. Where there are such it
+/// leaves the others alone, which are in the project all the same.
+fn in_order(stated: &[String], own: &BTreeMap<String, MakeFacts>) -> Vec<String> {
+    let stated = stated.iter().filter(|app| own.contains_key(*app));
+    let mut all: Vec<String> = stated.chain(own.keys()).cloned().collect();
+    let mut seen = BTreeSet::new();
+    all.retain(|app| seen.insert(app.clone()));
+    all
 }

@@ -199,7 +199,7 @@ impl Survey {
     pub fn fingerprint(&self) -> Digest {
         let mut text = String::new();
         for Found { path, status } in &self.files {
-            let Status { kind, size, identity, modified_ns, changed_ns } = status;
+            let Status { kind, size, identity, modified_ns, changed_ns, owner: _ } = status;
             writeln!(text, "{path:?} {kind:?} {size} {identity:?} {modified_ns} {changed_ns}")
                 .expect("writing to a String cannot fail");
         }

@@ -24,6 +24,7 @@ mod scheme;
 mod session;
 mod shelf;
 mod upload;
+mod token;
 mod url;
 mod watched;
 

@@ -30,16 +30,16 @@ pub fn report(failure: &Failure, mode: Mode) -> u8 {
         return exit;
     }
     let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
-    super::talk(&format!("{red}error:{red:#} {message}"));
+    super::alarm(&format!("{red}error:{red:#} {message}"));
     for cause in &messages {
-        super::talk(&format!("  because: {cause}"));
+        super::alarm(&format!("  because: {cause}"));
     }
     if let Some(hint) = failure.hint() {
         let cyan = Style::new().bold().fg_color(Some(AnsiColor::Cyan.into()));
-        super::talk(&format!("\n{cyan}hint:{cyan:#} {hint}"));
+        super::alarm(&format!("\n{cyan}hint:{cyan:#} {hint}"));
     }
     if failure.blame() == Blame::Bug {
-        super::talk("\nThis is a bug in rebeam; please report it with the lines above.");
+        super::alarm("\nThis is a bug in rebeam; please report it with the lines above.");
     }
     exit
 }
@@ -49,7 +49,7 @@ pub fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let version = env!("CARGO_PKG_VERSION");
         let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
-        super::talk(&format!(
+        super::alarm(&format!(
             "error: {panic}\n\nThis is a bug in rebeam {version} ({system} {machine}); please report it with the lines above."
         ));
         std::process::exit(i32::from(Blame::Bug.exit_code()));

@@ -8,6 +8,7 @@ mod secret;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use failures::{Ended, catch_panics, report};
 pub use lines::{bytes, duration};
@@ -102,7 +103,22 @@ pub fn raw(bytes: &[u8]) {
     drop(stdout.write_all(bytes).and_then(|()| stdout.flush()));
 }
 
-/// Writes a line of talk to standard error.
+/// Whether nobody wants talk.
+static IS_HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// Has nothing said from now on that nobody asked for: `--quiet`.
+pub fn hush() {
+    IS_HUSHED.store(true, Ordering::Relaxed);
+}
+
+/// Writes a line of talk to standard error, unless nobody wants any.
 pub fn talk(text: &str) {
+    if !IS_HUSHED.load(Ordering::Relaxed) {
+        alarm(text);
+    }
+}
+
+/// Writes a line to standard error of what went wrong, though nothing ends by that.
+pub fn alarm(text: &str) {
     drop(writeln!(anstream::stderr(), "{text}"));
 }

@@ -96,3 +96,47 @@ fn a_stack_that_was_killed_goes_up_again_with_what_it_had_promised() {
     let services = dev(&world, &["up", "-d"]);
     say(&mut connect(&services, "redis"), "GET kept\r\n", "$1\r\n7\r\n");
 }
+
+#[test]
+fn quiet_is_quiet_and_an_empty_variable_is_none() {
+    let world = World::of(&[("README", "no release yet")]);
+    let _end = Up(&world);
+    let quiet = ["-q", "dev", "--state-dir", "states"];
+    let said = |verb: &[&str]| {
+        let ran = world.rebeam(&[&quiet[..], verb].concat()).succeeds();
+        ran.stdout + &ran.stderr
+    };
+    assert_eq!(said(&["down"]), "");
+    assert_eq!(said(&["up", "-d"]), "");
+    assert_eq!(said(&["ps", "--ready"]), "");
+    // What is asked for is said all the same, and so is what goes wrong.
+    assert!(said(&["ps"]).contains("mqtt://"));
+    world.rebeam(&[&quiet[..], &["up", "-d"]].concat()).fails(1, &["is up already"]);
+    let run = |name: &str| {
+        let mut command = world.command(&["--json", "dev", "--state-dir", "states", "ps"]);
+        command.env(name, "").output().unwrap()
+    };
+    for name in ["REBEAM_STATE", "REBEAM_STORE", "REBEAM_SANDBOX"] {
+        let ran = run(name);
+        assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+}
+
+#[test]
+fn a_standard_port_that_somebody_else_has_is_said_with_who_that_is() {
+    let world = World::of(&[("README", "no release yet")]);
+    // Whether this test has it or another one of this machine, it is taken.
+    let own = std::net::TcpListener::bind(("127.0.0.1", 8083));
+    let ran = world.rebeam(&["dev", "--state-dir", "states", "up", "-d"]).succeeds();
+    let _end = Up(&world);
+    let line = ran.stderr.lines().find(|line| line.contains("mqtt-ws uses "));
+    let line = line.unwrap_or_else(|| panic!("{}", ran.stderr));
+    assert!(line.contains("8083") && line.contains("held by "), "{line}");
+    if own.is_ok() {
+        assert!(line.contains(&format!("(process {})", std::process::id())), "{line}");
+    }
+    let services = dev(&world, &["ps"]);
+    let services = services.as_array().unwrap();
+    let moved = services.iter().find(|service| service["name"] == "mqtt-ws").unwrap();
+    assert_eq!(moved["instead_of"]["port"], 8083, "{moved}");
+}

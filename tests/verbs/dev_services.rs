@@ -282,3 +282,13 @@ fn the_release_that_was_built_runs_with_the_addresses_of_the_stack() {
     dev(&world, &["restart", "web"]).succeeds();
     assert_eq!(standing(&world)["web"]["restarts"], 1);
 }
+
+#[test]
+fn programs_of_this_machine_are_refused_where_nothing_can_be_mounted() {
+    let world = project("[services.job]\ncommand = [\"/bin/true\"]\n");
+    let begun = Instant::now();
+    world
+        .rebeam(&["--sandbox", "chroot", "dev", "--state-dir", "states", "up"])
+        .fails(1, &["`job` runs programs of this machine", "packages = [", "--sandbox userns"]);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}

@@ -5,6 +5,7 @@ use std::fs;
 use super::erlang_mk::project;
 use super::harness::World;
 use super::hex::{PUBLIC_KEY, Package, publish};
+use super::reltool::REBAR;
 
 /// An application of one module, which says its own name.
 fn app(name: &str) -> [(String, String); 2] {
@@ -149,6 +150,34 @@ fn traps_19_22_and_23_raw_dependencies_overlays_and_nifs_of_an_erlang_mk_project
 }
 
 #[test]
+fn trap_13_the_rebar_that_erlang_mk_would_clone_is_locked_and_takes_a_dependency_over() {
+    let Some(world) = project() else { return };
+    let rebar = world.path("rebar");
+    let Some(()) = REBAR.unpack(&rebar) else { return };
+    let world = world.with_own_store();
+    world.repository_of(&rebar, "rebar", "2.6.4");
+    let commit = world.git("rebar", &["rev-parse", "HEAD"]);
+    let about = "{application, mk_rebar, [{description, \"\"}, {vsn, \"1.0.0\"}, {registered, []}, \
+                 {applications, [kernel, stdlib]}]}.\n";
+    let files = [
+        ("rebar.config", "{erl_opts, [{d, style, old}]}.\n"),
+        ("src/mk_rebar.app.src", about),
+        ("src/mk_rebar.erl", "-module(mk_rebar).\n-export([style/0]).\nstyle() -> ?style.\n"),
+    ];
+    world.repository("mk_rebar", "1.0.0", &files);
+    let named = format!("REBAR_GIT = https://git.example/rebar\nREBAR_COMMIT = {commit}\n");
+    let dep = "DEPS = mk_words mk_rebar\ndep_mk_rebar = git https://git.example/mk_rebar 1.0.0\n";
+    depends(&world, &format!("{named}{dep}"));
+    starts_with(&world, "mk_rebar:style()");
+    world.rebeam(&["lock"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    assert!(lock.contains("app = \"rebar\"") && lock.contains(&commit), "{lock}");
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let built = world.rebeam(&["build", "--locked"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
 fn makefiles_that_dependencies_bring_along_are_read_before_the_projects_own_is_understood() {
     let Some(world) = project() else { return };
     let world = world.with_own_store();
@@ -288,4 +317,58 @@ fn who_fetches_a_dependency_says_whether_it_is_patched_as_it_does_to_make_itself
     );
     let built = world.rebeam(&["build", "--locked"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}
+
+#[test]
+fn an_application_of_the_project_hands_its_own_word_down_and_ignores_what_the_top_ignores_as_make_does()
+ {
+    let Some(world) = project() else { return };
+    let world = world.with_own_store();
+    let kept = ["k1", "k2", "k3", "k4", "k5"].map(|name| (name, telling(name).to_vec()));
+    let fetching = [
+        ("below_a", fetching("below_a", &["k2", "k3"], "").to_vec()),
+        ("below_top", fetching("below_top", &["k1", "k3", "k4", "nobody"], "").to_vec()),
+        ("below_b", fetching("below_b", &["k5"], "").to_vec()),
+    ];
+    for (name, files) in kept.into_iter().chain(fetching) {
+        for (file, text) in files {
+            world.write(&format!("lib/{name}/{file}"), &text);
+        }
+    }
+    let source = |number| format!("[deps.k{number}]\nsource = \"./lib/k{number}\"\n");
+    let sources: String = (1..=5).map(source).collect();
+    let manifest = world.read("rebeam.toml");
+    world.write("rebeam.toml", &format!("{manifest}\n{sources}"));
+    let app = |name: &str, lines: &str| {
+        format!("PROJECT = {name}\nPROJECT_VERSION = 1.0.0\n{lines}include ../../erlang.mk\n")
+    };
+    // What it says counts for what it is the first to fetch, and for what that fetches; `k4` is fetched by the top's.
+    let lines = "DEPS = below_a\nLOCAL_DEPS = b\ndep_below_a = cp ../../lib/below_a\nNO_AUTOPATCH += k2 k4 k5\n";
+    world.write("apps/a/Makefile", &app("a", lines));
+    // The other one is built by the first, which says so, and before what the first one fetches.
+    let lines = "DEPS = below_b\ndep_below_b = cp ../../lib/below_b\nNO_AUTOPATCH = k3\n";
+    world.write("apps/b/Makefile", &app("b", lines));
+    for name in ["a", "b"] {
+        world.write(&format!("apps/{name}/src/{name}.erl"), &format!("-module({name}).\n"));
+    }
+    world.write(
+        "Makefile",
+        "PROJECT = mk_hello\nPROJECT_VERSION = 1.0.0\nDEPS = below_top\ndep_below_top = cp lib/below_top\n\
+         NO_AUTOPATCH = k1\nIGNORE_DEPS = nobody\nREL_DEPS = relx\ninclude erlang.mk\n",
+    );
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["lock", "--check"]).succeeds();
+    let lock = world.read("rebeam.lock");
+    let mut kept = Vec::new();
+    for table in lock.split("[[source]]") {
+        let name = table.split("app = \"").nth(1).and_then(|rest| rest.split('"').next());
+        if let Some(name) = name.filter(|_| table.contains("autopatch = false")) {
+            kept.push(name.to_owned());
+        }
+    }
+    let ask = "make -s deps >&2 && erl -noinput -boot no_dot_erlang -pa deps/*/ebin -eval \
+               'io:format(\"~w\", [[K || K <- [k1, k2, k3, k4, k5], K:is() =:= kept]]), halt().'";
+    let real = world.rebeam(&["shell", "--", "sh", "-c", ask]).succeeds().stdout;
+    assert_eq!(format!("[{}]", kept.join(",")), real);
+    assert_eq!(real, "[k1,k2]");
 }

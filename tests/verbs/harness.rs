@@ -55,6 +55,11 @@ impl World {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
+        self.repository_of(&work, name, tag);
+    }
+
+    /// Makes the git repository `NAME` of a directory, with one commit that bears `tag`.
+    pub(crate) fn repository_of(&self, work: &Path, name: &str, tag: &str) {
         let bare = self.path("git").join(format!("{name}.git"));
         let (work, bare) = (work.to_str().unwrap(), bare.to_str().unwrap());
         for arguments in [

@@ -193,9 +193,14 @@ fn packages_of_an_own_repository_are_locked_and_then_built_without_it() {
     ] {
         assert!(lock.contains(line), "{line} is missing in:\n{lock}");
     }
+    let other = project().with_own_store();
+    other.rebeam(&["lock"]).succeeds();
     fs::remove_dir_all(world.path("hex")).unwrap();
     let built = world.rebeam(&["build", "--offline", "--locked"]).succeeds();
     assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+    other.rebeam(&["build", "--locked", "--jobs", "1"]).succeeds();
+    let image = |world: &World| fs::read(world.project().join("hello-1.0.0.tar")).unwrap();
+    assert!(image(&world) == image(&other), "the images differ");
 }
 
 #[test]

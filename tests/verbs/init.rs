@@ -1,5 +1,5 @@
-//! `rebeam init`: of each kind of project it writes a manifest that locks and builds. (mix and rebar 2 are asked the same
-//! where they are tested.)
+//! `rebeam init`: of each kind of project it writes a manifest that locks and builds. (rebar 2 is asked the same where it is
+//! tested.)
 
 use std::fs;
 

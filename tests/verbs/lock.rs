@@ -104,6 +104,53 @@ fn a_project_in_no_repository_is_dated_by_its_former_lock_where_its_sources_stay
 }
 
 #[test]
+fn what_is_refused_whatever_is_resolved_is_refused_first() {
+    let world = World::with("hello");
+    let refused = |arguments: &[&str], says: &[&str]| {
+        let mut command = world.command(arguments);
+        let ran = Ran::of(&command.env_remove("SOURCE_DATE_EPOCH").output().unwrap());
+        ran.fails(1, says);
+    };
+    // Nothing answers there, so whoever asks gets another error and another exit code.
+    let manifest = world.read("rebeam.toml");
+    let away = manifest.replace("../git/", "http://127.0.0.1:1/");
+    world.write("rebeam.toml", &away);
+    refused(&["update", "adlre"], &["`adlre` is not in the lock"]);
+    world.write("rebeam.toml", &away.replace("[image]", "[image]\nbase = \"Not A Name\""));
+    refused(&["lock"], &["Not A Name"]);
+
+    fs::remove_file(world.project().join("rebeam.lock")).unwrap();
+    let base = away.replace("[image]", "[image]\nbase = \"127.0.0.1:1/base:1\"");
+    world.write("rebeam.toml", &base);
+    world.write("rebar.config", "{erl_opts, [debug_info]}.\n");
+    refused(&["lock"], &["nothing dates the image", "git init", "SOURCE_DATE_EPOCH"]);
+    world.write("lib/own/src/own.erl", "-module(own).\n");
+    world.write("rebar.config", "{deps, [own]}.\n");
+    world.write("rebeam.toml", &format!("{base}\n[deps.own]\nsource = \"./lib/own\"\n"));
+    refused(&["lock"], &["nothing dates the image", "git init", "SOURCE_DATE_EPOCH"]);
+}
+
+#[test]
+fn an_application_that_is_asked_for_by_another_name_is_told_with_its_way() {
+    let world = World::with("hello");
+    world.edit("rebar.config", "{adler, {git", "{adlr, {git");
+    let said = world.rebeam(&["lock"]).succeeds().stderr;
+    let words = "`adlr` is asked for, and its source is the application `adler`";
+    assert!(said.contains(words) && said.contains("hello → adlr"), "{said}");
+}
+
+/// Trap 30.
+#[test]
+fn a_host_without_git_or_anything_else_locks_and_builds() {
+    let world = World::with("hello");
+    fs::remove_file(world.project().join("rebeam.lock")).unwrap();
+    for verb in ["lock", "build"] {
+        let mut command = world.command(&[verb]);
+        Ran::of(&command.env("PATH", "/nowhere").output().unwrap()).succeeds();
+    }
+}
+
+#[test]
 fn an_unknown_key_names_the_nearest_one() {
     let world = World::with("hello");
     world.edit("rebeam.toml", "[image]\nports", "[image]\nprots");
@@ -169,6 +216,11 @@ fn tree_and_why_tell_how_an_application_came_in() {
     assert!(world.rebeam(&["tree"]).succeeds().stdout.contains("tinyhttp"));
     assert_eq!(world.rebeam(&["why", "words"]).succeeds().stdout, "hello → tinyhttp → words\n");
     world.rebeam(&["why", "cowboy"]).fails(1, &["`cowboy` is not in the lock", "rebeam tree"]);
+    let tree = world.rebeam(&["tree", "--json"]).succeeds().stdout;
+    let words = tree.lines().find(|line| line.contains("\"app\":\"words\"")).unwrap();
+    assert!(words.contains("\"parents\":[\"tinyhttp\"]"), "{tree}");
+    let why = world.rebeam(&["why", "words", "--json"]).succeeds().stdout;
+    assert!(why.contains("\"way\":[\"hello\",\"tinyhttp\",\"words\"]"), "{why}");
 }
 
 #[test]

@@ -118,3 +118,64 @@ fn two_applications_with_one_module_are_refused_with_both_ways() {
     world.rebeam(&["update", "adler"]).succeeds();
     world.rebeam(&["build"]).fails(1, &says);
 }
+
+/// What OTP has in every release is known beforehand; of the rest, systools says so in a term, after everything is built.
+#[test]
+fn an_application_with_a_module_of_otps_is_refused_with_its_way() {
+    let world = World::with("hello").with_own_store();
+    let module = |name: &str| format!("-module({name}).\n-export([x/0]).\nx() -> x.\n");
+    let about = |name: &str, needs: &str| {
+        format!(
+            "{{application, {name}, [{{description, \"\"}}, {{vsn, \"1.0.0\"}}, {{registered, []}},\n\
+             {{applications, [kernel, stdlib{needs}]}}]}}.\n"
+        )
+    };
+    world.write("libs/own/src/own.app.src", &about("own", ", crypto"));
+    world.write("libs/own/src/lists.erl", &module("lists"));
+    world.edit("rebar.config", "{deps, [", "{deps, [\n    own,");
+    world.edit("src/hello.app.src", "{applications, [", "{applications, [own, ");
+    add(&world, "[deps.own]\nsource = \"./libs/own\"");
+    let says = |module: &str, of: &str| {
+        [
+            format!("the module `{module}` is defined by two applications"),
+            format!("OTP 25 → {of}"),
+            "hello → own".to_owned(),
+            "patch in `[deps.own]`".to_owned(),
+        ]
+    };
+    let refused = |verb: &str, says: &[String; 4]| {
+        let says: Vec<&str> = says.iter().map(String::as_str).collect();
+        world.rebeam(&[verb]).fails(1, &says);
+    };
+    refused("lock", &says("lists", "stdlib"));
+    // One that the source may leave out is no reason to refuse it.
+    world.write("libs/own/rebar.config", "{erl_opts, [{src_dirs, [\"src\"]}]}.\n");
+    world.rebeam(&["lock"]).succeeds();
+    refused("build", &says("lists", "stdlib"));
+
+    std::fs::remove_file(world.project().join("libs/own/src/lists.erl")).unwrap();
+    world.write("libs/own/src/crypto_ec_curves.erl", &module("crypto_ec_curves"));
+    world.rebeam(&["lock"]).succeeds();
+    refused("build", &says("crypto_ec_curves", "crypto"));
+    std::fs::remove_file(world.project().join("libs/own/src/crypto_ec_curves.erl")).unwrap();
+    world.write("src/crypto_ec_curves.erl", &module("crypto_ec_curves"));
+    world
+        .rebeam(&["build"])
+        .fails(1, &["the module `crypto_ec_curves`", "OTP 25 → crypto", "rename the project's"]);
+}
+
+#[test]
+fn a_patch_changes_the_dependency_that_it_is_for_and_must_be_what_the_manifest_names() {
+    let world = World::with("hello").with_own_store();
+    let patch = "--- a/src/words.erl\n+++ b/src/words.erl\n@@ -3,4 +3,4 @@\n -export([reason/1]).\n \n\
+                 -reason(200) -> <<\"OK\">>;\n+reason(200) -> <<\"Fine\">>;\n reason(400) -> <<\"Bad Request\">>;\n";
+    let sha256 = own(&world, "patches/words.patch", patch);
+    let check = "[release]\nsmoke-eval = '''words:reason(200) =:= <<\"Fine\">>'''";
+    let table =
+        format!("[[deps.words.patches]]\nfile = \"patches/words.patch\"\nsha256 = \"{sha256}\"");
+    add(&world, &format!("{check}\n\n{table}"));
+    world.rebeam(&["lock"]).succeeds();
+    world.rebeam(&["build"]).succeeds();
+    world.write("patches/words.patch", &patch.replace("Fine", "Good"));
+    world.rebeam(&["build"]).fails(1, &["`patches/words.patch` for `words` is not the one"]);
+}

@@ -48,6 +48,9 @@ pub(super) struct Compose {
     /// Leave a service out; may be given again
     #[arg(long, value_name = "SERVICE")]
     without: Vec<String>,
+    /// Let things decide who may connect and publish, and serve each of Mainflux's services on its own port
+    #[arg(long)]
+    things: bool,
     #[command(flatten)]
     layers: Layers,
 }
@@ -80,7 +83,8 @@ impl Compose {
             dev: &parts.dev,
             values: &parts.values,
             services: &parts.services,
-            embedded: dev::standard(&super::things(&parts.dev, false)?),
+            embedded: dev::standard(&super::things(&parts.dev, self.things)?),
+            things: self.things,
             release: parts
                 .image
                 .as_deref()
@@ -138,6 +142,8 @@ fn release(file: &Path, manifest: Option<&Manifest>) -> Result<ReleaseImage, Fai
         has_registry: first.is_some_and(image::is_registry),
         has_busybox: layers.iter().any(|layer| layer.contains_key("usr/bin/busybox")),
         has_health: manifest.is_some_and(|manifest| manifest.image.health.is_some()),
+        user: inspected.ids(),
+        command: inspected.entrypoint.into_iter().chain(inspected.cmd).collect(),
         volumes: inspected.volumes,
         reference,
     })

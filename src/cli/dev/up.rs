@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::apart::Apart;
 use super::background;
 use super::exposing::{Exposing, VARIABLE};
 use super::forwarding;
 use super::parts::{Layers, Parts};
+use super::telling;
 use crate::cli::Common;
 use crate::dev::access::{self, Access, Book};
 use crate::dev::control::{self, Control, Told};
@@ -21,7 +23,7 @@ use crate::dev::{self, DevError, Place, Plan, Ports, Running, Service, Stack, Ta
 use crate::disk;
 use crate::explain::Failure;
 use crate::manifest::{Profile, Runs};
-use crate::terminal::{self, Mode};
+use crate::terminal;
 
 /// How long a stack in the background may take to be ready.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -50,9 +52,8 @@ pub(super) struct Up {
     detach: bool,
     #[command(flatten)]
     start: Start,
-    /// Start nothing but what is in rebeam itself
-    #[arg(long, hide = true)]
-    alone: bool,
+    #[command(flatten)]
+    apart: Apart,
     /// Be the one that was left in the background
     #[arg(long, hide = true)]
     here: bool,
@@ -86,10 +87,10 @@ impl Up {
             let known = Parts::prepare(common, &self.start.layers, place)?.patience();
             let patience = READY_MAX + self.start.wait_timeout().unwrap_or(known);
             background::start(place, password.as_deref(), patience)?;
-            tell(common, place, &control::status(place)?);
+            telling::tell(common, place, &control::status(place)?);
             return Ok(0);
         }
-        self.start.serve(common, place, (&guard, self.alone))
+        self.start.serve(common, place, (&guard, &self.apart))
     }
 }
 
@@ -109,11 +110,11 @@ impl Start {
         &self,
         common: &Common,
         place: &Place,
-        (guard, alone): (&Guard, bool),
+        (guard, apart): (&Guard, &Apart),
     ) -> Result<u8, Failure> {
         dev::allow_open_files();
         let taken = place.take()?;
-        let parts = match alone {
+        let parts = match apart.alone {
             true => Parts::alone(common, &self.layers)?,
             false => Parts::prepare(common, &self.layers, place)?,
         };
@@ -125,7 +126,7 @@ impl Start {
         // emqttd's own HTTP interface is there.
         let has_release = parts.services.values().any(|wish| wish.runs == Runs::Release);
         things.leaves_standard_port = has_release && parts.dev.profile == Some(Profile::Emqttd);
-        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self };
+        let up = Upward { common, place, parts: &parts, ports: &ports, guard, start: self, apart };
         runtime.block_on(up.serve(&taken, things))?;
         // A task that hangs in a socket ends with the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -141,6 +142,7 @@ struct Upward<'a> {
     ports: &'a Ports,
     guard: &'a Guard,
     start: &'a Start,
+    apart: &'a Apart,
 }
 
 impl Upward<'_> {
@@ -169,6 +171,7 @@ impl Upward<'_> {
             things,
             forwards: forwarding::forwards(self.parts, &known),
         })?;
+        self.apart.show(&stack)?;
         let embedded = self.embedded(&stack);
         let mut variables = self.variables(&stack, &embedded)?;
         let planned = services::plan(&self.plan(), &reserved, &variables)?;
@@ -182,6 +185,7 @@ impl Upward<'_> {
         let told = Arc::new(Told {
             embedded: embedded.iter().map(standing).collect(),
             services: Arc::clone(&services),
+            given_up: self.ports.given_up(),
             end: Arc::clone(&end),
             rules: Arc::clone(&rules),
             troubles: stack.troubles(),
@@ -226,7 +230,7 @@ impl Upward<'_> {
     ) -> Result<(), DevError> {
         let running = Running { process: std::process::id(), services: all(told) };
         taken.tell(&running, variables)?;
-        tell(self.common, self.place, &told.standing());
+        telling::tell(self.common, self.place, &told.standing());
         Ok(())
     }
 
@@ -307,7 +311,7 @@ async fn tell_troubles(troubles: Troubles) {
     let mut known = BTreeMap::new();
     loop {
         for (part, trouble) in troubles.next(&mut known).await {
-            terminal::talk(&match trouble {
+            terminal::alarm(&match trouble {
                 Some(why) => format!(
                     "`{part}` cannot write to its disk: {why}; it goes on by itself once it can"
                 ),
@@ -346,6 +350,7 @@ fn standing(service: &Service) -> Standing {
         address: Some(service.address),
         url: Some(service.url.clone()),
         others: Vec::new(),
+        instead_of: None,
         restarts: 0,
         why: None,
     }
@@ -357,33 +362,4 @@ fn all(told: &Told) -> Vec<Service> {
         Some(Service { name: one.name, address: one.address?, url: one.url.unwrap_or_default() })
     };
     told.standing().into_iter().filter_map(listens).collect()
-}
-
-fn tell(common: &Common, place: &Place, standings: &[Standing]) {
-    match common.mode() {
-        Mode::Json => terminal::data(&serde_json::json!(standings).to_string()),
-        _ => {
-            terminal::data(&table(standings));
-            terminal::talk(&format!("addresses for programs: {}", place.env_file().display()));
-            let authority = place.directory().join("tls/ca.pem");
-            terminal::talk(&format!("certificates are signed by: {}", authority.display()));
-        }
-    }
-}
-
-/// Lays services out, a line each.
-pub(super) fn table(standings: &[Standing]) -> String {
-    let row = |one: &Standing| {
-        let restarts = match one.restarts {
-            0 => String::new(),
-            1 => ", restarted once".into(),
-            count => format!(", restarted {count} times"),
-        };
-        let why = one.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        let state = format!("{}{restarts}{why}", one.state.name());
-        let others = one.others.iter().map(|port| format!(", {port}"));
-        let places = one.url.iter().cloned().chain(others).collect::<String>();
-        vec![one.name.clone(), places, state]
-    };
-    terminal::table(&standings.iter().map(row).collect::<Vec<_>>())
 }

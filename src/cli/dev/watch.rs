@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::apart::Apart;
 use super::up::Start;
 use crate::cli::Common;
 use crate::dev::services::{self, RELEASE};
@@ -57,7 +58,7 @@ impl Watch {
                 watcher.wait_up();
                 watcher.keep(&name, &mut known)
             });
-            let ended = self.start.serve(common, place, (&guard, false));
+            let ended = self.start.serve(common, place, (&guard, &Apart::default()));
             let code = ended.unwrap_or_else(|failure| terminal::report(&failure, common.mode()));
             // The stack has ended in order; a build that runs ends with this process, and leaves nothing behind.
             std::process::exit(i32::from(code))

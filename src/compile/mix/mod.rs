@@ -6,6 +6,8 @@
 //! dependencies' own `mix.exs` are served alike. What is built lies in `_build/ENV/lib/NAME`, where mix looks; in
 //! `deps/NAME` a stub of a `mix.exs` names what the dependency itself needs.
 
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
@@ -27,9 +29,9 @@ const PROJECT: &str = include_str!("project.exs");
 const CONFIG: &str = include_str!("config.exs");
 
 /// The environment that dependencies are built for, as mix builds them.
-pub(super) const DEP_ENV: &str = "prod";
+const DEP_ENV: &str = "prod";
 /// Where the project's release is put together.
-pub(super) const RELEASE: &str = "_rebeam/rel";
+const RELEASE: &str = "_rebeam/rel";
 /// Where a dependency is put together.
 const OUTPUT: &str = "_rebeam/lib";
 
@@ -118,10 +120,7 @@ pub fn evaluate_mix(
 }
 
 /// Adds what mix wants to hear to an environment.
-pub(super) fn environment(
-    mix_env: &str,
-    env: BTreeMap<String, String>,
-) -> BTreeMap<String, String> {
+fn environment(mix_env: &str, env: BTreeMap<String, String>) -> BTreeMap<String, String> {
     let ours = [
         ("MIX_ENV", mix_env),
         ("MIX_TARGET", "host"),
@@ -142,15 +141,15 @@ pub(super) fn environment(
 }
 
 /// What of a locked dependency the others are told.
-pub(super) struct Ready<'a> {
+struct Ready<'a> {
     /// The application.
-    pub(super) app: &'a str,
+    app: &'a str,
     /// What it needs of the locked ones.
-    pub(super) deps: BTreeSet<&'a str>,
+    deps: BTreeSet<&'a str>,
 }
 
 /// The files beside a source by which mix takes what lies ready as it is.
-pub(super) fn files(ready: &[Ready<'_>]) -> BTreeMap<String, Vec<u8>> {
+fn files(ready: &[Ready<'_>]) -> BTreeMap<String, Vec<u8>> {
     let names: Vec<&str> = ready.iter().map(|ready| ready.app).collect();
     let mut files = BTreeMap::from([
         (".rebeam/mix.exs".to_owned(), PROJECT.into()),
@@ -179,7 +178,7 @@ fn stub(number: usize, ready: &Ready<'_>) -> String {
 }
 
 /// What the project's configuration says of some applications, for a dependency that is compiled under it.
-pub(super) fn config_files(facts: &MixFacts, apps: &BTreeSet<&str>) -> BTreeMap<String, Vec<u8>> {
+fn config_files(facts: &MixFacts, apps: &BTreeSet<&str>) -> BTreeMap<String, Vec<u8>> {
     /// Read by the compiler itself, whatever is compiled.
     const ALWAYS: [&str; 2] = ["elixir", "logger"];
     let mut text = String::new();
@@ -195,14 +194,14 @@ pub(super) fn config_files(facts: &MixFacts, apps: &BTreeSet<&str>) -> BTreeMap<
 }
 
 /// The command that compiles a dependency, and where its output stands.
-pub(super) fn compile_command(app: &str, tool: Tool) -> (Vec<String>, String) {
+fn compile_command(app: &str, tool: Tool) -> (Vec<String>, String) {
     let build = if tool == Tool::Make { MAKE } else { COMPILE };
     let script = format!("set -e\n{build}{TAKE}");
     (["sh", "-c", &script, app].map(str::to_owned).into(), OUTPUT.into())
 }
 
 /// The command that puts the release together.
-pub(super) fn release_command(release: Option<&str>) -> Vec<String> {
+fn release_command(release: Option<&str>) -> Vec<String> {
     let command = ["sh", "-c", ASSEMBLE, "mix"].into_iter().chain(release);
     command.map(str::to_owned).collect()
 }

@@ -45,7 +45,7 @@ impl Access for Guarded {
         self.rules.trouble()
     }
 
-    fn published(&self, who: &Who, message: &Message) {
-        self.rules.published(who, message);
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
+        self.rules.published(who, message)
     }
 }

@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use md4::Md4;
 use md5::Md5;
 use pbkdf2::hmac::EagerHash;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use ripemd::Ripemd160;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha224, Sha256, Sha384, Sha512};
 
@@ -44,7 +46,9 @@ enum Scheme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Function {
     Plain,
+    Md4,
     Md5,
+    Ripemd160,
     Sha,
     Sha224,
     Sha256,
@@ -85,6 +89,8 @@ impl FromStr for PasswordHash {
 
 fn pbkdf2(name: &str, rounds: &str, bytes: &str) -> Option<Scheme> {
     let function = match name {
+        "md4" => Function::Md4,
+        "ripemd160" => Function::Ripemd160,
         "sha224" => Function::Sha224,
         "sha384" => Function::Sha384,
         "sha512" => Function::Sha512,
@@ -110,6 +116,8 @@ impl Function {
         let bytes = parts.concat();
         match self {
             Self::Plain => bytes,
+            Self::Md4 => hex(&Md4::digest(&bytes)),
+            Self::Ripemd160 => hex(&Ripemd160::digest(&bytes)),
             Self::Md5 => hex(&Md5::digest(&bytes)),
             Self::Sha => hex(&Sha1::digest(&bytes)),
             Self::Sha224 => hex(&Sha224::digest(&bytes)),
@@ -126,7 +134,9 @@ impl Function {
         let mut key = vec![0; bytes];
         let derive = match self {
             Self::Plain | Self::Sha256 => with::<Sha256>,
+            Self::Md4 => with::<Md4>,
             Self::Md5 => with::<Md5>,
+            Self::Ripemd160 => with::<Ripemd160>,
             Self::Sha => with::<Sha1>,
             Self::Sha224 => with::<Sha224>,
             Self::Sha384 => with::<Sha384>,
@@ -295,6 +305,17 @@ mod tests {
                 &["cdedb5281bb2f801565a1122b2563515", "ATHENA.MIT.EDUraeburn"],
                 "password",
             ),
+            // What OpenSSL's own PBKDF2 says; emqttd's has these two functions, too.
+            (
+                "pbkdf2,ripemd160,1200,20",
+                &["f5a35d8b33237e53a98c73cd084164bdf50aea0c", "ATHENA.MIT.EDUraeburn"],
+                "password",
+            ),
+            (
+                "pbkdf2,md4,1200,20",
+                &["c8c220b677a2275016d1b8ca2ca1326987177aa2", "ATHENA.MIT.EDUraeburn"],
+                "password",
+            ),
             ("salt,bcrypt", &[BCRYPT, "$2a$12$sSS8Eg.ovVzaHzi1nUHYK."], "foo"),
             ("bcrypt", &[BCRYPT], "foo"),
         ] {
@@ -346,7 +367,8 @@ mod tests {
             "bcrypt,salt",
             "salt,sha512",
             "pbkdf2,sha256,0,20",
-            "pbkdf2,md4,1,16",
+            "md4",
+            "salt,ripemd160",
             "pbkdf2,plain,1,16",
             "pbkdf2,sha256,20",
         ] {

@@ -24,6 +24,7 @@ mod schema;
 mod settings;
 mod source;
 mod sqlite;
+mod tls;
 mod topic;
 mod users;
 mod wording;
@@ -145,8 +146,12 @@ pub trait Access: Debug + Send + Sync {
 
     /// Hears of each message that was let through, before its sender is told that it arrived. It must be quick:
     /// the sender waits.
-    fn published(&self, who: &Who, message: &Message) {
+    ///
+    /// # Errors
+    /// Says why the message is not kept that should be: then nobody may be told that it arrived.
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
         let _ = (who, message);
+        Ok(())
     }
 }
 

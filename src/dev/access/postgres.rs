@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::{StreamExt as _, pin_mut};
 use tokio::sync::Semaphore;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
@@ -21,6 +22,7 @@ use super::error::AccessError;
 use super::source::{
     CONNECTIONS_MAX, LOOK_AGAIN, QUESTION_MAX, ROWS_MAX, Rows, Source, Task, Trouble, too_many,
 };
+use super::tls::Encrypted;
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 const WATCH_MAX: Duration = Duration::from_secs(1);
@@ -130,9 +132,19 @@ impl Shared {
     }
 
     async fn connect(&self) -> Result<Session, Trouble> {
-        let connected = self.config.connect(NoTls).await;
-        let (client, connection) = connected.map_err(|error| Trouble::Away(said(&error)))?;
-        let task = tokio::spawn(async move { drop(connection.await) });
+        let away = |error| Trouble::Away(said(&error));
+        // Where either will do, the machine's own network needs no encryption.
+        let (client, task) = match self.config.get_ssl_mode() {
+            SslMode::Require => {
+                let encrypted = self.config.connect(Encrypted::new()).await;
+                let (client, connection) = encrypted.map_err(away)?;
+                (client, tokio::spawn(async move { drop(connection.await) }))
+            }
+            _ => {
+                let (client, connection) = self.config.connect(NoTls).await.map_err(away)?;
+                (client, tokio::spawn(async move { drop(connection.await) }))
+            }
+        };
         Ok(Session { client, statements: Vec::new(), _task: Task(task) })
     }
 

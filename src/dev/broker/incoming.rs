@@ -14,6 +14,9 @@ use super::tree::Targets;
 use crate::dev::access::Verdict;
 use crate::dev::happening::{Message, What};
 
+/// What is said of a message that could not be written down, so that its sender must not believe that it arrived.
+const NOT_KEPT: &str = "message could not be kept";
+
 /// Topics whose receivers a connection remembers.
 const ROUTES_MAX: usize = 256;
 
@@ -102,9 +105,14 @@ impl Connection {
             from: Some(Arc::clone(&self.client)),
             at_ms: now_ms(),
         };
-        self.core.access.published(&self.who, &message);
+        let kept = self.core.access.published(&self.who, &message);
         let properties = &publish.properties;
         let parcel = self.core.parcel(message, properties.shared(), properties.message_expiry_s);
+        // At quality 0 nobody is told anything, so it still goes to those who listen.
+        if kept.is_err() && publish.qos > 0 {
+            self.core.say_dropped(&self.client, &parcel, NOT_KEPT);
+            return self.refuse(&publish);
+        }
         let routed = self.core.publish_to(&parcel, &targets, Some(&self.session));
         if routed.behind.is_some() {
             self.pressed = routed.behind;
@@ -118,6 +126,16 @@ impl Connection {
             let reason = if is_told { Reason::NoMatchingSubscribers } else { Reason::Success };
             self.promise(&publish, number, reason);
         }
+        Ok(())
+    }
+
+    /// Says that a message has not arrived. MQTT before 5 has no word for that but the end of the connection, after which
+    /// the client says it again.
+    fn refuse(&mut self, publish: &Publish<'_>) -> Result<(), Ending> {
+        if self.version < Version::V5 {
+            return Err(Fault::new(Reason::QuotaExceeded, NOT_KEPT).into());
+        }
+        self.promise(publish, 0, Reason::QuotaExceeded);
         Ok(())
     }
 

@@ -316,7 +316,8 @@ impl Core {
                 is_superuser: false,
                 identity: will.identity.clone(),
             };
-            self.access.published(&who, message);
+            // Nobody waits for an answer; the stack says that it could not be kept.
+            let _ = self.access.published(&who, message);
         }
         self.publish_parcel(&will.parcel, None);
     }

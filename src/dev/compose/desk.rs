@@ -17,6 +17,9 @@ pub(super) const PROGRAM: &str = "/bin/rebeam";
 /// What `[dev]` says, as a file in the container.
 const STACK: &str = "/etc/rebeam/stack.toml";
 const CONFIG: &str = "stack";
+/// Where each container finds whose certificates it has to trust.
+pub(super) const AUTHORITY: &str = "/etc/rebeam/tls";
+pub(super) const AUTHORITY_FILE: &str = "/etc/rebeam/tls/ca.pem";
 /// How long it may take to be ready.
 const READY_S: u64 = 30;
 /// Who we are elsewhere; nothing of that stands in the file.
@@ -39,23 +42,33 @@ pub(super) fn service(
     if let Some(profile) = export.dev.profile {
         command.extend(["--profile", profile.name()]);
     }
+    if export.things {
+        command.push("--things");
+    }
+    beside.authority = beside.volume(export.desk_name(), "authority");
+    command.extend(["--authority", AUTHORITY_FILE]);
     let aliases: Vec<String> = export.embedded.iter().map(|one| export.alias(one.name)).collect();
     let aliases: Vec<&str> = aliases.iter().map(String::as_str).collect();
     let state = beside.volume(export.desk_name(), STATE);
-    let mut volumes = vec![kept(&state, STATE)];
+    let mut volumes = vec![kept(&state, STATE), kept(&beside.authority, AUTHORITY)];
     if let Some(file) = &export.dev.access.file {
         volumes.push(bound(&export.in_project(file), &format!("{PROJECT}/{file}"), true));
     }
-    if let Some((directory, _)) =
-        export.dev.events.ndjson.as_ref().and_then(|at| at.rsplit_once('/'))
-    {
-        let inside = format!("{PROJECT}/{directory}");
-        volumes.push(bound(&export.in_project(directory), &inside, false));
+    if let Some(file) = &export.dev.events.ndjson {
+        match file.rsplit_once('/') {
+            Some((directory, _)) => {
+                let inside = format!("{PROJECT}/{directory}");
+                volumes.push(bound(&export.in_project(directory), &inside, false));
+            }
+            None => volumes.push(bound(export.project, PROJECT, false)),
+        }
     }
     let mut entries = vec![
         ("image".to_owned(), text(&export.desk)),
         ("pull_policy".into(), text("never")),
         ("command".into(), line(&command)),
+        // Its certificate is for this name, too, and is made anew where that changes.
+        ("hostname".into(), text(export.desk_name())),
     ];
     let mut put = |key: &str, value: Yaml| entries.push((key.to_owned(), value));
     let handed = handed(export);
@@ -69,12 +82,24 @@ pub(super) fn service(
     put("networks", map([("default", map([("aliases", line(&aliases))]))]));
     let needs: Vec<String> = needs(export).into_iter().collect();
     if !needs.is_empty() {
-        put("depends_on", depends_on(export, addresses, &needs)?);
+        put("depends_on", Yaml::Map(depends_on(export, addresses, &needs)?));
     }
     let test = line(&["CMD", PROGRAM, "dev", "ps", "--ready"]);
     put("healthcheck", probe::healthcheck(test, READY_S));
     put("restart", text("on-failure"));
     Ok(Yaml::Map(entries))
+}
+
+/// The certificate of the authority as others see it; it comes in there once the desk runs.
+pub(super) fn authority(volume: &str) -> Yaml {
+    map([
+        ("type", text("volume")),
+        ("source", text(volume)),
+        ("target", text(AUTHORITY)),
+        ("read_only", Yaml::Flag(true)),
+        // Its owner is the one that it has in the desk's image.
+        ("volume", map([("nocopy", Yaml::Flag(true))])),
+    ])
 }
 
 /// The ports that are published: where a service of the manifest has one, ours is found ten thousand higher.

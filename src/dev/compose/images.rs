@@ -42,7 +42,7 @@ pub fn desk_image(
     let mut files = Files::default();
     files.directory("tmp", 0o1777, (0, 0));
     // A volume begins as the directory that it is laid over.
-    for place in [desk::STATE, desk::PROJECT] {
+    for place in [desk::STATE, desk::PROJECT, desk::AUTHORITY] {
         files.directory(place, 0o777, USER);
     }
     files.text("etc/passwd", PASSWD, 0o644);

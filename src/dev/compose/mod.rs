@@ -6,6 +6,7 @@
 
 mod desk;
 mod images;
+mod own;
 mod probe;
 mod service;
 mod words;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use images::{desk_image, packages_image};
+pub use own::own;
 
 use self::yaml::{Yaml, map, text};
 use super::{DevError, Standard};
@@ -44,6 +46,8 @@ pub struct Export<'a> {
     pub services: &'a BTreeMap<String, ServiceWish>,
     /// What runs in rebeam's own process.
     pub embedded: Vec<Standard>,
+    /// Whether things decide where the files do not say so.
+    pub things: bool,
     /// The image of the release.
     pub release: Option<ReleaseImage>,
     /// The image with this program.
@@ -65,6 +69,10 @@ pub struct ReleaseImage {
     pub has_health: bool,
     /// The directories that it keeps things in.
     pub volumes: Vec<String>,
+    /// The user and the group that it runs as.
+    pub user: (u32, u32),
+    /// What it runs.
+    pub command: Vec<String>,
 }
 
 /// The stack has no counterpart, or its images cannot be made.
@@ -140,6 +148,13 @@ impl Export<'_> {
         if self.services.contains_key("rebeam") { "rebeam-desk" } else { "rebeam" }
     }
 
+    /// A name that no service has, `wished` if that is free.
+    fn free_name(&self, wished: &str) -> String {
+        let more = (2_u32..).map(|number| format!("{wished}-{number}"));
+        let mut names = std::iter::once(wished.to_owned()).chain(more);
+        names.find(|name| !self.services.contains_key(name)).expect("services are bounded")
+    }
+
     fn has_busybox(&self) -> bool {
         self.release.as_ref().is_some_and(|image| image.has_busybox)
     }
@@ -163,6 +178,12 @@ pub struct Written {
 #[derive(Debug, Default)]
 struct Beside {
     volumes: BTreeSet<String>,
+    /// Those that a service sees, by its name and where.
+    of_services: BTreeMap<(String, String), String>,
+    /// The volume with what has to be trusted.
+    authority: String,
+    /// Services that do something for others before they start.
+    services: Vec<(String, Yaml)>,
     configs: BTreeMap<String, String>,
     notes: Vec<String>,
 }
@@ -179,6 +200,12 @@ impl Beside {
         self.volumes.insert(free.clone());
         free
     }
+
+    /// Returns the name of the volume that `service` sees at `inside`.
+    fn named(&self, service: &str, inside: &str) -> String {
+        let key = (service.to_owned(), inside.to_owned());
+        self.of_services.get(&key).cloned().expect("it was named when the service was written")
+    }
 }
 
 /// Writes the file.
@@ -193,6 +220,7 @@ pub fn write(export: &Export<'_>) -> Result<Written, ExportError> {
     for (name, wish) in export.services {
         let one = service::One { export, name, wish, addresses: &addresses };
         services.push((name.clone(), one.service(&mut beside)?));
+        services.append(&mut beside.services);
     }
     let shared = addresses.into_iter().map(|(name, value)| (name, Yaml::Compose(value)));
     let mut document = Vec::new();
@@ -203,7 +231,7 @@ pub fn write(export: &Export<'_>) -> Result<Written, ExportError> {
     document.push(("volumes".into(), Yaml::Map(volumes.collect())));
     let config = |(name, content)| (name, map([("content", Yaml::Lines(content))]));
     document.push(("configs".into(), Yaml::Map(beside.configs.into_iter().map(config).collect())));
-    let text = head(export) + &Yaml::document(&document);
+    let text = head(export, &beside.notes) + &Yaml::document(&document);
     Ok(Written { text, notes: beside.notes })
 }
 
@@ -215,7 +243,7 @@ fn project_name(name: &str) -> Option<String> {
     is_plain.then_some(name)
 }
 
-fn head(export: &Export<'_>) -> String {
+fn head(export: &Export<'_>, notes: &[String]) -> String {
     let mut head = "\
 # The stack that `rebeam dev up` starts, for Docker Compose 2.23.1 or newer; `rebeam dev export compose` writes it.
 # Its images:  rebeam dev export compose --load          into the engine of this machine
@@ -233,6 +261,9 @@ fn head(export: &Export<'_>) -> String {
         head += &format!(
             "# {variable}_PASSWORD, from the environment or the file .env, is the password of {name} from its first start on.\n"
         );
+    }
+    for note in notes {
+        head += &format!("#\n# NOTE: {note}\n");
     }
     head
 }

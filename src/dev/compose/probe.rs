@@ -18,10 +18,42 @@ const LOOPBACK: &str = "127.0.0.1";
 pub(super) enum Asked {
     /// A command in its container, as Compose has it.
     Command(Yaml),
+    /// A line of its output, for which a shell of its image reads along.
+    Line(Line),
     /// Nothing: it is ready when it runs.
     Nothing,
     /// What it would be asked has no counterpart.
     NoCounterpart(&'static str),
+}
+
+/// A text that a service says once it is ready.
+pub(super) struct Line {
+    /// The shell that reads its script.
+    shell: &'static [&'static str],
+    /// What that calls its tools by.
+    tool: &'static str,
+    text: String,
+}
+
+/// What reads along, as each container sees it.
+pub(super) const LISTEN: &str = include_str!("listen.sh");
+pub(super) const LISTEN_AT: &str = "/etc/rebeam/listen.sh";
+/// Where it writes down that it heard it. A container that is started again keeps its files, so it begins by removing it.
+const HEARD: &str = "/tmp/rebeam-heard/ready";
+
+impl Line {
+    /// What the container runs; the service's own command comes behind it.
+    pub(super) fn entrypoint(&self) -> Vec<Yaml> {
+        let mut words = yaml::texts(self.shell);
+        words.extend(yaml::texts(&[LISTEN_AT, self.tool, &self.text]));
+        words
+    }
+
+    /// What asks whether the text was said.
+    pub(super) fn test(&self) -> Yaml {
+        let tool: &[&str] = if self.tool == BUSYBOX { &[BUSYBOX] } else { &[] };
+        words(&[&["CMD"], tool, &["test", "-e", HEARD]].concat())
+    }
 }
 
 /// Says how a service is asked. `variables` are its own.
@@ -47,10 +79,7 @@ pub(super) fn asked(
             get(export, runs, (&host, port, &path))
         }
         (Some(Probe::Log(_)), Runs::Server(server)) => of_server(*server, first),
-        (Some(Probe::Log(_)), runs) => match first {
-            Some(port) => tcp(export, runs, port),
-            None => Asked::NoCounterpart("Compose cannot wait for a line of the output"),
-        },
+        (Some(Probe::Log(text)), runs) => line(export, runs, text),
         (None, Runs::Server(server)) => of_server(*server, first),
         (None, runs) => match first.filter(|_| wish.restart != Restart::No) {
             Some(port) => tcp(export, runs, port),
@@ -87,6 +116,15 @@ fn tcp(export: &Export<'_>, runs: &Runs, port: u16) -> Asked {
 
 const NO_TOOL: &str =
     "the image has no tool that could ask; `shell = \"busybox\"` of `[image]` brings one";
+
+fn line(export: &Export<'_>, runs: &Runs, text: &str) -> Asked {
+    let text = text.to_owned();
+    match (runs, export.has_busybox()) {
+        (Runs::Release, false) => Asked::NoCounterpart(NO_TOOL),
+        (Runs::Release, true) => Asked::Line(Line { shell: &[BUSYBOX, "sh"], tool: BUSYBOX, text }),
+        _ => Asked::Line(Line { shell: &["bash"], tool: "command", text }),
+    }
+}
 
 /// Compose may put values into host and path: they stand as they were expanded.
 fn get(export: &Export<'_>, runs: &Runs, (host, port, path): (&str, u16, &str)) -> Asked {

@@ -1,12 +1,12 @@
 //! Service: one of the manifest's services, or the release, among containers.
 
-use super::probe::{self, Asked};
+use super::probe::{self, Asked, Line};
 use super::words::{self, Variables};
 use super::yaml::{Yaml, map, plain, text};
 use super::{Beside, Export, ExportError, desk};
 use crate::dev::access::postgres_schema;
 use crate::dev::services::stem;
-use crate::manifest::{Runs, Server, ServiceWish};
+use crate::manifest::{Restart, Runs, Server, ServiceWish, Shown};
 
 /// Where a container sees the project.
 const PROJECT: &str = "/project";
@@ -27,11 +27,9 @@ impl One<'_> {
         let variables = words::of_service(self.addresses, self.wish);
         let mut entries = self.image()?;
         let mut put = |key: &str, value: Yaml| entries.push((key.to_owned(), value));
-        if let Runs::Command { command, .. } = &self.wish.runs {
-            let word = |word: &String| self.expand(word, &variables).map(Yaml::Compose);
-            put("command", Yaml::Words(command.iter().map(word).collect::<Result<_, _>>()?));
-            put("working_dir", text(PROJECT));
-        }
+        let asked = probe::asked(self.export, (self.name, self.wish), &variables)?;
+        let line = if let Asked::Line(line) = &asked { Some(line) } else { None };
+        self.run(&variables, line)?.into_iter().for_each(|(key, value)| put(key, value));
         put("environment", Yaml::Map(self.environment(&variables)?));
         let ports = words::ports(self.wish);
         if !ports.is_empty() {
@@ -41,28 +39,111 @@ impl One<'_> {
             });
             put("ports", Yaml::List(published.collect()));
         }
-        let (volumes, configs) = self.seen(beside);
+        let (mut volumes, mut configs) = self.seen(beside);
+        if self.is_told() {
+            volumes.push(desk::authority(&beside.authority));
+        }
+        if line.is_some() {
+            let source = "listen";
+            beside.configs.insert(source.into(), plain(probe::LISTEN));
+            configs.push(map([("source", text(source)), ("target", text(probe::LISTEN_AT))]));
+        }
         if !volumes.is_empty() {
             put("volumes", Yaml::List(volumes));
         }
         if !configs.is_empty() {
             put("configs", Yaml::List(configs));
         }
-        let needs = self.needs();
-        if !needs.is_empty() {
-            put("depends_on", depends_on(self.export, self.addresses, &needs)?);
+        let mut needs = depends_on(self.export, self.addresses, &self.needs())?;
+        if let Some(own) = self.owner(beside) {
+            needs.push((own, condition("service_completed_successfully")));
         }
-        match probe::asked(self.export, (self.name, self.wish), &variables)? {
-            Asked::Command(test) => {
-                put("healthcheck", probe::healthcheck(test, self.wish.ready_timeout_s));
-            }
+        if !needs.is_empty() {
+            put("depends_on", Yaml::Map(needs));
+        }
+        let mut check =
+            |test| put("healthcheck", probe::healthcheck(test, self.wish.ready_timeout_s));
+        match asked {
+            Asked::Command(test) => check(test),
+            Asked::Line(line) => check(line.test()),
             Asked::NoCounterpart(why) => beside
                 .notes
                 .push(format!("`[services.{}]` counts as ready once it runs: {why}", self.name)),
+            // `up --wait` takes whatever ends for a fault, unless another service waits for its end.
+            Asked::Nothing if self.wish.restart == Restart::No => beside.notes.push(format!(
+                "`[services.{}]` is a job: once it is done, `docker compose up --wait` ends with 1; start the stack with `docker compose up --detach`",
+                self.name
+            )),
             Asked::Nothing => {}
         }
         put("restart", text(self.wish.restart.name()));
         Ok(Yaml::Map(entries))
+    }
+
+    /// Tells whether it is told where everything is, and whom to trust there.
+    fn is_told(&self) -> bool {
+        !matches!(self.wish.runs, Runs::Server(_))
+    }
+
+    /// What the container runs: what its image says, or the service's own command, behind what reads along.
+    fn run(
+        &self,
+        variables: &Variables,
+        line: Option<&Line>,
+    ) -> Result<Vec<(&'static str, Yaml)>, ExportError> {
+        let before = line.map(Line::entrypoint);
+        Ok(match &self.wish.runs {
+            Runs::Server(_) => Vec::new(),
+            Runs::Command { command, .. } => {
+                let word = |word: &String| self.expand(word, variables).map(Yaml::Compose);
+                let command = command.iter().map(word).collect::<Result<_, _>>()?;
+                vec![
+                    // The image of a server's packages has one, for that server.
+                    ("entrypoint", Yaml::Words(before.unwrap_or_default())),
+                    ("command", Yaml::Words(command)),
+                    ("working_dir", text(PROJECT)),
+                ]
+            }
+            Runs::Release => {
+                // With another entry point Compose forgets what the image says of its command.
+                let words = self.export.release.iter().flat_map(|image| &image.command);
+                let command = Yaml::Words(words.map(|word| text(word)).collect());
+                let entry = |before| [("entrypoint", Yaml::Words(before)), ("command", command)];
+                before.map(entry).into_iter().flatten().collect()
+            }
+        })
+    }
+
+    /// Names what hands the release's volumes to its user before it starts. Docker makes them its own where the image
+    /// has no such directory; those that the image names are in it.
+    fn owner(&self, beside: &mut Beside) -> Option<String> {
+        let image = self.export.release.as_ref().filter(|_| self.wish.runs == Runs::Release)?;
+        let is_ours =
+            |shown: &&Shown| shown.project.is_none() && !image.volumes.contains(&shown.inside);
+        let volumes: Vec<&Shown> = self.wish.volumes.iter().filter(is_ours).collect();
+        if volumes.is_empty() || image.user.0 == 0 {
+            return None;
+        }
+        let name = self.export.free_name(&format!("{}-volumes", self.name));
+        let user = format!("{}:{}", image.user.0, image.user.1);
+        let mut command = vec!["dev".to_owned(), "own".into(), user];
+        let mut seen = Vec::new();
+        for shown in volumes {
+            let inside = format!("/volumes{}", shown.inside);
+            seen.push(kept(&beside.named(self.name, &shown.inside), &inside));
+            command.push(inside);
+        }
+        let own = Yaml::Map(vec![
+            ("image".into(), text(&self.export.desk)),
+            ("pull_policy".into(), text("never")),
+            ("user".into(), text("0:0")),
+            ("command".into(), Yaml::Words(command.iter().map(|word| text(word)).collect())),
+            ("network_mode".into(), text("none")),
+            ("volumes".into(), Yaml::List(seen)),
+            ("restart".into(), text("no")),
+        ]);
+        beside.services.push((name.clone(), own));
+        Some(name)
     }
 
     fn expand(&self, text: &str, variables: &Variables) -> Result<String, ExportError> {
@@ -89,11 +170,8 @@ impl One<'_> {
     /// Servers are told what they read, everything else where everything is.
     fn environment(&self, variables: &Variables) -> Result<Vec<(String, Yaml)>, ExportError> {
         let mut entries = Vec::new();
-        match self.wish.runs {
-            Runs::Server(_) => {}
-            Runs::Command { .. } | Runs::Release => {
-                entries.push(("<<".to_owned(), Yaml::Alias("addresses")));
-            }
+        if self.is_told() {
+            entries.push(("<<".to_owned(), Yaml::Alias("addresses")));
         }
         for (name, value) in
             variables.iter().filter(|(name, _)| !self.addresses.contains_key(*name))
@@ -116,6 +194,7 @@ impl One<'_> {
         let (mut volumes, mut configs) = (Vec::new(), Vec::new());
         let mut keep = |inside: &str, volumes: &mut Vec<Yaml>| {
             let name = beside.volume(self.name, if inside == DATA { "data" } else { inside });
+            beside.of_services.insert((self.name.to_owned(), inside.to_owned()), name.clone());
             volumes.push(kept(&name, inside));
         };
         match &self.wish.runs {
@@ -180,7 +259,7 @@ pub(super) fn depends_on(
     export: &Export<'_>,
     addresses: &Variables,
     names: &[String],
-) -> Result<Yaml, ExportError> {
+) -> Result<Vec<(String, Yaml)>, ExportError> {
     let mut entries = Vec::new();
     for name in names {
         let is_asked = match export.services.get(name) {
@@ -188,14 +267,19 @@ pub(super) fn depends_on(
                 let variables = words::of_service(addresses, wish);
                 let asked = probe::asked(export, (name, wish), &variables)?;
                 let own = export.release.as_ref().is_some_and(|image| image.has_health);
-                matches!(asked, Asked::Command(_)) || wish.runs == Runs::Release && own
+                matches!(asked, Asked::Command(_) | Asked::Line(_))
+                    || wish.runs == Runs::Release && own
             }
             None => true,
         };
-        let condition = if is_asked { "service_healthy" } else { "service_started" };
-        entries.push((name.clone(), map([("condition", text(condition))])));
+        let state = if is_asked { "service_healthy" } else { "service_started" };
+        entries.push((name.clone(), condition(state)));
     }
-    Ok(Yaml::Map(entries))
+    Ok(entries)
+}
+
+fn condition(state: &str) -> Yaml {
+    map([("condition", text(state))])
 }
 
 /// A port of the container that this machine alone reaches; another one may be said by a variable.

@@ -24,12 +24,15 @@ fn export(wish: &StackWish) -> Export<'_> {
         values: &wish.values,
         services: &wish.services,
         embedded: standard(&things::Setup::default()),
+        things: false,
         release: Some(ReleaseImage {
             reference: "shop:1".into(),
             has_registry: false,
             has_busybox: true,
             has_health: false,
             volumes: vec!["/var/shop".into()],
+            user: (65_532, 65_532),
+            command: vec!["/app/bin/shop".into(), "foreground".into()],
         }),
         desk: "desk:1".into(),
         packages: named.collect(),
@@ -150,6 +153,96 @@ fn what_this_machine_runs_is_refused_with_the_next_step() {
         "`[services.job]` runs this machine's programs, which no container has"
     );
     assert!(error.hint().unwrap().contains("--without job"));
+}
+
+#[test]
+fn a_line_of_the_output_is_heard_by_a_shell_of_the_image() {
+    let teller = "[services.teller]\ncommand = [\"serve\", \"$X\"]\npackages = [\"bash\"]\nready = { log = \"$ is up\" }\n\
+                  [services.after]\nkind = \"redis\"\ndepends-on = [\"teller\"]\n";
+    let text = written(&wish(teller, None));
+    has(
+        service(&text, "teller"),
+        &[
+            "entrypoint: [\"bash\", \"/etc/rebeam/listen.sh\", \"command\", \"$$ is up\"]",
+            "command: [\"serve\", \"$$X\"]",
+            "test: [\"CMD\", \"test\", \"-e\", \"/tmp/rebeam-heard/ready\"]",
+        ],
+    );
+    has(service(&text, "after"), &["teller:\n        condition: \"service_healthy\""]);
+    has(&text, &["tool=$$1 text=$$2"]);
+    let app = SHOP.replace("ready = { http = \"/health\" }", "ready = { log = \"up\" }");
+    has(
+        service(&written(&wish(&app, None)), "app"),
+        &[
+            "entrypoint: [\"/usr/bin/busybox\", \"sh\", \"/etc/rebeam/listen.sh\", \"/usr/bin/busybox\", \"up\"]",
+            "command: [\"/app/bin/shop\", \"foreground\"]",
+        ],
+    );
+}
+
+#[test]
+fn what_compose_cannot_do_stands_in_the_file() {
+    let wish = wish(
+        &format!(
+            "{SHOP}[services.job]\ncommand = [\"true\"]\npackages = [\"bash\"]\nrestart = \"no\"\n"
+        ),
+        None,
+    );
+    let mut export = export(&wish);
+    export.release.as_mut().unwrap().has_busybox = false;
+    let Written { text, notes } = write(&export).unwrap();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    for note in notes {
+        has(&text, &[&format!("\n# NOTE: {note}\n")]);
+    }
+    has(
+        &text,
+        &[
+            "# NOTE: `[services.app]` counts as ready once it runs",
+            "# NOTE: `[services.job]` is a job",
+        ],
+    );
+}
+
+#[test]
+fn volumes_that_the_image_of_the_release_has_no_place_for_are_handed_to_its_user() {
+    let app = SHOP.replace("\"conf:/etc/shop\"", "\"conf:/etc/shop\", \"/var/shop\", \"/kept\"");
+    let wish = wish(&app, None);
+    let text = written(&wish);
+    has(
+        service(&text, "app-volumes"),
+        &[
+            "user: \"0:0\"",
+            "command: [\"dev\", \"own\", \"65532:65532\", \"/volumes/kept\"]",
+            "source: \"app-kept\"",
+            "network_mode: \"none\"",
+        ],
+    );
+    let ended = "app-volumes:\n        condition: \"service_completed_successfully\"";
+    has(service(&text, "app"), &[ended, "source: \"app-kept\""]);
+    // Root writes everywhere, and what the image names is its user's already.
+    let mut export = export(&wish);
+    export.release.as_mut().unwrap().user = (0, 0);
+    assert!(!write(&export).unwrap().text.contains("dev\", \"own"));
+    assert!(!written(&self::wish(SHOP, None)).contains("dev\", \"own"));
+}
+
+#[test]
+fn programs_are_told_whom_to_trust_and_things_decide_where_that_was_asked_for() {
+    let wish = wish(SHOP, None);
+    let mut export = export(&wish);
+    export.things = true;
+    let text = write(&export).unwrap().text;
+    has(&text, &["MQTTS_CA: \"/etc/rebeam/tls/ca.pem\""]);
+    let desk = service(&text, "rebeam");
+    has(
+        desk,
+        &["\"--things\"", "\"--authority\", \"/etc/rebeam/tls/ca.pem\"", "hostname: \"rebeam\""],
+    );
+    let source = "source: \"rebeam-authority\"\n        target: \"/etc/rebeam/tls\"";
+    has(desk, &[source]);
+    has(service(&text, "app"), &[&format!("{source}\n        read_only: true")]);
+    assert!(!service(&text, "cache").contains("authority"));
 }
 
 #[test]

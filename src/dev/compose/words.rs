@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::yaml::plain;
-use super::{Export, ExportError};
+use super::{Export, ExportError, desk};
 use crate::dev::DevError;
 use crate::dev::services::{Cluster, encoded, stem};
 use crate::manifest::{Runs, Server, ServiceWish};
@@ -27,6 +27,7 @@ pub(super) fn addresses(export: &Export<'_>) -> Variables {
         let url = format!("{}://{alias}:{}{}", one.scheme, one.port, one.path);
         variables.insert(format!("{}_URL", stem(&alias)), url);
     }
+    variables.insert("MQTTS_CA".into(), desk::AUTHORITY_FILE.into());
     for (name, wish) in export.services {
         let Some(port) = ports(wish).first().copied() else { continue };
         let mut put = |end: &str, value: String| {

@@ -26,5 +26,7 @@ pub(super) struct Desk {
     pub(super) samples: Arc<Samples>,
     /// Places for live views.
     pub(super) lives: Arc<Semaphore>,
+    /// Who reads files of logs: one at a time, for that takes memory.
+    pub(super) reading: Arc<Semaphore>,
     pub(super) started: Instant,
 }

@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::frame::{Mood, Section, badge, search, table};
 use super::text::{link, name, visible};
 use super::view::{Ask, View};
-use crate::dev::things::{ChannelView, ConfigView, ThingView};
+use crate::dev::things::{ChannelView, ConfigView, End, ThingView};
 use crate::dev::web::Refusal;
 
 /// Of each kind: how many are looked at, and shown.
@@ -68,7 +68,7 @@ pub(super) async fn load(desk: Arc<Desk>, ask: Ask) -> Result<Devices, Refusal> 
                 has(&[&channel.id, &channel.name, &channel.owner])
             }),
             configs: Found::of(things.configs(LOOKED_AT_MAX), |config| {
-                has(&[&config.thing, &config.external_id, &config.name])
+                has(&[&config.thing.id, &config.thing.name, &config.external_id, &config.name])
             }),
             search,
         }
@@ -78,15 +78,27 @@ pub(super) async fn load(desk: Arc<Desk>, ask: Ask) -> Result<Devices, Refusal> 
 }
 
 /// Links the ends of a thing's or a channel's connections to a search for them.
-fn ends(ids: &[String]) -> Markup {
+fn ends(ends: &[End]) -> Markup {
     html! {
-        @for id in ids.iter().take(ENDS_MAX) { (found(id, id)) " " }
-        @if ids.len() > ENDS_MAX { span.muted { "and " (ids.len() - ENDS_MAX) " more" } }
+        @if !ends.is_empty() {
+            ul.ends { @for end in ends.iter().take(ENDS_MAX) { li { (found(&end.id, &end.name)) } } }
+        }
+        @if ends.len() > ENDS_MAX { span.muted { "and " (ends.len() - ENDS_MAX) " more" } }
     }
 }
 
-fn found(id: &str, text: &str) -> Markup {
-    html! { a href=(link("/things", &[("q", id)])) { (name(text)) } }
+/// Names something as its owner does, and by its identifier where it has no name.
+fn found(id: &str, named: &str) -> Markup {
+    let shown = if named.is_empty() { id } else { named };
+    html! { a href=(link("/things", &[("q", id)])) title=(id) { (name(shown)) } }
+}
+
+/// The same with its identifier, for a row of its own.
+fn whole(id: &str, named: &str) -> Markup {
+    html! {
+        (found(id, named))
+        @if !named.is_empty() { br; code.id { (id) } }
+    }
 }
 
 fn metadata(metadata: &serde_json::Value) -> Markup {
@@ -107,8 +119,7 @@ fn things(found_things: &Found<ThingView>) -> Markup {
     let rows = html! {
         @for thing in &found_things.shown {
             tr {
-                th scope="row" { (found(&thing.id, &thing.id)) }
-                td { (name(&thing.name)) }
+                th scope="row" { (whole(&thing.id, &thing.name)) }
                 td { (visible(&thing.owner)) }
                 td { (ends(&thing.channels)) }
                 td { (metadata(&thing.metadata)) }
@@ -118,7 +129,7 @@ fn things(found_things: &Found<ThingView>) -> Markup {
     html! {
         h2 { "Things" }
         @if found_things.shown.is_empty() { p.none { "There is none. " code { "rebeam dev thing --help" } " says how to make one." } }
-        @else { (table("Things", &["Thing", "Name", "Owner", "Channels", "About"], &rows)) }
+        @else { (table("Things", &["Thing", "Owner", "Channels", "About"], &rows)) }
         (found_things.more())
     }
 }
@@ -127,8 +138,7 @@ fn channels(found_channels: &Found<ChannelView>) -> Markup {
     let rows = html! {
         @for channel in &found_channels.shown {
             tr {
-                th scope="row" { (found(&channel.id, &channel.id)) }
-                td { (name(&channel.name)) }
+                th scope="row" { (whole(&channel.id, &channel.name)) }
                 td { (visible(&channel.owner)) }
                 td { (ends(&channel.things)) }
                 td { (metadata(&channel.metadata)) }
@@ -138,7 +148,7 @@ fn channels(found_channels: &Found<ChannelView>) -> Markup {
     html! {
         h2 { "Channels" }
         @if found_channels.shown.is_empty() { p.none { "There is none." } }
-        @else { (table("Channels", &["Channel", "Name", "Owner", "Things", "About"], &rows)) }
+        @else { (table("Channels", &["Channel", "Owner", "Things", "About"], &rows)) }
         (found_channels.more())
     }
 }
@@ -147,7 +157,7 @@ fn configs(found_configs: &Found<ConfigView>) -> Markup {
     let rows = html! {
         @for config in &found_configs.shown {
             tr {
-                th scope="row" { (found(&config.thing, &config.thing)) }
+                th scope="row" { (whole(&config.thing.id, &config.thing.name)) }
                 td { (name(&config.external_id)) }
                 td { (name(&config.name)) }
                 td { @if config.is_active { (badge(Mood::Good, "active")) } @else { (badge(Mood::Plain, "inactive")) } }

@@ -74,14 +74,26 @@ impl Row {
         self.document.get(field).and_then(Value::as_str).unwrap_or("")
     }
 
-    /// Lays everything out that has no column of its own.
+    /// Names the client that it is about, or that sent the message that it is about.
+    fn client(&self) -> &str {
+        let from = self.document.get("from").and_then(|from| from.get("client_id")?.as_str());
+        Some(self.text("client_id")).filter(|client| !client.is_empty()).or(from).unwrap_or("")
+    }
+
+    /// Lays everything out that has no column of its own: what a person looks for first.
     fn rest(&self) -> String {
-        let own = ["event", "timestamp", "client_id", "connected_at", "msg_timestamp"];
-        let rest = self
+        let own = ["event", "timestamp", "client_id", "connected_at", "msg_timestamp", "from"];
+        let user =
+            self.document.get("from").and_then(|from| Some(("username", from.get("username")?)));
+        let (first, later): (Vec<_>, Vec<_>) = self
             .document
             .iter()
-            .filter(|(name, value)| !own.contains(&name.as_str()) && !value.is_null());
-        let word = |(name, value): (&String, &Value)| match value {
+            .map(|(name, value)| (name.as_str(), value))
+            .chain(user)
+            .filter(|(name, value)| !own.contains(name) && !value.is_null())
+            .partition(|(name, _)| matches!(*name, "topic" | "payload"));
+        let rest = first.into_iter().rev().chain(later);
+        let word = |(name, value): (&str, &Value)| match value {
             Value::String(text) => format!("{name}={text}"),
             // The one object that is in nearly every event reads better as an address.
             Value::Object(peer) if name == "peername" => {
@@ -99,7 +111,7 @@ impl Row {
 
     fn row(&self) -> Markup {
         let event = self.text("event");
-        let client = self.text("client_id");
+        let client = self.client();
         let at_ms = self.document.get("timestamp").and_then(Value::as_i64).unwrap_or(0);
         let is_bad = matches!(event, "acl_denied" | "message_dropped" | "events_left_out");
         html! {

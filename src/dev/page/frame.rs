@@ -17,6 +17,7 @@ pub(super) enum Section {
     Streams,
     Things,
     Access,
+    Logs,
 }
 
 /// All places, in the order of their keys: the first is `1`.
@@ -29,6 +30,7 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     (Section::Streams, "/streams", "Streams"),
     (Section::Things, "/things", "Things"),
     (Section::Access, "/access", "Access"),
+    (Section::Logs, "/logs", "Logs"),
 ];
 
 /// Lays a view out as a page.

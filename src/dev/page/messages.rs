@@ -70,7 +70,7 @@ impl Row {
                 td.time { (self.time()) }
                 th scope="row" { a href=(link("/topic", &[("name", &self.topic)])) { (name(&self.topic)) } }
                 td.wide { (self.payload.line()) }
-                td { (self.qos) @if self.retain { " " span.tag { "kept" } } @if self.dup { " " span.tag { "again" } } }
+                td.short { (self.qos) @if self.retain { " " span.tag { "kept" } } @if self.dup { " " span.tag { "again" } } }
                 td { (self.from()) }
             }
         }

@@ -11,10 +11,10 @@ mod diff;
 mod events;
 mod frame;
 mod live;
+mod logs;
 mod messages;
 mod overview;
 mod plot;
-mod ring;
 mod rules;
 mod samples;
 mod stream;
@@ -106,6 +106,7 @@ impl Page {
             watching: Arc::new(Watching::new()),
             samples: Arc::new(Samples::default()),
             lives: Arc::new(Semaphore::new(PAGE_LIVES_MAX)),
+            reading: Arc::new(Semaphore::new(1)),
             started: Instant::now(),
         };
         let mut watching = JoinSet::new();
@@ -132,6 +133,7 @@ impl Page {
 fn router(desk: Desk) -> Router {
     let router = Router::new()
         .route("/client/disconnect", post(clients::disconnect))
+        .route("/service/restart", post(logs::restart))
         .route("/page.css", get(async || asset("text/css", include_str!("page.css"))))
         .route("/page.js", get(async || asset("text/javascript", include_str!("page.js"))))
         .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("icon.svg"))));
@@ -148,6 +150,7 @@ fn router(desk: Desk) -> Router {
     let router = page(router, "/stream", stream::load_one);
     let router = page(router, "/things", devices::load);
     let router = page(router, "/access", rules::load);
+    let router = page(router, "/logs", logs::load);
     router.fallback(view::nothing).layer(middleware::from_fn(confine)).with_state(Arc::new(desk))
 }
 

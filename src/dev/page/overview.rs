@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::frame::{Mood, Section, badge, table};
 use super::plot::{Plot, Unit};
 use super::samples::Sample;
-use super::text::{grouped, span};
+use super::text::{grouped, link, span};
 use super::view::{Ask, View};
 use crate::dev::Service;
 use crate::dev::services::{self, Standing};
@@ -180,11 +180,15 @@ impl Health {
         };
         html! {
             tr {
-                th scope="row" { (self.name) }
+                th scope="row" {
+                    @if let State::Supervised(_) = self.state {
+                        a href=(link("/logs", &[("service", &self.name)])) { (self.name) }
+                    } @else { (self.name) }
+                }
                 td { (badge(mood, word)) }
                 td {
                     @if self.url.starts_with("http://") { a href=(self.url) { (self.url) } }
-                    @else { code { (self.url) } }
+                    @else if !self.url.is_empty() { code { (self.url) } }
                 }
                 td {
                     @if let Some(detail) = &self.detail { (detail) " " }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::ring::Ring;
+use crate::dev::ring::Ring;
 use crate::dev::{Bus, Interest, Message, What};
 use crate::limits::{PAGE_MESSAGES_BYTES_MAX, PAGE_PAYLOAD_BYTES_MAX};
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::unit::Unit;
+use crate::dev::ports::GivenUp;
 use crate::sandbox::Stop;
 
 /// How long a service may take to end before it is killed.
@@ -71,6 +72,9 @@ pub struct Standing {
     /// Where else it listens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<u16>,
+    /// The standard port that somebody else had when it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<GivenUp>,
     /// How often it was started again.
     pub restarts: u32,
     /// Why it is as it is, where that is not as it should be.
@@ -105,7 +109,9 @@ impl Board {
             let name = unit.name.clone();
             let (state, restarts, why) = (State::Waiting, 0, None);
             let others = unit.others.clone();
-            let standing = Standing { name, state, address, url, others, restarts, why };
+            let instead_of = None;
+            let standing =
+                Standing { name, state, address, url, others, instead_of, restarts, why };
             let stop = Stop::default();
             (unit.name.clone(), Entry { needs: unit.needs.clone(), standing, stop, again: false })
         };

@@ -3,14 +3,16 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
 use crate::dev::error::DevError;
+use crate::dev::ring::Ring;
 use crate::disk;
 use crate::image::rfc3339;
-use crate::limits::{SERVICE_LOG_BYTES_MAX, SERVICE_LOG_FILES};
+use crate::limits::{SERVICE_LOG_BYTES_MAX, SERVICE_LOG_FILES, SERVICES_SAID_BYTES_MAX};
 
 /// Lines that are told of a service that failed.
 const LAST_LINES: usize = 20;
@@ -18,11 +20,15 @@ const LAST_LINES: usize = 20;
 const TIME_LEN: usize = 24;
 /// Bytes that are read of a log at once while it is followed.
 const PIECE_BYTES: u64 = 1 << 20;
+/// What a line takes in memory beside its text.
+const LINE_BYTES: usize = 128;
 
 /// The logs of one stack's services.
 #[derive(Debug, Clone)]
 pub struct Logs {
     directory: PathBuf,
+    /// What was said in this process, for those in it who follow.
+    said: Arc<Ring<Line>>,
 }
 
 /// A line of a log.
@@ -39,7 +45,8 @@ pub struct Line {
 impl Logs {
     /// The logs below a stack's directory.
     pub fn of(place: &Path) -> Self {
-        Self { directory: place.join("logs") }
+        let said = Arc::new(Ring::new(SERVICES_SAID_BYTES_MAX));
+        Self { directory: place.join("logs"), said }
     }
 
     /// Returns the newest file of a service's log.
@@ -62,7 +69,7 @@ impl Logs {
     }
 
     /// Opens a service's log for writing.
-    pub(super) fn writer(&self, service: &str) -> Result<Writer, DevError> {
+    pub(in crate::dev) fn writer(&self, service: &str) -> Result<Writer, DevError> {
         disk::create_dir_all(&self.directory)?;
         let file = disk::append(&self.path(service))?;
         Ok(Writer { logs: self.clone(), service: service.to_owned(), file: Some(file) })
@@ -70,17 +77,35 @@ impl Logs {
 
     /// Reads all of a service's log, the oldest line first.
     pub fn lines(&self, service: &str) -> Result<Vec<Line>, DevError> {
+        let mut lines = self.newest(service, usize::MAX, |_| true)?;
+        lines.reverse();
+        Ok(lines)
+    }
+
+    /// Reads the newest lines of a service's log that are wanted, the newest first, and no file more than that takes.
+    pub(in crate::dev) fn newest(
+        &self,
+        service: &str,
+        count: usize,
+        is_wanted: impl Fn(&Line) -> bool,
+    ) -> Result<Vec<Line>, DevError> {
         let mut lines = Vec::new();
-        let former = (1..SERVICE_LOG_FILES).rev().map(|turn| self.former(service, turn));
-        for path in former.chain([self.path(service)]) {
-            if disk::exists(&path) {
+        let former = (1..SERVICE_LOG_FILES).map(|turn| self.former(service, turn));
+        for path in [self.path(service)].into_iter().chain(former) {
+            if lines.len() < count && disk::exists(&path) {
                 // A line may be written while this reads.
                 let text = disk::read(&path, 2 * SERVICE_LOG_BYTES_MAX)?;
                 let text = String::from_utf8_lossy(&text);
-                lines.extend(text.lines().map(|line| parse(service, line)));
+                let found = text.lines().rev().map(|line| parse(service, line)).filter(&is_wanted);
+                lines.extend(found.take(count - lines.len()));
             }
         }
         Ok(lines)
+    }
+
+    /// What was said in this process, for those in it who follow.
+    pub(in crate::dev) fn said(&self) -> &Ring<Line> {
+        &self.said
     }
 
     /// Returns what a service said last.
@@ -120,23 +145,18 @@ impl Follow {
     pub fn news(&mut self) -> Result<Vec<Line>, DevError> {
         let size = disk::status(&self.path)?.map_or(0, |status| status.size);
         if size < self.at {
-            // It was turned over.
+            // It was turned over, and what was said last before that is in the former file.
+            let former = self.path.with_added_extension("1");
+            if disk::exists(&former) {
+                self.open.extend(piece(&former, self.at, 2 * SERVICE_LOG_BYTES_MAX)?);
+            }
             self.at = 0;
         }
-        if size == self.at {
-            return Ok(Vec::new());
+        if size > self.at {
+            let bytes = piece(&self.path, self.at, PIECE_BYTES)?;
+            self.at += bytes.len() as u64;
+            self.open.extend(bytes);
         }
-        let refused = disk::refused("read", &self.path);
-        let mut file = disk::open(&self.path)?;
-        let mut read = || -> std::io::Result<Vec<u8>> {
-            file.seek(SeekFrom::Start(self.at))?;
-            let mut bytes = Vec::new();
-            (&mut file).take(PIECE_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = read().map_err(refused)?;
-        self.at += bytes.len() as u64;
-        self.open.extend_from_slice(&bytes);
         let Some(end) = self.open.iter().rposition(|byte| *byte == b'\n') else {
             return Ok(Vec::new());
         };
@@ -144,6 +164,18 @@ impl Follow {
         let text = String::from_utf8_lossy(&whole);
         Ok(text.lines().map(|line| parse(&self.service, line)).collect())
     }
+}
+
+/// Reads at most so many bytes of a file from a place on.
+fn piece(path: &Path, at: u64, most: u64) -> Result<Vec<u8>, DevError> {
+    let mut file = disk::open(path)?;
+    let mut read = || -> std::io::Result<Vec<u8>> {
+        file.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        (&mut file).take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(read().map_err(disk::refused("read", path))?)
 }
 
 fn parse(service: &str, line: &str) -> Line {
@@ -156,7 +188,7 @@ fn parse(service: &str, line: &str) -> Line {
 
 /// Writes one service's log.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(in crate::dev) struct Writer {
     logs: Logs,
     service: String,
     /// None where the disk refused: a log never ends what it is about.
@@ -175,17 +207,26 @@ impl Writer {
         self.line(&format!("rebeam: {text}"));
     }
 
-    pub(super) fn line(&mut self, text: &str) {
-        let path = self.logs.path(&self.service);
-        let time = now();
+    /// Writes a line, and tells those who follow.
+    pub(in crate::dev) fn line(&mut self, text: &str) {
         // Nobody's colours or bells reach a terminal by way of a log.
         let plain = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
         let text: String = text.chars().map(plain).collect();
+        let line = Line { time: now(), service: self.service.clone(), text };
+        // In this order: who finds it among what was said finds it in the file.
+        self.write(&line);
+        let bytes = LINE_BYTES + line.text.len();
+        self.logs.said.push(line, bytes);
+    }
+
+    fn write(&mut self, line: &Line) {
+        let path = self.logs.path(&self.service);
         let Some(file) = &mut self.file else {
             self.file = disk::append(&path).ok();
             return;
         };
-        let written = disk::write_all(file, &path, format!("{time} {text}\n").as_bytes());
+        let text = format!("{} {}\n", line.time, line.text);
+        let written = disk::write_all(file, &path, text.as_bytes());
         let size = disk::status(&path).ok().flatten().map_or(0, |status| status.size);
         if written.is_err() || size > SERVICE_LOG_BYTES_MAX {
             self.file = None;
@@ -246,8 +287,10 @@ mod tests {
         let news = follow.news().unwrap();
         assert_eq!(news[0].text, "one\u{fffd}[31m");
         assert!(news[0].time.ends_with('Z') && news[0].time.len() == TIME_LEN);
+        writer.line("not seen before the turn");
         writer.turn_over();
         writer.line("two");
-        assert_eq!(follow.news().unwrap()[0].text, "two");
+        let texts: Vec<String> = follow.news().unwrap().into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["not seen before the turn", "two"]);
     }
 }

@@ -36,6 +36,7 @@ pub struct Services {
     board: Arc<Board>,
     /// When they were started, as a line of a log has it.
     begun: String,
+    logs: Logs,
     attending: Vec<JoinHandle<()>>,
 }
 
@@ -46,7 +47,7 @@ impl Services {
     /// Where no log can be written, or no thread started.
     pub fn start(units: Vec<Unit>, logs: &Logs) -> Result<Self, DevError> {
         let (board, begun) = (Arc::new(Board::new(&units)), log::now());
-        let mut services = Self { board, begun, attending: Vec::new() };
+        let mut services = Self { board, begun, logs: logs.clone(), attending: Vec::new() };
         for unit in units {
             let board = Arc::clone(&services.board);
             let log = logs.writer(&unit.name)?;
@@ -72,6 +73,11 @@ impl Services {
     /// Returns how each service is, in order of their names.
     pub fn standing(&self) -> Vec<Standing> {
         self.board.standing()
+    }
+
+    /// Returns what they said, and say.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
     }
 
     /// Ends a service and starts it again.

@@ -294,6 +294,10 @@ impl Draft<'_> {
         let inside = project.to_string_lossy().into_owned();
         let mut room = match packages.is_empty() {
             false => self.room(self.root()?, argv)?,
+            // Without mounts all of the machine would have to be linked, and what only root may read be copied.
+            true if self.plan.level == Level::Chroot => {
+                return Err(DevError::NoMachine { service: self.name.to_owned() });
+            }
             true => {
                 let root = self.directory.join("machine");
                 let (mounts, links) = machine(&root)?;

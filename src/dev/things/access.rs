@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::messages::Raw;
 use super::model::Model;
 use super::topic;
+use super::wrong::Wrong;
 use crate::dev::access::{Access, Admission, Answer, Attempt, Denial, Verdict, Who};
 use crate::dev::{Client, Message};
 
@@ -31,11 +32,40 @@ struct Known {
     key: Arc<str>,
 }
 
+/// The things behind connections. It holds nothing else of the stack: who asks it while the stack ends keeps no part of
+/// that alive.
+#[derive(Default)]
+pub(super) struct Connected(Mutex<HashMap<SocketAddr, Known>>);
+
+impl Connected {
+    /// Returns the thing behind a client's connection.
+    pub(super) fn thing_of(&self, client: &Client) -> Option<Arc<str>> {
+        let address: IpAddr = client.address.parse().ok()?;
+        self.get(SocketAddr::new(address, client.port)).map(|known| known.thing)
+    }
+
+    fn get(&self, peer: SocketAddr) -> Option<Known> {
+        self.lock().get(&peer).cloned()
+    }
+
+    fn insert(&self, peer: SocketAddr, known: Known) {
+        let mut all = self.lock();
+        if all.len() >= KNOWN_MAX {
+            all.clear();
+        }
+        all.insert(peer, known);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Known>> {
+        self.0.lock().expect("nothing panics while it holds this")
+    }
+}
+
 /// Decides by things and channels.
 pub struct ThingAccess {
     model: Arc<Model>,
     username: Username,
-    known: Mutex<HashMap<SocketAddr, Known>>,
+    connected: Arc<Connected>,
 }
 
 impl std::fmt::Debug for ThingAccess {
@@ -49,17 +79,12 @@ impl std::fmt::Debug for ThingAccess {
 
 impl ThingAccess {
     pub(super) fn new(model: Arc<Model>, username: Username) -> Self {
-        Self { model, username, known: Mutex::default() }
+        Self { model, username, connected: Arc::default() }
     }
 
-    /// Returns the thing behind a client's connection.
-    pub fn thing_of(&self, client: &Client) -> Option<Arc<str>> {
-        let address: IpAddr = client.address.parse().ok()?;
-        self.known(SocketAddr::new(address, client.port)).map(|known| known.thing)
-    }
-
-    fn known(&self, peer: SocketAddr) -> Option<Known> {
-        self.known.lock().expect("nothing panics while it holds this").get(&peer).cloned()
+    /// Returns the things behind connections.
+    pub(super) fn connected(&self) -> Arc<Connected> {
+        Arc::clone(&self.connected)
     }
 
     fn admit(&self, attempt: &Attempt<'_>) -> Result<Arc<str>, &'static str> {
@@ -69,17 +94,14 @@ impl ThingAccess {
         if self.username == Username::ThingId && attempt.username != Some(&thing) {
             return Err("the user name is not the thing's identifier");
         }
-        let mut known = self.known.lock().expect("nothing panics while it holds this");
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
-        known.insert(attempt.peer, Known { thing: Arc::clone(&thing), key: key.into() });
+        let known = Known { thing: Arc::clone(&thing), key: key.into() };
+        self.connected.insert(attempt.peer, known);
         Ok(thing)
     }
 
     fn decide(&self, who: &Who, channel: Option<&str>) -> Verdict {
         let is_allowed =
-            channel.is_some_and(|channel| match (self.known(who.peer), &who.identity) {
+            channel.is_some_and(|channel| match (self.connected.get(who.peer), &who.identity) {
                 // The key counts as it is now, as it did for Mainflux at each message.
                 (Some(known), _) => self.model.may_use(channel, &known.key).is_ok(),
                 (None, Some(thing)) => self.model.may_use_by_id(channel, thing).is_ok(),
@@ -121,9 +143,9 @@ impl Access for ThingAccess {
         true
     }
 
-    fn published(&self, who: &Who, message: &Message) {
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
         let publisher = who.identity.as_deref().unwrap_or(&who.client_id);
-        keep(&self.model, publisher, message);
+        keep(&self.model, publisher, message)
     }
 }
 
@@ -161,17 +183,17 @@ impl Access for Keeping {
         self.inner.knows_clients()
     }
 
-    fn published(&self, who: &Who, message: &Message) {
-        self.inner.published(who, message);
+    fn published(&self, who: &Who, message: &Message) -> Result<(), &'static str> {
+        self.inner.published(who, message)?;
         // Nobody showed a key: who sent it is known by the name it gave.
         let publisher = who.username.as_deref().unwrap_or(&who.client_id);
-        keep(&self.model, publisher, message);
+        keep(&self.model, publisher, message)
     }
 }
 
 /// Keeps a message of a channel before its sender is told that it arrived.
-fn keep(model: &Model, publisher: &str, message: &Message) {
-    let Some(topic) = topic::read(&message.topic) else { return };
+fn keep(model: &Model, publisher: &str, message: &Message) -> Result<(), &'static str> {
+    let Some(topic) = topic::read(&message.topic) else { return Ok(()) };
     let raw = Raw {
         channel: &topic.channel,
         subtopic: &topic.subtopic,
@@ -180,7 +202,5 @@ fn keep(model: &Model, publisher: &str, message: &Message) {
         content_type: &topic.content_type,
         payload: &message.payload,
     };
-    // What cannot be kept still reaches those who listen, as with Mainflux's writer being down; the stack says so.
-    let kept = model.keep(raw);
-    model.set_trouble(kept.err().map(|wrong| wrong.reason().to_owned()));
+    model.keep(raw).map(drop).map_err(Wrong::reason)
 }

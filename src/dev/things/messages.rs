@@ -47,8 +47,15 @@ pub(super) struct Query {
 }
 
 impl Model {
-    /// Keeps the records of a message, if it is a pack of SenML; returns how many they were.
+    /// Keeps the records of a message, if it is a pack of SenML; returns how many they were. Where it cannot, the stack
+    /// says so until it can again.
     pub(super) fn keep(&self, raw: Raw<'_>) -> Result<usize> {
+        let kept = self.write(raw);
+        self.set_trouble(kept.err().map(|wrong| wrong.reason().to_owned()));
+        kept
+    }
+
+    fn write(&self, raw: Raw<'_>) -> Result<usize> {
         let format = Format::of(raw.content_type);
         let Some(records) = senml::normalise(raw.payload, format, now_s()) else { return Ok(0) };
         if records.is_empty() {

@@ -29,7 +29,7 @@ mod wrong;
 pub use access::{Keeping, ThingAccess, Username};
 pub use client::{Answered, Api, ApiError};
 pub use running::{Opened, Setup, Sockets, Things, standard};
-pub use view::{ChannelView, ConfigView, ThingView, View};
+pub use view::{ChannelView, ConfigView, End, ThingView, View};
 
 #[cfg(test)]
 mod tests;

@@ -102,7 +102,7 @@ impl fmt::Debug for Opened {
 /// Things that are served. Call [`Things::stop`] to end it.
 #[derive(Debug)]
 pub struct Things {
-    model: Arc<Model>,
+    pub(super) model: Arc<Model>,
     decide: bool,
     webs: Vec<(&'static str, Web)>,
 }
@@ -170,8 +170,8 @@ impl Opened {
 
     /// Returns what finds the thing behind a client.
     pub fn names(&self) -> impl Fn(&Client) -> Option<Arc<str>> + Send + Sync + 'static + use<> {
-        let access = self.access.clone();
-        move |client| access.as_ref()?.thing_of(client)
+        let connected = self.access.as_ref().map(|access| access.connected());
+        move |client| connected.as_ref()?.thing_of(client)
     }
 
     /// Serves all, with messages of HTTP going to `broker`, to whom `guard` lets in.

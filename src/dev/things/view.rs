@@ -9,11 +9,25 @@ use super::entries::{self, Kind};
 use super::model::Model;
 use super::wrong::Result;
 
+const CHANNELS_OF_THING: &str = "select e.id, e.name from channels e
+    join connections c on c.channel = e.id where c.thing = ?1 order by e.name, e.id";
+const THINGS_OF_CHANNEL: &str = "select e.id, e.name from things e
+    join connections c on c.thing = e.id where c.channel = ?1 order by e.name, e.id";
+
 /// A way to look at the things of a stack; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct View {
     pub(super) model: Arc<Model>,
     decide: bool,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct End {
+    /// Its identifier.
+    pub id: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A thing.
@@ -28,7 +42,7 @@ pub struct ThingView {
     /// What else its owner says of it.
     pub metadata: serde_json::Value,
     /// The channels that it may use.
-    pub channels: Vec<String>,
+    pub channels: Vec<End>,
 }
 
 /// A channel.
@@ -43,14 +57,14 @@ pub struct ChannelView {
     /// What else its owner says of it.
     pub metadata: serde_json::Value,
     /// The things that may use it.
-    pub things: Vec<String>,
+    pub things: Vec<End>,
 }
 
 /// A configuration for bootstrap.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConfigView {
     /// Its thing.
-    pub thing: String,
+    pub thing: End,
     /// The device's identifier.
     pub external_id: String,
     /// Its name.
@@ -58,7 +72,7 @@ pub struct ConfigView {
     /// Whether the thing is connected to the channels.
     pub is_active: bool,
     /// Its channels.
-    pub channels: Vec<String>,
+    pub channels: Vec<End>,
 }
 
 impl View {
@@ -88,23 +102,31 @@ impl View {
 
     /// Looks at up to `limit` configurations of all owners, by name.
     pub fn configs(&self, limit: usize) -> Vec<ConfigView> {
-        let found = configs::all(&self.model.database(), limit).unwrap_or_default();
-        let view = |config: configs::Config| ConfigView {
-            thing: config.thing,
+        found_configs(&self.model, limit).unwrap_or_default()
+    }
+}
+
+fn found_configs(model: &Model, limit: usize) -> Result<Vec<ConfigView>> {
+    let database = model.database();
+    let end = |entry: entries::Entry| End { id: entry.id, name: entry.name };
+    let view = |config: configs::Config| {
+        let named = joined(&database, "select id, name from things where id = ?1", &config.thing)?;
+        let nameless = || End { id: config.thing.clone(), name: String::new() };
+        Ok(ConfigView {
+            thing: named.into_iter().next().unwrap_or_else(nameless),
             external_id: config.external_id,
             name: config.name,
             is_active: config.state == 1,
-            channels: config.channels.into_iter().map(|channel| channel.id).collect(),
-        };
-        found.into_iter().map(view).collect()
-    }
+            channels: config.channels.into_iter().map(end).collect(),
+        })
+    };
+    configs::all(&database, limit)?.into_iter().map(view).collect()
 }
 
 fn things(model: &Model, limit: usize) -> Result<Vec<ThingView>> {
     let database = model.database();
     let view = |entry: entries::Entry| {
-        let channels =
-            joined(&database, "select channel from connections where thing = ?1", &entry.id)?;
+        let channels = joined(&database, CHANNELS_OF_THING, &entry.id)?;
         let entries::Entry { id, owner, name, metadata, .. } = entry;
         Ok(ThingView { id, owner, name, metadata: metadata.into(), channels })
     };
@@ -114,16 +136,15 @@ fn things(model: &Model, limit: usize) -> Result<Vec<ThingView>> {
 fn channels(model: &Model, limit: usize) -> Result<Vec<ChannelView>> {
     let database = model.database();
     let view = |entry: entries::Entry| {
-        let things =
-            joined(&database, "select thing from connections where channel = ?1", &entry.id)?;
+        let things = joined(&database, THINGS_OF_CHANNEL, &entry.id)?;
         let entries::Entry { id, owner, name, metadata, .. } = entry;
         Ok(ChannelView { id, owner, name, metadata: metadata.into(), things })
     };
     entries::all(&database, Kind::Channel, limit)?.into_iter().map(view).collect()
 }
 
-fn joined(database: &rusqlite::Connection, sql: &str, id: &str) -> Result<Vec<String>> {
+fn joined(database: &rusqlite::Connection, sql: &str, id: &str) -> Result<Vec<End>> {
     let mut statement = database.prepare_cached(sql)?;
-    let rows = statement.query_map([id], |row| row.get(0))?;
+    let rows = statement.query_map([id], |row| Ok(End { id: row.get(0)?, name: row.get(1)? }))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::lock::resolve::walk::{DEFAULT, Node, Walk, key};
+use crate::lock::resolve::asked::key;
+use crate::lock::resolve::walk::{DEFAULT, Node, Walk};
 use crate::lock::resolve::{
     Asked, Conflict, ProjectFacts, Resolution, ResolveError, Settled, address, is_from, wanted,
 };

@@ -9,6 +9,7 @@
 //! Plugins live in a directory of their own in rebar3 and are installed one after another, each
 //! with its closure, so the first one there wins: [`Role::Plugin`] is that second namespace.
 
+mod asked;
 mod error;
 mod first_fetched;
 mod graph;
@@ -20,8 +21,8 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use asked::is_chosen;
 pub use error::ResolveError;
-pub(super) use walk::is_chosen;
 
 use crate::lock::import::{RebarLock, RebarPin};
 use crate::lock::{Lock, Pin, Role, Source, git_url};
@@ -40,6 +41,9 @@ pub struct ProjectFacts {
     /// The project's own applications, each with its own configuration (empty where it has none).
     /// Nothing else is fetched for these names.
     pub apps: BTreeMap<String, RebarFacts>,
+    /// The applications among these that the project's top, or one of these, has built before what it asks for itself is
+    /// built, by that one's name; in order. Only erlang.mk knows such.
+    pub local: BTreeMap<String, Vec<String>>,
     /// The tools that the manifest wants built from source.
     pub tools: Vec<Wish>,
     /// Which of several requests for one application wins.
@@ -284,7 +288,7 @@ impl<'a> Resolver<'a> {
             let requests = missing.map(|(role, wish)| self.request(&walk, *role, wish));
             let requests: Vec<Request> = requests.collect();
             let asked = walk.asked.clone();
-            let is_news = walk::remember(&mut self.candidates, asked);
+            let is_news = asked::remember(&mut self.candidates, asked);
             // What was just heard of may be what the manifest chose, so it is walked once more.
             if requests.is_empty() && (is_news || self.ask_for_the_stated()) {
                 continue;
@@ -301,7 +305,7 @@ impl<'a> Resolver<'a> {
                 |request: &Request| request.role == answer.role && request.app == answer.app;
             let request = self.outstanding.iter().find(|request| is_answered(request));
             if let Some(request) = request {
-                self.settled.insert(walk::key(&request.wish), answer);
+                self.settled.insert(asked::key(&request.wish), answer);
             }
         }
     }
@@ -313,8 +317,8 @@ impl<'a> Resolver<'a> {
             return Err(ResolveError::Unsettled { app: wish.app.clone() });
         }
         let mut candidates = self.candidates.clone();
-        walk::remember(&mut candidates, walk.asked.clone());
-        walk::check_choices(self.choices, &candidates)?;
+        asked::remember(&mut candidates, walk.asked.clone());
+        asked::check_choices(self.choices, &candidates)?;
         graph::resolution(self.project, &walk, &self.settled)
     }
 

@@ -64,6 +64,7 @@ pub(super) fn world(config: &str, repositories: &[(&str, &str)]) -> World {
             profiles: vec!["prod".into()],
             config: facts(config),
             apps: BTreeMap::from([("top".into(), facts(config))]),
+            local: BTreeMap::new(),
             tools: vec![],
             rule: Default::default(),
         },

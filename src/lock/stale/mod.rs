@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::lock::resolve::{Asked, ProjectFacts, address, is_chosen, is_from, wanted};
+use crate::lock::resolve::{Asked, ProjectFacts, Rule, address, is_chosen, is_from, wanted};
 use crate::lock::{IMAGE_FORMAT, Lock, Role, Source};
 use crate::manifest::Manifest;
 use crate::manifest::rebar::{RebarFacts, Wish, WishSource};
@@ -74,7 +74,13 @@ pub fn stale(lock: &Lock, project: &ProjectFacts, manifest: &Manifest) -> Vec<St
     found.compare("[base]", "image", &base, &wished);
     found.services(lock, manifest);
     let deps = named_deps(project);
-    for (wish, profiles) in deps.values() {
+    // Where make goes down into one of the project's applications, what lies below may be fetched before the next of these
+    // asks; resolving again tells.
+    let is_sure = |wish: &Wish| {
+        let mut deps = project.config.deps.iter();
+        project.rule == Rule::Nearest || deps.any(|known| known.app == wish.app)
+    };
+    for (wish, profiles) in deps.values().filter(|(wish, _)| is_sure(wish)) {
         found.dep(lock, manifest, wish, profiles);
     }
     found.stated(lock, manifest);

@@ -66,6 +66,7 @@ fn project(deps: &str, prod: &str, plugins: &str) -> ProjectFacts {
         profiles: vec!["prod".into()],
         config: RebarFacts::read(&text, "rebar.config").unwrap(),
         apps: BTreeMap::from([("top".into(), RebarFacts::default())]),
+        local: BTreeMap::new(),
         tools: vec![],
         rule: Default::default(),
     }

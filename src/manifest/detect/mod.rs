@@ -73,8 +73,8 @@ pub struct NamedVersion {
 /// A project that cannot be looked at.
 #[derive(Debug, Error)]
 pub enum DetectError {
-    /// Neither `rebar.config` nor an application is there.
-    #[error("`{}` holds no project of rebar3 or mix{}", path.display(), beside(others))]
+    /// No build tool's file is there, nor an application.
+    #[error("`{}` holds no project of rebar3, rebar 2, erlang.mk, mix or make{}", path.display(), beside(others))]
     NoProject {
         /// Where it was looked for.
         path: PathBuf,
@@ -113,9 +113,10 @@ impl Explain for DetectError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoProject { .. } => {
-                Some("run it in the directory that holds `rebar.config` or `mix.exs`".to_owned())
-            }
+            Self::NoProject { .. } => Some(
+                "run it in the directory that holds `rebar.config`, `mix.exs` or a Makefile"
+                    .to_owned(),
+            ),
             Self::Exists { .. } => Some("edit it, then `rebeam lock`".to_owned()),
             Self::Rebar(error) => error.hint(),
             Self::Disk(error) => error.hint(),

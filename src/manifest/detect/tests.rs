@@ -116,8 +116,10 @@ fn the_preset_follows_tool_versions_and_the_minimum() {
 fn a_directory_without_a_project_is_refused() {
     let dir = project(&[("gleam.toml", "")]);
     let error = detect(dir.path()).unwrap_err();
-    let message =
-        format!("`{}` holds no project of rebar3 or mix, only `gleam.toml`", dir.path().display());
+    let message = format!(
+        "`{}` holds no project of rebar3, rebar 2, erlang.mk, mix or make, only `gleam.toml`",
+        dir.path().display()
+    );
     assert_eq!(error.to_string(), message);
     assert!(error.hint().unwrap().contains("rebar.config"));
 }

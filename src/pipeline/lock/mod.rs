@@ -1,5 +1,6 @@
 //! Lock: walks the project's closure level by level and pins what it finds.
 
+mod date;
 mod failure;
 mod settle;
 mod update;
@@ -22,7 +23,6 @@ use crate::http::{Http, Network};
 use crate::limits::TEXT_FILE_BYTES_MAX;
 use crate::lock::{self, IMAGE_FORMAT, Lock, ProjectFacts, RebarLock, Role};
 use crate::manifest::{LockWish, Manifest, Tool};
-use crate::project;
 
 /// Brings the project's lock up to date and writes it, unless it is equal.
 pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
@@ -31,20 +31,23 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
         return lock(&Desk { manifest: &manifest, ..*desk }, update);
     }
     platforms::refuse_before(desk, update)?;
+    base::refuse_before(desk)?;
     let previous = Lock::read_previous(desk.root)?;
+    let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let toolchain = packages::choose(desk, previous.as_ref(), update)?;
     let platforms = platforms::choose(desk, previous.as_ref(), &toolchain, update)?;
-    let kept = previous.as_ref().map(|lock| keep(lock, update)).transpose()?;
     let tools = tools::pin(desk, tools::wishes(desk), kept.as_ref())?;
     let mut configs = Configs::new(desk, &toolchain, &tools);
     configs.previous = kept.as_ref();
     let facts = ProjectFacts { tools: vec![], ..project_facts(desk, &configs)? };
+    date::refuse_before(desk, previous.as_ref(), &facts)?;
     let is_mix = desk.manifest.build.tool == Tool::Mix;
     let imported = rebar_lock(desk)?;
     let (mut resolution, newest) = match is_mix {
         true => mix::resolve(desk, &configs, kept.as_ref())?,
         false => resolve(desk, &configs, &facts, kept.as_ref(), imported.as_ref())?,
     };
+    let date = date::of(desk, previous.as_ref(), newest)?;
     resolution.sources.extend(tools.iter().cloned());
     // Only now is it known that erlang.mk will want it.
     if let Some(wish) = configs.hidden_rebar(&resolution.sources)? {
@@ -75,7 +78,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     lock.base = base::pin(desk, &lock, pinned.filter(|_| !update.base && !update.all))?;
     gates::check(desk, &lock, &gates)?;
     modules::check(desk, &lock)?;
-    lock.epoch = epoch(desk, previous.as_ref(), &lock, newest)?;
+    lock.epoch = date::epoch(desk, previous.as_ref(), &lock, date);
     if let Some(imported) = &imported {
         for disagreement in imported.verify_against(&lock) {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
@@ -188,30 +191,4 @@ fn rebar_lock(desk: &Desk<'_>) -> Result<Option<RebarLock>, Failure> {
         return Ok(None);
     }
     Ok(Some(RebarLock::parse(&disk::read_text(&path, TEXT_FILE_BYTES_MAX)?)?))
-}
-
-/// What dates the image: what the environment says, else the previous lock while nothing else changes, else the newest
-/// commit of the project, else that of its sources, else the previous lock after all.
-fn epoch(
-    desk: &Desk<'_>,
-    previous: Option<&Lock>,
-    lock: &Lock,
-    newest: Option<i64>,
-) -> Result<i64, Failure> {
-    if let Some(epoch) = desk.epoch {
-        return Ok(epoch);
-    }
-    if let Some(previous) = previous {
-        // What runs beside the release dates no image.
-        let services = previous.services.clone();
-        let dated = Lock { epoch: previous.epoch, services, ..lock.clone() };
-        if dated == *previous {
-            return Ok(previous.epoch);
-        }
-    }
-    let own = project::newest_commit(desk.root)?;
-    // Sources that stay as they are held are not asked for their times again.
-    let former = previous.map(|previous| previous.epoch);
-    let no_date = || LockFailure::NoDate { path: desk.root.to_owned() };
-    Ok(own.or(newest).or(former).ok_or_else(no_date)?)
 }

@@ -24,6 +24,7 @@ pub(in crate::cli::dev) struct Channel {
 #[derive(Debug, Subcommand)]
 enum ChannelVerb {
     /// Make a channel and print its identifier
+    #[command(visible_alias = "add")]
     Create {
         #[command(flatten)]
         described: Described,

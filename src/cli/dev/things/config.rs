@@ -13,6 +13,7 @@ use crate::http::Method;
 #[derive(Debug, Subcommand)]
 pub(in crate::cli::dev) enum ConfigVerb {
     /// Make a configuration for a device and print its thing's identifier
+    #[command(visible_alias = "add")]
     Create {
         /// The device's identifier
         external_id: String,

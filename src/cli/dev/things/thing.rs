@@ -29,6 +29,7 @@ pub(in crate::cli::dev) struct Thing {
 #[derive(Debug, Subcommand)]
 enum ThingVerb {
     /// Make a thing and print its identifier
+    #[command(visible_alias = "add")]
     Create {
         #[command(flatten)]
         described: Described,

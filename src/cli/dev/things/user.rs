@@ -27,6 +27,7 @@ pub(in crate::cli::dev) struct User {
 #[derive(Debug, Subcommand)]
 enum UserVerb {
     /// Register a user
+    #[command(visible_alias = "add")]
     Create { email: String },
     /// Show who asks
     Show,

@@ -1,3 +1,4 @@
+mod drops;
 mod websocket;
 
 use std::net::TcpListener as StdListener;

@@ -12,6 +12,7 @@ use super::*;
 use crate::dev::access::{NewRow, Open, Settings};
 use crate::dev::broker::{Broker, Dress, Limits, Listener};
 use crate::dev::events::{Events, Forwards};
+use crate::dev::services::{Logs, Services};
 use crate::dev::streams::Streams;
 use crate::dev::things::Things;
 use crate::dev::{Ports, Troubles};
@@ -26,7 +27,7 @@ const KEY: &str = "key<b onclick='alert(4)'>";
 const MARKUP: [&str; 6] =
     ["<script>al", "</script><img", "<img", "<svg onload", "<b onclick", "\"><svg"];
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "/",
     "/clients",
     "/client?id=%22%3E%3Csvg%20onload%3Dalert(3)%3E",
@@ -39,6 +40,7 @@ const PAGES: [&str; 13] = [
     "/streams",
     "/stream?db=0&key=key%3Cb%20onclick%3D%27alert(4)%27%3E",
     "/things?q=%3Cscript%3Ealert",
+    "/logs?q=%3Cscript%3Ealert",
     "/access?client=%22%3E%3Csvg%20onload%3Dalert(3)%3E&topic=%3Cimg%20src%3Dx%3E&lint=1",
 ];
 
@@ -49,6 +51,7 @@ struct Stand {
     things: Things,
     events: Events,
     bus: Bus,
+    logs: Logs,
     _state: tempfile::TempDir,
 }
 
@@ -77,6 +80,9 @@ impl Stand {
         let sockets = things::Sockets::take(&ports, &setup).unwrap();
         let opened = things::Opened::open(state.path(), bus.clone(), setup, sockets).unwrap();
         let things = opened.serve(broker.handle(), &Guard::default()).unwrap();
+        let logs = Logs::of(state.path());
+        let supervised = Supervised::default();
+        supervised.set(Arc::new(Services::start(Vec::new(), &logs).unwrap())).unwrap();
         let parts = Parts {
             services,
             troubles: Troubles::default(),
@@ -85,11 +91,11 @@ impl Stand {
             log: events.reader().unwrap(),
             things: things.view(),
             book: Book::open(&rules(), state.path()).unwrap(),
-            supervised: Supervised::default(),
+            supervised,
             bus: bus.clone(),
         };
         let page = Page::start(bind(), parts, &Guard::default()).unwrap();
-        Self { page, broker, streams, things, events, bus, _state: state }
+        Self { page, broker, streams, things, events, bus, logs, _state: state }
     }
 
     /// Sends a request and reads until the other side ends, or has sent `until`.
@@ -201,6 +207,7 @@ async fn evil() -> (Stand, TcpStream) {
     let stand = Stand::start();
     stand.watch().await;
     let client = connect(&stand.broker, CLIENT);
+    stand.logs.writer("db").unwrap().line(&format!("{PAYLOAD}<script>alert(6)</script>"));
     stand.publish(TOPIC, PAYLOAD);
     stand.publish(TOPIC, &format!("{PAYLOAD}\n<script>alert(5)</script>"));
     let words = ["XADD", KEY, "*", TOPIC, PAYLOAD];
@@ -442,6 +449,58 @@ async fn events_are_searched_and_come_live_as_the_log_has_them() {
     assert!(frames.contains("event: rows\n") && !frames.contains("\"one\""), "{frames}");
     let client = stand.json("/client?id=one").await;
     assert!(client["events"].to_string().contains("client_connected"), "{client}");
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_services_are_searched_and_come_live_one_by_one() {
+    let stand = Stand::start();
+    let (mut db, mut web) = (stand.logs.writer("db").unwrap(), stand.logs.writer("web").unwrap());
+    for number in 0..310 {
+        db.line(&format!("row {number}"));
+    }
+    web.line("GET /\u{202e}x?a=<b>");
+    let all = stand.json("/logs").await;
+    assert_eq!(all["services"], serde_json::json!(["db", "web"]));
+    assert_eq!(all["lines"].as_array().unwrap().len(), 300);
+    let found = stand.json("/logs?service=db&q=ROW%2030").await;
+    let texts: Vec<&str> = found["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["text"].as_str().unwrap())
+        .collect();
+    let wanted: Vec<String> = (300..310).rev().map(|n| format!("row {n}")).collect();
+    assert_eq!(
+        texts,
+        [&wanted.iter().map(String::as_str).collect::<Vec<_>>()[..], &["row 30"]].concat()
+    );
+    let html = stand.get("/logs?service=web").await;
+    assert!(html.contains("GET /\\u{202e}x?a=&lt;b&gt;") && !html.contains("row 3"), "{html}");
+    // Who follows gets each line once, from where the page ended.
+    db.line("later");
+    web.line("not wanted");
+    let after = &found["newest"];
+    let frames = stand.live(&format!("/logs.json?service=db&after={after}"), "\n\n").await;
+    assert!(frames.contains("\"later\"") && !frames.contains("row 309"), "{frames}");
+    assert!(!frames.contains("not wanted") && frames.contains("\"lost\":0"), "{frames}");
+    let none = stand.get("/logs?service=nobody").await;
+    assert!(none.starts_with("HTTP/1.1 404 "), "{none}");
+    stand.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_restarted_by_no_other_site() {
+    let stand = Stand::start();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n";
+    let foreign = format!("{form}Origin: http://a.example\r\n\r\nname=db");
+    let answer = stand.ask("POST", "/service/restart", &foreign, None).await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    let own = format!("{form}Origin: http://{}\r\n\r\nname=db", stand.page.address());
+    let answer = stand.ask("POST", "/service/restart", &own, None).await;
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("no service `db`"), "{answer}");
+    let answer = stand.get("/service/restart").await;
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     stand.stop().await;
 }
 

@@ -95,3 +95,57 @@ fn what_waits_for_a_thing_that_is_away_stays_within_the_broker_s_budget() {
     assert!(broker.memory_used() <= Limits::default().budget_bytes);
     assert!(broker.sessions(10).iter().any(|session| session.dropped > 0));
 }
+
+#[test]
+fn a_message_that_cannot_be_kept_is_not_acknowledged() {
+    let world = World::new();
+    let (thing, key) = world.thing("kiln");
+    let channel = world.channel("heat");
+    world.connect(&channel, &thing);
+    let topic = format!("channels/{channel}/messages");
+    let pack = format!(r#"[{{"n":"t","vs":"{}"}}]"#, "x".repeat(60_000));
+    let (mut ear, mut old) = (world.mqtt(), world.mqtt());
+    assert_eq!((ear.connect("ear", "", &key), old.connect("old", "", &key)), (0, 0));
+    assert_eq!(ear.subscribe(&topic), 2);
+    let model = Arc::clone(&world.things.as_ref().unwrap().model);
+    let pages = |most: u32| {
+        model.database().pragma_update(None, "max_page_count", most).unwrap();
+    };
+    // A database that may not grow is a disk that is full.
+    pages(1);
+    let said = |path: &str| {
+        let body = (Some("application/senml+json"), pack.as_bytes());
+        world.send("gateway", &format!("POST /http/{path}"), &key, body).status
+    };
+    assert_eq!(said(&topic), 507);
+    assert_eq!(
+        world.things.as_ref().unwrap().view().trouble().as_deref(),
+        Some("the disk is full")
+    );
+    // MQTT 3.1.1 knows no other answer than the end of the connection.
+    assert!(!old.publish(&topic, pack.as_bytes()));
+    assert_eq!(old.hear(), None);
+    let mut new = world.mqtt();
+    let mut body = b"\0\x04MQTT\x05\xc2\0\0\0".to_vec();
+    ["new", "", &key].into_iter().for_each(|text| put(&mut body, text));
+    new.say(0x10, &body);
+    assert_eq!(new.hear().unwrap().1[1], 0);
+    let mut body = Vec::new();
+    put(&mut body, &topic);
+    body.extend([0, 7, 0]);
+    body.extend_from_slice(pack.as_bytes());
+    for (first, answer) in [(0x32, 0x40), (0x34, 0x50)] {
+        new.say(first, &body);
+        let (kind, reason) = new.hear().unwrap();
+        assert_eq!((kind, &reason[..3]), (answer, &[0, 7, 0x97][..]));
+    }
+    // Nobody heard what its sender will say again, and once there is room all is as it was.
+    pages(1_000_000);
+    new.say(0x32, &body);
+    assert_eq!(new.hear().unwrap().0, 0x40);
+    let (_, heard) = ear.hear().unwrap();
+    assert!(heard.ends_with(pack.as_bytes()));
+    assert_eq!(world.things.as_ref().unwrap().view().trouble(), None);
+    ear.0.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    assert_eq!(ear.hear(), None);
+}
