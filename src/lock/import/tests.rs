@@ -163,7 +163,7 @@ fn what_the_manifest_takes_from_elsewhere_is_no_disagreement() {
         source("i", 0, git("https://git.example/i", None)),
     ]);
     let stated =
-        manifest("[deps.h]\nsource = \"git+https://git.example/h#main\"\n[deps.i]\nvsn = \"1\"");
+        manifest("[deps.h]\nsource = \"git+https://git.example/h#tag=1\"\n[deps.i]\nvsn = \"1\"");
     let apps: Vec<_> = theirs.verify_against(&ours, &stated).into_iter().map(|it| it.app).collect();
     assert_eq!(apps, ["i"]);
 }
