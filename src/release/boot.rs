@@ -17,6 +17,8 @@ const EXPRESSION: &str = "REBEAM_SMOKE_EVAL";
 /// The variable that holds the command of the check, and what separates its arguments there.
 const COMMAND: &str = "REBEAM_SMOKE";
 const SEPARATOR: &str = "\x1e";
+/// How often, 20 ms apart, the node is looked at for applications that are neither there nor starting.
+const LOOKS_MAX: u32 = 250;
 /// Lines that are told of a failed start.
 const LINES_MAX: usize = 20;
 
@@ -107,18 +109,20 @@ impl BootWatch {
 
 /// What the node evaluates: the boot script only sets the applications' start going, so it waits until none is starting
 /// any more and all are there that the boot script holds for permanent. One that fails ends the node, though perhaps
-/// not at once. The mark goes through the node's own output, so that a logger's lines do not get in between; the
-/// numbers spell `.boot` and `~w~n`. Then comes the release's own check, where there is one.
+/// not at once; one that is still away while the node lives on was stopped in order by another. The mark goes through
+/// the node's own output, so that a logger's lines do not get in between; the numbers spell `.boot` and `~w~n`. Then
+/// comes the release's own check, where there is one.
 fn probe() -> String {
     let permanent = "case init:get_argument(boot) of error -> []; {ok,Boots} -> \
         case erl_prim_loader:get_file(lists:last(lists:append(Boots))++[46,98,111,111,116]) of \
         error -> []; {ok,Boot,_} -> {script,_,Script}=binary_to_term(Boot), \
         [App||{apply,{application,start_boot,[App,permanent]}}<-Script] end end";
     format!(
-        "(fun Wait(All) -> Info=application:info(), \
+        "(fun Wait(All,Left) -> Info=application:info(), Starting=proplists:get_value(starting,Info), \
          Started=[element(1,App)||App<-proplists:get_value(started,Info)], \
-         case proplists:get_value(starting,Info)++(All--Started) of [] -> \
-         {check}; _ -> timer:sleep(20),Wait(All) end end)({permanent}).",
+         case Starting++(All--Started) of Away when Away=:=[]; Starting=:=[],Left=:=0 -> \
+         {check}; _ -> timer:sleep(20),Wait(All,case Starting of [] -> Left-1; _ -> {LOOKS_MAX} end) end end)\
+         ({permanent},{LOOKS_MAX}).",
         check = check(),
     )
 }

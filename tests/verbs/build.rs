@@ -270,3 +270,14 @@ fn a_release_as_large_as_emqttd_is_at_most_40_mb_and_everything_in_it_works() {
     assert!(unpacked <= 40_000_000, "{unpacked}");
     assert!(packed <= 20_000_000, "{packed}");
 }
+
+#[test]
+fn a_release_that_stops_one_of_its_applications_in_order_has_started() {
+    let world = World::with("hello");
+    let stop =
+        "    spawn(fun Stop() -> case application:stop(sasl) of ok -> ok; _ -> Stop() end end),\n";
+    let start = "    hello_sup:start_link().";
+    world.edit("src/hello_app.erl", start, &format!("{stop}{start}"));
+    let built = world.rebeam(&["build"]).succeeds();
+    assert!(built.stderr.contains("Booted"), "{}", built.stderr);
+}

@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::explain::Explain;
 use crate::limits::LOCK_SOURCES_MAX;
 use crate::lock::{Lock, Pin, Role, Source, git_url};
+use crate::manifest::Manifest;
 use crate::manifest::rebar::{Wish, WishSource};
 use crate::terms::{self, Term, TermError};
 
@@ -184,8 +185,11 @@ impl RebarLock {
         fits.then_some(pin)
     }
 
-    /// Compares with a lock of ours: what rebar3 locks must be locked the same in both.
-    pub fn verify_against(&self, lock: &Lock) -> Vec<Disagreement> {
+    /// Compares with a lock of ours: what rebar3 locks must be locked the same in both, but for what the manifest
+    /// itself has taken from elsewhere.
+    pub fn verify_against(&self, lock: &Lock, manifest: &Manifest) -> Vec<Disagreement> {
+        let is_wished =
+            |app: &str| manifest.deps.get(app).is_some_and(|wish| wish.source.is_some());
         let ours: BTreeMap<&str, &Source> =
             rebar_sources(lock).map(|source| (source.app.as_str(), source)).collect();
         let mut disagreements = Vec::new();
@@ -203,7 +207,8 @@ impl RebarLock {
                 say(app, "entry", Some(&rebar), None);
                 continue;
             };
-            for (field, rebar, ours) in entry.pin.differences(&source.pin) {
+            let differences = entry.pin.differences(&source.pin).into_iter();
+            for (field, rebar, ours) in differences.filter(|_| !is_wished(app)) {
                 say(app, field, Some(&rebar), Some(&ours));
             }
         }

@@ -6,6 +6,7 @@ use super::{ImportError, RebarEntry, RebarLock, RebarPin, rebar_lock_text};
 use crate::digest::Digest;
 use crate::explain::Explain as _;
 use crate::lock::{Lock, Pin, Role, Source};
+use crate::manifest::{FILE_NAME, Manifest};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const SUM: &str = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855";
@@ -147,6 +148,26 @@ fn merge_markers_have_their_own_message() {
     assert!(error.hint().unwrap().contains("git diff"));
 }
 
+fn manifest(deps: &str) -> Manifest {
+    let text =
+        format!("[project]\nname = \"shop\"\nversion = \"1\"\n[toolchain]\notp = \"25\"\n{deps}");
+    Manifest::parse(&text, std::path::Path::new(FILE_NAME)).unwrap()
+}
+
+#[test]
+fn what_the_manifest_takes_from_elsewhere_is_no_disagreement() {
+    let theirs = "[{<<\"h\">>,{pkg,<<\"h\">>,<<\"1.0.0\">>},0},{<<\"i\">>,{pkg,<<\"i\">>,<<\"1.0.0\">>},0}].";
+    let theirs = RebarLock::parse(theirs).unwrap();
+    let ours = lock(vec![
+        source("h", 0, git("https://git.example/h", None)),
+        source("i", 0, git("https://git.example/i", None)),
+    ]);
+    let stated =
+        manifest("[deps.h]\nsource = \"git+https://git.example/h#tag=1\"\n[deps.i]\nvsn = \"1\"");
+    let apps: Vec<_> = theirs.verify_against(&ours, &stated).into_iter().map(|it| it.app).collect();
+    assert_eq!(apps, ["i"]);
+}
+
 #[test]
 fn locks_that_agree_say_nothing_against_each_other() {
     let ours = lock(vec![
@@ -154,7 +175,7 @@ fn locks_that_agree_say_nothing_against_each_other() {
         source("hpack", 1, hex("hpack_erl", "0.3.0")),
     ]);
     let theirs = RebarLock::parse(&rebar_lock_text(&ours)).unwrap();
-    assert_eq!(theirs.verify_against(&ours), []);
+    assert_eq!(theirs.verify_against(&ours, &manifest("")), []);
 }
 
 #[test]
@@ -179,7 +200,8 @@ fn each_difference_is_named_with_both_sides() {
         prod,
         plugin,
     ]);
-    let said: Vec<String> = theirs.verify_against(&ours).iter().map(ToString::to_string).collect();
+    let said: Vec<String> =
+        theirs.verify_against(&ours, &manifest("")).iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
         [
@@ -199,7 +221,7 @@ fn another_tarball_of_the_same_version_is_a_disagreement() {
     let text = versioned("1.2.0", &hash("pkg_hash_ext").replace(SUM, &"A".repeat(64)));
     let theirs = RebarLock::parse(&text).unwrap();
     let ours = lock(vec![source("hpack", 0, hex("hpack_erl", "0.3.0"))]);
-    assert_eq!(theirs.verify_against(&ours)[0].field, "checksum");
+    assert_eq!(theirs.verify_against(&ours, &manifest(""))[0].field, "checksum");
 }
 
 #[test]

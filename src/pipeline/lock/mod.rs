@@ -80,7 +80,7 @@ pub fn lock(desk: &Desk<'_>, update: &Update) -> Result<Lock, Failure> {
     modules::check(desk, &lock)?;
     lock.epoch = date::epoch(desk, previous.as_ref(), &lock, date);
     if let Some(imported) = &imported {
-        for disagreement in imported.verify_against(&lock) {
+        for disagreement in imported.verify_against(&lock, desk.manifest) {
             desk.observer.observe(&Event::Warned { message: &disagreement.to_string() });
         }
         ToolLock::of_rebar(imported).say_what_stays(desk, update, &lock);
