@@ -20,6 +20,7 @@ mod papers;
 mod pull;
 mod pull_error;
 mod reference;
+mod referrers;
 mod scheme;
 mod session;
 mod shelf;

@@ -38,7 +38,7 @@ const SETTLE: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 
 /// A repository, for documents.
 pub struct Repository<'a> {
-    session: Session<'a>,
+    pub(super) session: Session<'a>,
 }
 
 /// A manifest or index as the registry holds it.
@@ -182,24 +182,6 @@ impl<'a> Repository<'a> {
         Ok(Digest::of(&bytes))
     }
 
-    /// Asks the registry for its own list; `None` from a registry that keeps none.
-    fn referrers(&self, image: Digest) -> Result<Option<Vec<Entry>>, PushError> {
-        let url = self.session.url(&format!("referrers/{image}"));
-        let name = "the list of documents";
-        let ask = ask(Method::Get, name, &url, &[], Sent::Nothing);
-        let found = self.session.again(name, || {
-            let mut answer = self.session.call_within(&ask, DOCUMENT_BYTES_MAX)?;
-            let kind = answer.headers.get("content-type").map_or("", String::as_str);
-            // Registries without the list answer as they please: with an error, or with a page.
-            if answer.status != 200 || !kind.starts_with(INDEX_TYPE) {
-                return Ok(None);
-            }
-            Ok(Some(self.read(name, &mut answer)?))
-        })?;
-        let index = found.map(|bytes| self.index(&bytes)).transpose()?;
-        Ok(index.map(|index| index.manifests.unwrap_or_default()))
-    }
-
     /// Adds lines to the list that is kept under a tag, and sees that they stay.
     fn list(&self, image: Digest, lines: &[Entry]) -> Result<(), PushError> {
         let tag = fallback_tag(image);
@@ -241,14 +223,17 @@ impl<'a> Repository<'a> {
         Err(self.session.strange(format!("{what} is replaced again and again")).into())
     }
 
-    fn index(&self, bytes: &[u8]) -> Result<Index, PushError> {
+    pub(super) fn index(&self, bytes: &[u8]) -> Result<Index, PushError> {
         let strange = |what: String| self.session.strange(what);
         let index: Index = serde_json::from_slice(bytes)
             .map_err(|_| strange("its list of documents is no index".into()))?;
-        if index.manifests.as_ref().is_some_and(|lines| lines.len() > DOCUMENTS_MAX) {
-            return Err(strange(format!("it lists more than {DOCUMENTS_MAX} documents")));
-        }
+        self.bounded(index.manifests.as_ref().map_or(0, Vec::len))?;
         Ok(index)
+    }
+
+    pub(super) fn bounded(&self, lines: usize) -> Result<(), PushError> {
+        let what = || format!("it lists more than {DOCUMENTS_MAX} documents");
+        if lines > DOCUMENTS_MAX { Err(self.session.strange(what())) } else { Ok(()) }
     }
 
     fn get(
@@ -276,7 +261,7 @@ impl<'a> Repository<'a> {
     }
 
     /// Reads a body as a whole.
-    fn read(&self, name: &str, answer: &mut Answer) -> Result<Vec<u8>, PushError> {
+    pub(super) fn read(&self, name: &str, answer: &mut Answer) -> Result<Vec<u8>, PushError> {
         let mut bytes = Vec::new();
         match (&mut answer.body).take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
@@ -355,7 +340,7 @@ impl<'a> Repository<'a> {
     }
 }
 
-fn ask<'r>(
+pub(super) fn ask<'r>(
     method: Method,
     name: &'r str,
     url: &'r str,

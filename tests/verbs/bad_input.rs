@@ -115,10 +115,10 @@ fn a_project_that_cannot_be_written_is_named_and_builds_elsewhere() {
     let out = world.path("elsewhere.tar");
     run(&["build", "--output", out.to_str().unwrap()]).succeeds();
     assert!(out.exists());
-    let place = format!("hint: look at the owner and mode: `ls -ld {}`", project.display());
+    let place = format!("`findmnt -T {}`", project.display());
     run(&["build"]).fails(3, &["project/hello-1.0.0.tar`", "Read-only", &place]);
     world.edit("rebar.config", "{branch, \"main\"}", "{tag, \"0.3.0\"}");
-    run(&["lock"]).fails(3, &["project/rebeam.lock`", "Read-only", "hint: look at"]);
+    run(&["lock"]).fails(3, &["project/rebeam.lock`", "Read-only", "hint: nothing can be written"]);
     let left: Vec<_> = fs::read_dir(&project)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().path().to_string_lossy().ends_with(".tmp"))

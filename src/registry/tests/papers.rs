@@ -94,6 +94,45 @@ fn a_registry_with_a_list_of_its_own_needs_no_tag() {
     assert!(!fake.tags().iter().any(|tag| tag.contains("sha256-")));
 }
 
+/// A registry that tells its list in pages, each of one line: the n-th says where the next stands.
+fn in_pages(next: fn(usize) -> Option<String>) -> Fake {
+    Fake::with(move |asked, _| {
+        asked.path.contains("/referrers/").then(|| {
+            let number = asked.path.rsplit_once("last=").map_or(0, |(_, n)| n.parse().unwrap());
+            let digest = Digest::of(&[number as u8]);
+            let line = format!(
+                r#"{{"mediaType":"m","digest":"{digest}","size":1,"artifactType":"{number}"}}"#
+            );
+            let index = format!(r#"{{"schemaVersion":2,"manifests":[{line}]}}"#);
+            let reply = Reply::ok(index).header("Content-Type", LIST_TYPE);
+            match next(number) {
+                Some(address) => reply.header("Link", &format!("<{address}>; rel=\"next\"")),
+                None => reply,
+            }
+        })
+    })
+}
+
+#[test]
+fn a_list_is_read_to_its_last_page() {
+    let fake = in_pages(|number| {
+        (number < 2).then(|| format!("/v2/team/app/referrers/x?last={}", number + 1))
+    });
+    assert_eq!(kinds(&fake, &packed()), ["0", "1", "2"]);
+}
+
+#[test]
+fn a_list_that_never_ends_or_goes_on_elsewhere_is_refused() {
+    let about = |fake: &Fake| {
+        let image = packed().contents.manifest_digest;
+        with(fake, |repository| repository.about(image)).unwrap_err().to_string()
+    };
+    let endless = in_pages(|number| Some(format!("x?last={}", (number + 1) % 200)));
+    assert!(about(&endless).contains("more than 100 pages"));
+    let elsewhere = in_pages(|_| Some("https://elsewhere.test/v2/team/app/referrers/x".into()));
+    assert!(about(&elsewhere).contains("goes on elsewhere"));
+}
+
 /// A list with one line that another wrote.
 fn of_another() -> Vec<u8> {
     let digest = Digest::of(b"another's document");

@@ -74,6 +74,13 @@ impl Browser {
 
     /// Calls a method and waits for its result.
     fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.ask(method, parameters);
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Calls a method and waits for its answer, whatever that is.
+    fn ask(&mut self, method: &str, parameters: Value) -> Value {
         self.number += 1;
         let mut request = json!({"id": self.number, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -84,8 +91,7 @@ impl Browser {
             let answer = self.socket.read().unwrap();
             let answer: Value = serde_json::from_str(answer.to_text().unwrap()).unwrap();
             if answer["id"] == self.number {
-                assert!(answer["error"].is_null(), "{method}: {answer}");
-                return answer["result"].clone();
+                return answer;
             }
             self.note(&answer);
         }
@@ -125,14 +131,21 @@ impl Browser {
 
     /// Evaluates an expression.
     pub(super) fn see(&mut self, expression: &str) -> Value {
-        let expression = json!({"expression": expression, "returnByValue": true});
-        self.call("Runtime.evaluate", expression.clone())["result"]["value"].clone()
+        self.call("Runtime.evaluate", evaluated(expression))["result"]["value"].clone()
+    }
+
+    /// Tells whether an expression is true now. On a page that is just being left, none is.
+    fn holds(&mut self, expression: &str) -> bool {
+        let answer = self.ask("Runtime.evaluate", evaluated(expression));
+        let error = &answer["error"]["message"];
+        assert!(error.is_null() || *error == "Inspected target navigated or closed", "{answer}");
+        answer["result"]["result"]["value"] == true
     }
 
     /// Waits until an expression is true.
     pub(super) fn until(&mut self, expression: &str) {
         let end = Instant::now() + PATIENCE;
-        while self.see(expression) != true {
+        while !self.holds(expression) {
             let text = "document.documentElement.outerHTML.slice(0, 20000)";
             assert!(Instant::now() < end, "never: {expression}\n{}", self.see(text));
             std::thread::sleep(Duration::from_millis(30));
@@ -163,6 +176,11 @@ impl Browser {
         let bytes = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
+}
+
+/// What evaluates an expression to its value.
+fn evaluated(expression: &str) -> Value {
+    json!({"expression": expression, "returnByValue": true})
 }
 
 /// Waits until the browser says where it is spoken to.
