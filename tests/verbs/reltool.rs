@@ -76,7 +76,7 @@ fn a_rebar_2_project_becomes_a_release_of_reltool_that_boots_and_has_the_same_by
 
 #[test]
 fn a_release_that_states_no_version_has_that_of_the_manifest() {
-    let Some(world) = project() else { return };
+    let Some(world) = project().map(World::with_own_store) else { return };
     world.edit("rel/reltool.config", "\"greeter\", \"2.1.0\"", "\"greeter\", \"\"");
     world.edit("rel/reltool.config", "releases/{{rel_vsn}}/sys", "releases/sys");
     world.edit("rel/reltool.config", "releases/{{rel_vsn}}/vm", "releases/vm");
